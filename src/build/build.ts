@@ -1,0 +1,129 @@
+import { readdir, rmdir } from 'node:fs/promises';
+import { type Config, makeConfig } from '../config/config.ts';
+import { checkScript, evaluate } from '../config/evaluate.ts';
+import { copyLibrary, copyProject, projectContents } from '../config/project.ts';
+import { ConfigError, PreflightError } from '../errors.ts';
+import type { Artifact } from '../events.ts';
+import { targets } from '../targets/all.ts';
+import { type BuildContext, paths } from './context.ts';
+import { writeManifest } from './manifest.ts';
+import { chooseMirrors, hostRepositories, type Mirrors } from './mirror.ts';
+import { type BuildPlan, planBuild } from './plan.ts';
+import { checkStageOne, stageOne } from './stage-one.ts';
+import { type Stage, StageTwo } from './stage-two.ts';
+import { writeTargets } from './targets.ts';
+
+/** What a build has left in the staging folder. */
+export interface BuildResult {
+  /** Names of files, in the order in which they get their final names; the manifest is the last. */
+  readonly files: readonly string[];
+  /** Whether the finished tree lies there as `rootfs`. */
+  readonly rootfs: boolean;
+}
+
+/** Runs a whole build: one step a line. */
+export async function build(ctx: BuildContext): Promise<BuildResult> {
+  const config = await ctx.steps.run('config', () => readConfig(ctx));
+  const plan = planBuild(config);
+  ctx.steps.plan(plan.steps);
+  const mirrors = await findMirrors(config, ctx);
+  const stage = await ctx.steps.run('bootstrap', () => bootstrap(plan, mirrors, ctx));
+  const packageList = await runStageTwo(stage, ctx);
+  const artifacts = await writeTargets(stage, ctx);
+  await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, ctx));
+  return finish(artifacts, ctx);
+}
+
+async function readConfig(ctx: BuildContext): Promise<Config> {
+  const { request, runner } = ctx;
+  await copyLibrary(paths.program, paths.library);
+  if (request.hasProject) {
+    const names = await projectContents(paths.source, request.configName !== null, request.outputName);
+    if (request.configName !== null && !names.includes(request.configName)) names.push(request.configName);
+    await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, runner });
+  }
+  if (request.configName !== null) {
+    const problems = await checkScript(`${paths.project}/${request.configName}`, request.configName, runner);
+    if (problems.length > 0) throw new ConfigError(problems);
+  }
+  const evaluation = await evaluate(request, paths.work, runner);
+  const config = await makeConfig({
+    request,
+    evaluation,
+    project: paths.project,
+    folders: { project: `${paths.project}/realmfs-modules`, builtIn: `${paths.library}/modules` },
+    targets: targets.map(({ name }) => name),
+    hostArch: (await runner.capture({ label: 'dpkg', file: 'dpkg', args: ['--print-architecture'] })).trim(),
+    runner,
+  });
+  await checkStageOne(config);
+  await checkArchitecture(config, ctx);
+  return config;
+}
+
+async function checkArchitecture(config: Config, ctx: BuildContext): Promise<void> {
+  const host = (await ctx.runner.capture({ label: 'dpkg', file: 'dpkg', args: ['--print-architecture'] })).trim();
+  if (config.arch === host) return;
+  const test = await ctx.runner.attempt({ label: 'arch-test', file: 'arch-test', args: [config.arch] });
+  if (test.exitCode !== 0) {
+    throw new PreflightError(`this machine (${host}) is not known to run programs for ${config.arch}`, {
+      step: 'preflight',
+      hint: 'install arch-test, and for a foreign architecture qemu-user-static and binfmt-support',
+    });
+  }
+}
+
+async function findMirrors(config: Config, ctx: BuildContext): Promise<Mirrors> {
+  const mirrors = chooseMirrors({ main: config.mirror, security: config.securityMirror }, await hostRepositories(ctx.runner));
+  if (mirrors.security === '')
+    ctx.steps.warn('no mirror of security updates is known: the image names none (DEBIAN_SECURITY_MIRROR sets one)');
+  return mirrors;
+}
+
+async function bootstrap(plan: BuildPlan, mirrors: Mirrors, ctx: BuildContext): Promise<Stage> {
+  const { mirror, releaseDate } = await stageOne(plan.config, mirrors, ctx);
+  const stage = { plan, mirror, securityMirror: mirrors.security, sourceDateEpoch: plan.config.sourceDateEpoch ?? releaseDate };
+  await new StageTwo(stage, ctx).script('prepare.sh', ownSettings(stage));
+  return stage;
+}
+
+/** Runs the modules, the packages and finalize; returns the file with the package list. */
+async function runStageTwo(stage: Stage, ctx: BuildContext): Promise<string> {
+  const runner = new StageTwo(stage, ctx);
+  const { stageTwo } = stage.plan;
+  for (const [index, step] of stageTwo.entries()) {
+    await ctx.steps.run(step.step, () => runner.run(step, index === stageTwo.length - 1));
+  }
+  return ctx.steps.run('finalize', async () => {
+    const out = await runner.script('finalize.sh', ownSettings(stage));
+    // The mount point of the steps: nothing can be mounted on it from out here.
+    await rmdir(`${paths.root}/run/realmfs`);
+    return `${out}/packages`;
+  });
+}
+
+/** What our own scripts in the image must know. */
+function ownSettings({ plan: { config }, mirror }: Stage): Record<string, string> {
+  return {
+    DEBIAN_IMAGE_MIRROR: config.imageMirror || mirror,
+    DEBIAN_COMPONENTS: config.components.join(' '),
+    REALMFS_HOSTNAME: config.hostname,
+  };
+}
+
+async function finish(artifacts: readonly Artifact[], ctx: BuildContext): Promise<BuildResult> {
+  if (ctx.request.keepRootfs) {
+    // On disk the work folder lies in the staging folder: within one mount a rename is enough.
+    const [file, option, from] = ctx.request.tmpfs ? ['cp', '--archive', paths.root] : ['mv', '--verbose', `${paths.staging}/work/root`];
+    await ctx.runner.run({
+      label: 'keeping the tree',
+      file,
+      args: [option, '--no-target-directory', '--', from, `${paths.staging}/rootfs`],
+    });
+  }
+  const files = [...artifacts.map(({ file }) => file), 'SHA256SUMS', 'manifest.json'];
+  const there = new Set(await readdir(paths.staging));
+  const missing = files.filter((file) => !there.has(file));
+  if (missing.length > 0) throw new Error(`not written: ${missing.join(', ')}`);
+  return { files, rootfs: ctx.request.keepRootfs };
+}

@@ -1,0 +1,78 @@
+import type { BuildRequest } from '../config/request.ts';
+import type { Report } from '../events.ts';
+import { SANDBOX } from '../resources.ts';
+import type { Runner } from '../system/runner.ts';
+
+/** The folders of a build inside its sandbox. */
+export const paths = {
+  program: `${SANDBOX}/program`,
+  source: `${SANDBOX}/source`,
+  staging: `${SANDBOX}/staging`,
+  cache: `${SANDBOX}/cache`,
+  work: `${SANDBOX}/work`,
+  root: `${SANDBOX}/work/root`,
+  project: `${SANDBOX}/work/project`,
+  evaluate: `${SANDBOX}/work/evaluate`,
+  library: `${SANDBOX}/work/lib`,
+  steps: `${SANDBOX}/work/steps`,
+  apt: `${SANDBOX}/work/apt`,
+} as const;
+
+/** What a build's parts need; passed explicitly. */
+export interface BuildContext {
+  readonly request: BuildRequest;
+  readonly runner: Runner;
+  readonly report: Report;
+  readonly steps: StepClock;
+}
+
+/** How long a step took, for the manifest. */
+export interface StepRecord {
+  readonly step: string;
+  readonly start: string;
+  readonly seconds: number;
+}
+
+/** Names the running step and reports where each begins and ends. */
+export class StepClock {
+  readonly records: StepRecord[] = [];
+  current = '';
+  #index = 0;
+  #total = 0;
+  readonly #report: Report;
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  plan(steps: readonly string[]): void {
+    this.#total = steps.length;
+    this.#report({ kind: 'plan', steps });
+  }
+
+  /** Runs a step; a failure leaves `current` at its name. */
+  async run<T>(step: string, body: () => Promise<T>): Promise<T> {
+    const start = new Date();
+    this.current = step;
+    this.#index += 1;
+    this.#report({ kind: 'step-start', step, index: this.#index, total: this.#total });
+    let ok = false;
+    try {
+      const result = await body();
+      ok = true;
+      return result;
+    } finally {
+      const seconds = (Date.now() - start.getTime()) / 1000;
+      this.records.push({ step, start: start.toISOString(), seconds });
+      this.#report({ kind: 'step-end', step, ok, seconds });
+    }
+  }
+
+  warn(text: string): void {
+    this.#report({ kind: 'warning', step: this.current, text });
+  }
+
+  progress(percent: number | null, text: string): void {
+    this.#report({ kind: 'progress', step: this.current, percent, text });
+  }
+}

@@ -1,0 +1,105 @@
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import type { Artifact } from '../events.ts';
+import { version } from '../resources.ts';
+import { sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { type BuildContext, paths } from './context.ts';
+import { hideCredentials } from './failures.ts';
+import type { Stage } from './stage-two.ts';
+
+/** The version of the format of manifest.json. */
+export const MANIFEST_FORMAT = 1;
+
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** manifest.json: what a build was made from, what it did and what came out. */
+export const manifestSchema = z.object({
+  format: z.literal(MANIFEST_FORMAT),
+  builder: z.object({ name: z.literal('realmfs-builder'), version: z.string() }),
+  name: z.string(),
+  release: z.string(),
+  arch: z.string(),
+  profile: z.string(),
+  mirror: z.string(),
+  imageMirror: z.string(),
+  securityMirror: z.string(),
+  components: z.array(z.string()),
+  /** Seconds since 1970. */
+  sourceDateEpoch: z.number(),
+  network: z.boolean(),
+  inputs: z.object({
+    config: z.object({ file: z.string(), sha256: digest }).nullable(),
+    /** What was set outside build.conf, passwords left out. */
+    settings: z.record(z.string(), z.string()),
+    modules: z.array(z.object({ step: z.string(), origin: z.enum(['function', 'project', 'built-in']), sha256: digest.optional() })),
+    files: z.array(z.object({ file: z.string(), sha256: digest })),
+  }),
+  steps: z.array(z.object({ step: z.string(), start: z.string(), seconds: z.number() })),
+  packages: z.array(z.object({ name: z.string(), version: z.string(), arch: z.string() })),
+  artifacts: z.array(z.object({ target: z.string(), file: z.string(), size: z.number(), sha256: digest })),
+});
+
+/** The text of dpkg-query's `name\tversion\tarch` lines as data. */
+export function parsePackageList(text: string): { name: string; version: string; arch: string }[] {
+  return text.split('\n').flatMap((line) => {
+    const [name, packageVersion, arch] = line.split('\t');
+    return name && packageVersion && arch ? [{ name, version: packageVersion, arch }] : [];
+  });
+}
+
+/** SHA256SUMS in the form that `sha256sum --check` reads. */
+export function sumsText(artifacts: readonly Artifact[]): string {
+  return artifacts.map(({ sha256, file }) => `${sha256}  ${file}\n`).join('');
+}
+
+/** Writes manifest.json and SHA256SUMS to the staging folder. */
+export async function writeManifest(stage: Stage, packageList: string, artifacts: readonly Artifact[], ctx: BuildContext): Promise<void> {
+  const { config } = stage.plan;
+  const { configName, overrides, environment, envFile } = ctx.request;
+  const modules = [];
+  for (const { step, module } of stage.plan.stageTwo) {
+    const folder = module.origin === 'project' ? `${paths.project}/realmfs-modules` : `${paths.library}/modules`;
+    const sha256 = module.origin === 'function' ? {} : { sha256: await sha256File(path.join(folder, module.name)) };
+    modules.push({ step, origin: module.origin, ...sha256 });
+  }
+  const given = Object.entries({ ...envFile, ...environment, ...overrides }).filter(([key]) => !/PASSWORD|SECRET|TOKEN/.test(key));
+  const manifest: z.infer<typeof manifestSchema> = {
+    format: MANIFEST_FORMAT,
+    builder: { name: 'realmfs-builder', version },
+    name: config.name,
+    release: config.release,
+    arch: config.arch,
+    profile: config.profile,
+    mirror: hideCredentials(stage.mirror),
+    imageMirror: hideCredentials(config.imageMirror || stage.mirror),
+    securityMirror: hideCredentials(stage.securityMirror),
+    components: [...config.components],
+    sourceDateEpoch: stage.sourceDateEpoch,
+    network: config.network,
+    inputs: {
+      config: configName === null ? null : { file: configName, sha256: await sha256File(path.join(paths.project, configName)) },
+      settings: Object.fromEntries(given.map(([key, value]) => [key, hideCredentials(value)])),
+      modules,
+      files: await digests(`${paths.project}/realmfs-files`, ''),
+    },
+    steps: ctx.steps.records.map((record) => ({ ...record })),
+    packages: parsePackageList(await readFile(packageList, 'utf8')),
+    artifacts: artifacts.map((artifact) => ({ ...artifact })),
+  };
+  await writeWhole(`${paths.staging}/SHA256SUMS`, sumsText(artifacts));
+  await writeWhole(`${paths.staging}/manifest.json`, `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`);
+}
+
+async function digests(folder: string, below: string): Promise<{ file: string; sha256: string }[]> {
+  const found: { file: string; sha256: string }[] = [];
+  const stat = await statOrUndefined(folder);
+  if (stat === undefined || !stat.isDirectory()) return found;
+  const entries = await readdir(folder, { withFileTypes: true });
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const name = path.posix.join(below, entry.name);
+    if (entry.isDirectory()) found.push(...(await digests(path.join(folder, entry.name), name)));
+    else if (entry.isFile()) found.push({ file: name, sha256: await sha256File(path.join(folder, entry.name)) });
+  }
+  return found;
+}

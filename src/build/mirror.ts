@@ -1,0 +1,54 @@
+import type { Runner } from '../system/runner.ts';
+
+/** A repository that the host's apt uses. */
+export interface HostRepository {
+  readonly uri: string;
+  readonly release: string;
+  readonly origin: string;
+  readonly label: string;
+}
+
+/** The mirrors that a build uses. */
+export interface Mirrors {
+  /** Empty: debootstrap's own default. */
+  readonly main: string;
+  /** Empty: no security suite is known. */
+  readonly security: string;
+}
+
+const FORMAT = '$(REPO_URI)|$(RELEASE)|$(ORIGIN)|$(LABEL)';
+
+/** The repositories in the host's apt sources. Origin and label are empty until apt has fetched them once. */
+export async function hostRepositories(runner: Runner): Promise<HostRepository[]> {
+  const text = await runner.capture({
+    label: 'reading the apt sources of the host',
+    file: 'apt-get',
+    args: ['indextargets', '--format', FORMAT],
+    okExitCodes: [100],
+  });
+  return parseRepositories(text);
+}
+
+/** Parses the lines that `apt-get indextargets` prints for FORMAT. */
+export function parseRepositories(text: string): HostRepository[] {
+  return text.split('\n').flatMap((line) => {
+    const [uri = '', release = '', origin = '', label = ''] = line.split('|');
+    return /^https?:/.test(uri) ? [{ uri: uri.replace(/\/+$/, ''), release, origin, label }] : [];
+  });
+}
+
+/**
+ * The mirrors for a build: what build.conf names, else what the host's own apt uses for Debian.
+ * A repository whose labels apt does not know yet is told by the last part of its address.
+ */
+export function chooseMirrors(wanted: Mirrors, hosts: readonly HostRepository[]): Mirrors {
+  const isDebian = ({ uri, origin, label }: HostRepository): boolean =>
+    origin === '' ? uri.endsWith('/debian') : origin === 'Debian' && label === 'Debian';
+  const isSecurity = ({ uri, origin, label }: HostRepository): boolean =>
+    origin === '' ? uri.endsWith('/debian-security') : origin === 'Debian' && label === 'Debian-Security';
+  const main = wanted.main || (hosts.find(isDebian)?.uri ?? '');
+  if (wanted.security !== '') return { main, security: wanted.security };
+  // A mirror that build.conf names has its security archive beside it, if anywhere.
+  const beside = main.endsWith('/debian') ? `${main}-security` : '';
+  return { main, security: wanted.main === '' ? (hosts.find(isSecurity)?.uri ?? beside) : beside };
+}

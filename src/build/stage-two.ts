@@ -1,0 +1,273 @@
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import path from 'node:path';
+import { quote } from 'shell-quote';
+import { settingsBefore, shellLines } from '../config/evaluate.ts';
+import { settings } from '../config/settings.ts';
+import { type BuilderError, CommandError, ConfigError } from '../errors.ts';
+import { SANDBOX } from '../resources.ts';
+import { sandboxed } from '../sandbox/namespaces.ts';
+import { PackageHarvest } from '../store/packages.ts';
+import { statOrUndefined } from '../system/files.ts';
+import { type CommandResult, commandLine, howItEnded } from '../system/runner.ts';
+import { type BuildContext, paths } from './context.ts';
+import { errorLines, explain, explained, guiltyPackage } from './failures.ts';
+import type { BuildPlan, StagePlan } from './plan.ts';
+import { aptProgress } from './progress.ts';
+
+/** What the steps of stage two need to know, beside the plan. */
+export interface Stage {
+  readonly plan: BuildPlan;
+  readonly mirror: string;
+  readonly securityMirror: string;
+  readonly sourceDateEpoch: number;
+}
+
+/** A record of lib.sh's `__realmfs_record`. */
+interface StatusRecord {
+  readonly kind: string;
+  readonly fields: readonly string[];
+}
+
+const base: Readonly<Record<string, string>> = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: '/root',
+  TERM: 'dumb',
+  LANG: 'C.UTF-8',
+  DEBIAN_FRONTEND: 'noninteractive',
+  DEBCONF_NONINTERACTIVE_SEEN: 'true',
+  SYSTEMD_OFFLINE: '1',
+  REALMFS_PROJECT: `${SANDBOX}/project`,
+};
+
+/** The whole environment of a step: this, and nothing of the caller's. Listed in docs/modules.md. */
+export function stepEnvironment(stage: Stage): Record<string, string> {
+  return {
+    ...base,
+    SOURCE_DATE_EPOCH: String(stage.sourceDateEpoch),
+    DEBIAN_RELEASE: stage.plan.config.release,
+    DEBIAN_MIRROR: stage.mirror,
+  };
+}
+
+/** Script lines that give every setting its final value inside the image. */
+export function settingsInside(stage: Stage, overrides: Readonly<Record<string, string>>): string {
+  const { config } = stage.plan;
+  const final: Record<string, string> = {
+    ...config.raw,
+    DEBIAN_MIRROR: stage.mirror,
+    DEBIAN_IMAGE_MIRROR: config.imageMirror || stage.mirror,
+    DEBIAN_SECURITY_MIRROR: stage.securityMirror,
+    DEBIAN_ARCH: config.arch,
+    SOURCE_DATE_EPOCH: String(stage.sourceDateEpoch),
+  };
+  const planned: Record<string, readonly string[]> = {
+    PACKAGES: config.packages,
+    PRE_INSTALL_MODULES: config.preModules.map(({ name }) => name),
+    POST_INSTALL_MODULES: config.postModules.map(({ name }) => name),
+  };
+  return shellLines([
+    ...Object.entries(overrides).map(([key, value]) => `__realmfs_override ${key} ${quote([value])}`),
+    ...settings
+      .filter(({ key, type }) => type !== 'builder' && key in final && !(key in planned) && !key.startsWith('BASE_'))
+      .map(({ key }) => `__realmfs_settle ${key} ${quote([config.raw[key] ?? '', final[key] ?? ''])}`),
+    ...Object.entries(planned).map(([key, list]) => `__realmfs_planned_${key}=(${quote([...list])})`),
+  ]);
+}
+
+/** Runs the steps of stage two one after the other; each begins with the shell state of the last. */
+export class StageTwo {
+  readonly #stage: Stage;
+  readonly #ctx: BuildContext;
+  /** The file with the shell state that the last step has handed on. */
+  #state: string | undefined;
+
+  constructor(stage: Stage, ctx: BuildContext) {
+    this.#stage = stage;
+    this.#ctx = ctx;
+  }
+
+  /** One of our own scripts in templates/chroot, without build.conf and without the network. */
+  async script(name: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+    const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...env });
+    const args = ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/${name}`];
+    await explained(paths.work, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, network: false })));
+    return path.join(folder, 'out');
+  }
+
+  /** A step of the plan. The built-in package step fetches first, and installs without the network. */
+  async run({ step, module }: StagePlan, last: boolean): Promise<void> {
+    const network = this.#stage.plan.config.network;
+    if (step !== 'packages' || module.origin !== 'built-in') {
+      this.#state = await this.#module(module.name, { network, last, env: {} });
+      return;
+    }
+    const { keyring } = this.#stage.plan.config;
+    const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, keyring, this.#ctx.runner);
+    const phase = (name: string): Record<string, string> => ({ REALMFS_PACKAGES_PHASE: name, REALMFS_APT_STATUS_FD: '3' });
+    try {
+      await this.#module(module.name, { network: true, last: false, env: { ...this.#ctx.request.proxy, ...phase('fetch') } });
+    } finally {
+      await harvest.harvest();
+      await harvest.harvestLists();
+    }
+    this.#state = await this.#module(module.name, { network: false, last, env: phase('install') });
+  }
+
+  async #module(name: string, options: { network: boolean; last: boolean; env: Readonly<Record<string, string>> }): Promise<string> {
+    const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...options.env });
+    const token = randomBytes(16).toString('hex');
+    const input = path.join(folder, 'in');
+    await writeFile(path.join(input, 'token'), token);
+    await writeFile(path.join(input, 'settings-before.sh'), settingsBefore(this.#ctx.request));
+    await writeFile(path.join(input, 'settings-after.sh'), settingsInside(this.#stage, this.#ctx.request.overrides));
+    await writeFile(path.join(input, 'config'), this.#ctx.request.configName ?? '');
+    if (this.#state !== undefined) await copyFile(this.#state, path.join(input, 'state.sh'));
+    if (options.network && (await statOrUndefined('/etc/resolv.conf')) !== undefined) {
+      await copyFile('/etc/resolv.conf', path.join(input, 'resolv.conf'));
+    }
+    const command = this.#command({
+      label: `module ${name}`,
+      args: ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no'],
+      folder,
+      network: options.network,
+      ...('REALMFS_APT_STATUS_FD' in options.env ? { onStatus: this.#aptStatus } : {}),
+    });
+    const result = await this.#ctx.runner.attempt(command);
+    const records = await readStatus(path.join(folder, 'out', 'status'));
+    for (const { kind, fields } of records) if (kind === 'warning') this.#ctx.steps.warn(fields[0] ?? '');
+    const complete = records.some(({ kind, fields }) => kind === 'done' && fields[0] === token);
+    const fatal = records.find(({ kind }) => kind === 'fatal');
+    if (result.exitCode !== 0 || !complete || fatal !== undefined) {
+      const error = moduleFailure({
+        name,
+        command: commandLine(command),
+        how: howItEnded(command, result),
+        result,
+        records,
+        step: this.#ctx.steps.current,
+      });
+      throw await explain(error, paths.work);
+    }
+    return path.join(folder, 'out', 'state.sh');
+  }
+
+  /** Makes the folder through which a step gets its input and hands back its output. */
+  async #folder(environment: Readonly<Record<string, string>>): Promise<string> {
+    const folder = await mkdtemp(path.join(paths.steps, 'step-'));
+    await mkdir(path.join(folder, 'in'));
+    await mkdir(path.join(folder, 'out'));
+    await writeFile(path.join(folder, 'out', 'status'), '');
+    const text = Object.entries(environment).map(([key, value]) => `${key}=${value}\0`);
+    await writeFile(path.join(folder, 'environment'), text.join(''));
+    return folder;
+  }
+
+  #aptStatus = (line: string): void => {
+    const progress = aptProgress(line);
+    if (progress !== undefined) this.#ctx.steps.progress(progress.percent, progress.text);
+  };
+
+  #command(options: { label: string; args: readonly string[]; folder: string; network: boolean; onStatus?: (line: string) => void }) {
+    return sandboxed({
+      label: options.label,
+      script: 'step.sh',
+      args: options.args,
+      network: options.network,
+      env: {
+        RB_ROOT: paths.root,
+        RB_STEP: options.folder,
+        RB_NETWORK: options.network ? 'on' : 'off',
+        RB_HOSTNAME: this.#stage.plan.config.hostname,
+      },
+      ...(options.onStatus === undefined ? {} : { onStatus: options.onStatus }),
+    });
+  }
+}
+
+async function readStatus(file: string): Promise<StatusRecord[]> {
+  if (!(await statOrUndefined(file))?.isFile()) return [];
+  return (await readFile(file, 'utf8'))
+    .split('\x1e')
+    .filter((text) => text !== '')
+    .map((text) => {
+      const [kind = '', ...fields] = text.split('\x1f');
+      return { kind, fields };
+    });
+}
+
+/** Names a place inside the sandbox as the user knows it. */
+export function shownPlace(file: string, line: string): string {
+  const shown = file
+    .replace(`${SANDBOX}/project/`, '')
+    .replace(`${SANDBOX}/lib/modules/`, 'built-in module ')
+    .replace(`${SANDBOX}/lib/chroot/`, 'built-in ');
+  return line === '' || line === '0' ? shown : `${shown}:${line}`;
+}
+
+function moduleFailure(options: {
+  name: string;
+  command: string;
+  how: string;
+  result: CommandResult;
+  records: readonly StatusRecord[];
+  step: string;
+}): BuilderError {
+  const { name, result, step } = options;
+  const unknown = result.tail.flatMap((line) => {
+    const match =
+      /^E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate|Version '([^']+)' for '([^']+)' was not found|Couldn't find any package by (?:glob|regex) '([^']+)')/.exec(
+        line,
+      );
+    return match === null ? [] : [match[1] ?? match[2] ?? match[5] ?? `${match[4]}=${match[3]}`];
+  });
+  if (step === 'packages' && unknown.length > 0) {
+    const names = [...new Set(unknown)];
+    const error = new ConfigError([{ message: `unknown ${names.length === 1 ? 'package' : 'packages'}: ${names.join(', ')}` }]);
+    error.step = step;
+    return error;
+  }
+  const cause = failureCause(options);
+  return new CommandError(
+    cause,
+    { exitCode: result.exitCode, signal: result.signal, tail: result.tail, line: options.command },
+    step || name,
+  );
+}
+
+function failureCause({
+  name,
+  how,
+  result,
+  records,
+  step,
+}: {
+  name: string;
+  how: string;
+  result: CommandResult;
+  records: readonly StatusRecord[];
+  step: string;
+}): string {
+  const fatal = records.find(({ kind }) => kind === 'fatal');
+  if (fatal !== undefined) {
+    const [message = '', file = '', line = ''] = fatal.fields;
+    return file === '' || file.startsWith(`${SANDBOX}/lib/chroot/`) ? message : `${shownPlace(file, line)}: ${message}`;
+  }
+  const guilty = guiltyPackage(result.tail);
+  if (step === 'packages' && guilty !== undefined) return `the package ${guilty} could not be installed`;
+  const said = step === 'packages' ? errorLines(result.tail).at(-1) : undefined;
+  if (said !== undefined) return said;
+  const failed = records.findLast(({ kind }) => kind === 'failed');
+  if (failed !== undefined && result.exitCode !== 0) {
+    const [code = '', command = '', file = '', line = ''] = failed.fields;
+    const place = file === '' ? `module ${name}` : shownPlace(file, line);
+    return `${place}: exit code ${code} from: ${command.replaceAll('\n', ' ')}`;
+  }
+  if (result.exitCode === 96) return result.tail.at(-1) ?? 'the image cannot be entered';
+  if (result.exitCode === 0) return `module ${name} ended the shell before it was complete (exit, exec or a closed shell)`;
+  const signal = Object.entries(constants.signals).find(([, number]) => result.exitCode === 128 + number)?.[0];
+  if (signal !== undefined) return `module ${name} was killed by ${signal}`;
+  const last = result.tail.findLast((line) => line.startsWith(SANDBOX) && /: line \d+: /.test(line));
+  return `module ${name} ${how} before it was complete${last === undefined ? '' : `: ${shownPlace(last, '')}`}`;
+}

@@ -1,0 +1,44 @@
+import { writeSync } from 'node:fs';
+import { readFile, unlink } from 'node:fs/promises';
+import { build } from './build/build.ts';
+import { paths, StepClock } from './build/context.ts';
+import { buildRequestSchema } from './config/request.ts';
+import { InterruptedError, toFailure } from './errors.ts';
+import type { BuildEvent } from './events.ts';
+import { createRunner } from './system/runner.ts';
+
+/**
+ * The builder: runs inside the sandbox, as a child of its PID 1, and speaks to the launcher
+ * through events on descriptor 4. SIGTERM asks it to stop.
+ */
+const EVENTS_FD = 4;
+
+function report(event: BuildEvent): void {
+  const bytes = Buffer.from(`${JSON.stringify(event)}\n`);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(EVENTS_FD, bytes, at);
+    } catch (error) {
+      // A full pipe: the launcher is slower than the build. It is waited for.
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    }
+  }
+}
+
+const stopping = new AbortController();
+process.on('SIGTERM', () => stopping.abort(new InterruptedError('interrupted', 130)));
+
+const steps = new StepClock(report);
+try {
+  report({ kind: 'ready' });
+  const requestFile = `${paths.staging}/request.json`;
+  const request = buildRequestSchema.parse(JSON.parse(await readFile(requestFile, 'utf8')));
+  await unlink(requestFile);
+  const runner = createRunner({ report, signal: stopping.signal, currentStep: () => steps.current });
+  const result = await build({ request, runner, report, steps });
+  report({ kind: 'built', files: result.files, rootfs: result.rootfs });
+} catch (error) {
+  report({ kind: 'failed', failure: toFailure(error, steps.current) });
+  process.exitCode = 1;
+}

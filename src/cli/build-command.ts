@@ -1,0 +1,189 @@
+import path from 'node:path';
+import { readEnvFile } from '../config/env-file.ts';
+import { suggestion } from '../config/nearest.ts';
+import { projectEntries } from '../config/project.ts';
+import type { BuildRequest } from '../config/request.ts';
+import { findSetting, settingKeys } from '../config/settings.ts';
+import { BuilderError, type Failure, InterruptedError, LockedError, PreflightError, UsageError } from '../errors.ts';
+import type { BuildEvent } from '../events.ts';
+import { version } from '../resources.ts';
+import { type Sandbox, type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
+import { makeFolder, removeEmpty, statOrUndefined, writeWhole } from '../system/files.ts';
+import { withScope } from '../system/scope.ts';
+import { targets } from '../targets/all.ts';
+import { confirm } from './confirm.ts';
+import { lockHolder } from './lock-holder.ts';
+import type { CliOptions } from './options.ts';
+import { existingResults, findPlace, makeCache, makeOutput, type Owner, type Place } from './place.ts';
+import { checkTools, planTmpfs } from './preflight.ts';
+import { publish, publishLog, stagingFolders } from './publish.ts';
+import { createLogReporter } from './reporters/log.ts';
+import type { Reporter } from './reporters/reporter.ts';
+import type { Stopper } from './stopper.ts';
+
+/** What the command needs from its surroundings. */
+export interface BuildSurroundings {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly owner: Owner | undefined;
+  readonly reporter: Reporter;
+  readonly stopper: Stopper;
+  /** Told as soon as there is a log. */
+  readonly onLog: (file: string) => void;
+}
+
+/** The paths of the results; undefined if the user has said no. */
+export async function buildCommand(options: CliOptions, around: BuildSurroundings): Promise<readonly string[] | undefined> {
+  const place = await findPlace(options.config, around.cwd, projectEntries);
+  const request = await makeRequest(options, place, around);
+  await checkTools();
+  const output = await makeOutput(options.directory, around.cwd, around.owner);
+  const cache = await makeCache(setting(request, 'REALMFS_CACHE_DIR'));
+  const tmpfsSize = await planTmpfs(options.tmpfs, options.tmpfsSize, output);
+  if (options.confirm) {
+    const names = [...targets.map(({ file }) => file), 'SHA256SUMS', 'manifest.json', ...(options.keepRootfs ? ['rootfs'] : [])];
+    const config = place.configName === null ? 'built-in base image' : path.join(place.project, place.configName);
+    const agreed = await confirm({ config, output, tmpfsSize, replaced: await existingResults(output, names) }, around.stopper.signal);
+    if (!agreed) return undefined;
+  }
+  around.stopper.signal.throwIfAborted();
+  return withScope(async (scope) => {
+    const staging = await makeStaging(output);
+    scope.defer('staging folder', () => removeStaging(staging, output, cache));
+    const outputName = path.dirname(output) === place.project ? path.basename(output) : null;
+    await writeWhole(path.join(staging, 'request.json'), JSON.stringify({ ...request, outputName }), 0o600);
+    return runBuild({ output, staging, cache, project: place.project, tmpfsSize }, around);
+  });
+}
+
+/** The settings of the environment and the command line that the builder is to use. */
+async function makeRequest(options: CliOptions, place: Place, around: BuildSurroundings): Promise<BuildRequest> {
+  const overrides: Record<string, string> = { ...options.set };
+  if (options.targets.length > 0) overrides.IMAGE_TARGETS = options.targets.join(' ');
+  if (place.configName === null) {
+    for (const key of Object.keys(overrides)) {
+      if (findSetting(key) === undefined) throw new UsageError(`--set: ${key} is no setting${suggestion(key, settingKeys)}`);
+    }
+  }
+  const pick = (keys: readonly string[]): Record<string, string> =>
+    Object.fromEntries(keys.flatMap((key) => (around.env[key] ? [[key, around.env[key]]] : [])));
+  return {
+    configName: place.configName,
+    hasProject: place.project !== '',
+    outputName: null,
+    envFile: place.project === '' ? {} : await readEnvFile(place.project, around.owner?.uid),
+    environment: pick(settingKeys),
+    overrides,
+    keepRootfs: options.keepRootfs,
+    tmpfs: options.tmpfs,
+    proxy: pick(['http_proxy', 'https_proxy', 'no_proxy']),
+    version,
+  };
+}
+
+function setting(request: BuildRequest, key: string): string {
+  const value = request.overrides[key] ?? request.environment[key] ?? request.envFile[key] ?? findSetting(key)?.fallback ?? '';
+  const fault = findSetting(key)?.check?.(value);
+  if (fault !== undefined) throw new UsageError(`${key}: ${fault}`);
+  return value;
+}
+
+async function makeStaging(output: string): Promise<string> {
+  try {
+    return await makeFolder(output, '.realmfs-', '.partial');
+  } catch (error) {
+    throw new PreflightError(`the output folder ${output} cannot be written: ${error instanceof Error ? error.message : String(error)}`, {
+      step: 'preflight',
+    });
+  }
+}
+
+/** Empties what is left of staging folders inside a sandbox, and removes them: never recursively from here. */
+async function removeStaging(staging: string, output: string, cache: string): Promise<void> {
+  if (!(await removeEmpty(staging))) {
+    const { ended } = startSandbox({ mode: 'clean', output, staging, cache, project: '', tmpfsSize: 0, onEvent: () => {} });
+    await ended;
+    if (!(await removeEmpty(staging))) throw new Error(`${staging} could not be emptied; the next build in ${output} does`);
+  }
+  for (const folder of await stagingFolders(output)) {
+    if ((await statOrUndefined(folder))?.isDirectory()) await removeEmpty(folder);
+  }
+}
+
+interface BuildFolders {
+  readonly output: string;
+  readonly staging: string;
+  readonly cache: string;
+  readonly project: string;
+  readonly tmpfsSize: number;
+}
+
+async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promise<readonly string[]> {
+  const { output, staging } = folders;
+  const outcome: { ready: boolean; step: string; failure?: Failure; built?: Extract<BuildEvent, { kind: 'built' }> } = {
+    ready: false,
+    step: '',
+  };
+  let log: Reporter | undefined;
+  const onEvent = (event: BuildEvent): void => {
+    if (event.kind === 'ready') {
+      outcome.ready = true;
+      const file = path.join(output, 'realmfs-build.log');
+      log = createLogReporter(file, around.owner);
+      around.onLog(file);
+    }
+    if (event.kind === 'step-start') outcome.step = event.step;
+    if (event.kind === 'failed') outcome.failure = event.failure;
+    if (event.kind === 'built') outcome.built = event;
+    log?.report(event);
+    around.reporter.report(event);
+  };
+  const sandbox: Sandbox = startSandbox({ mode: 'build', ...folders, onEvent });
+  const released = around.stopper.attach(sandbox);
+  let end: SandboxEnd;
+  try {
+    end = await sandbox.ended;
+  } finally {
+    released();
+    log?.close();
+  }
+  const stopped = around.stopper.reason;
+  if (stopped !== undefined)
+    throw new InterruptedError(stopped.message, stopped.exitCode, outcome.failure?.step || outcome.step || 'preflight');
+  if (end.locked) throw await lockedError(output);
+  if (outcome.built === undefined) {
+    await publishLog(staging, output, around.owner);
+    throw failureOf(outcome, end);
+  }
+  return publish({ staging, output, files: outcome.built.files, rootfs: outcome.built.rootfs, owner: around.owner });
+}
+
+async function lockedError(output: string): Promise<LockedError> {
+  const holder = await lockHolder(output);
+  return new LockedError(`another build${holder === undefined ? '' : ` (process ${holder})`} is writing to ${output}`, {
+    step: 'preflight',
+  });
+}
+
+/** A failure that the builder has reported, as an error of this process. */
+export class ReportedError extends BuilderError {
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.cause, { step: failure.step });
+    this.failure = failure;
+  }
+}
+
+function failureOf(outcome: { ready: boolean; step: string; failure?: Failure }, end: SandboxEnd): Error {
+  if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
+  const details = end.noise.map((line) => `output:  ${line}`);
+  if (!outcome.ready) {
+    return new PreflightError(`the sandbox could not be set up: ${end.noise.at(-1) ?? 'it was killed'}`, {
+      step: 'preflight',
+      details,
+      hint: 'a build needs root with all capabilities; containers often take them away',
+    });
+  }
+  return new BuilderError('the builder ended without a result: was it killed, or was memory short?', { step: outcome.step, details });
+}

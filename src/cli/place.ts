@@ -1,0 +1,93 @@
+import { chown, lstat, mkdir, realpath, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { PreflightError, UsageError } from '../errors.ts';
+import { hasCode, isMissing, statOrUndefined } from '../system/files.ts';
+import { unknownWord } from './options.ts';
+
+/** Who the results belong to: the user behind sudo. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Where a build's configuration lies. */
+export interface Place {
+  /** Empty: no project. */
+  readonly project: string;
+  /** The name of the configuration in the project folder; null: the built-in base image. */
+  readonly configName: string | null;
+}
+
+/** The user behind sudo, if there is one. */
+export function sudoOwner(env: Readonly<Record<string, string | undefined>>): Owner | undefined {
+  const [uid, gid] = [Number(env.SUDO_UID), Number(env.SUDO_GID)];
+  return env.SUDO_UID !== undefined && Number.isInteger(uid) && Number.isInteger(gid) ? { uid, gid } : undefined;
+}
+
+/** Finds the configuration: the file that was named, else ./build.conf, else none. */
+export async function findPlace(config: string | undefined, cwd: string, knownEntries: readonly string[]): Promise<Place> {
+  const file = path.resolve(cwd, config ?? 'build.conf');
+  let found: Awaited<ReturnType<typeof stat>>;
+  try {
+    found = await stat(file);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR'))
+      throw new UsageError(`${config ?? 'build.conf'}: ${error instanceof Error ? error.message : String(error)}`);
+    if (config !== undefined) throw unknownWord(config);
+    const known = await Promise.all(knownEntries.map((name) => isMissing(path.join(cwd, name))));
+    return { project: known.every(Boolean) ? '' : await realpath(cwd), configName: null };
+  }
+  if (!found.isFile()) throw new UsageError(`${config ?? 'build.conf'}: is not a regular file`);
+  const name = path.basename(file);
+  if (name.startsWith('.') || name.includes('\n')) throw new UsageError(`${name}: a configuration must not have such a name`);
+  return { project: await realpath(path.dirname(file)), configName: name };
+}
+
+/** Makes the output folder; what is made belongs to the user behind sudo. Returns its real path. */
+export async function makeOutput(directory: string, cwd: string, owner: Owner | undefined): Promise<string> {
+  const wanted = path.resolve(cwd, directory);
+  try {
+    const first = await mkdir(wanted, { recursive: true, mode: 0o755 });
+    for (let made = wanted; owner !== undefined && first !== undefined && made.length >= first.length; made = path.dirname(made)) {
+      await chown(made, owner.uid, owner.gid);
+    }
+    const real = await realpath(wanted);
+    if (!(await stat(real)).isDirectory()) throw new UsageError(`--directory: ${directory} is not a folder`);
+    return real;
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    if (hasCode(error, 'EEXIST') || hasCode(error, 'ENOTDIR')) throw new UsageError(`--directory: ${directory} is not a folder`);
+    throw new PreflightError(`the output folder ${directory} cannot be made: ${error instanceof Error ? error.message : String(error)}`, {
+      step: 'preflight',
+    });
+  }
+}
+
+/** Makes the cache folder, 0700 and root's: what lies in it is installed as root. */
+export async function makeCache(folder: string): Promise<string> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    for (const name of ['mnt', 'apt', 'apt/archives', 'apt/lists'])
+      await mkdir(path.join(folder, name), { recursive: true, mode: name === 'mnt' ? 0o700 : 0o755 });
+  } catch (error) {
+    throw new PreflightError(`the cache folder ${folder} cannot be made: ${error instanceof Error ? error.message : String(error)}`, {
+      step: 'preflight',
+    });
+  }
+  const real = await realpath(folder);
+  const found = await lstat(real);
+  if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0) {
+    throw new PreflightError(`the cache folder ${folder} must belong to root and be writable by root alone`, { step: 'preflight' });
+  }
+  return real;
+}
+
+/** Results of earlier builds in the output folder, which a build may replace. */
+export async function existingResults(output: string, names: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of names) {
+    const there = await statOrUndefined(path.join(output, name));
+    if (there !== undefined) found.push(name);
+  }
+  return found;
+}

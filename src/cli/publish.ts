@@ -1,0 +1,45 @@
+import { readdir, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { PreflightError } from '../errors.ts';
+import { giveTo, statOrUndefined, syncPath } from '../system/files.ts';
+import type { Owner } from './place.ts';
+
+/** Gives the results their final names, the manifest last. Returns their paths. */
+export async function publish(options: {
+  staging: string;
+  output: string;
+  files: readonly string[];
+  rootfs: boolean;
+  owner: Owner | undefined;
+}): Promise<string[]> {
+  const { staging, output, files, rootfs, owner } = options;
+  const moves: [from: string, to: string][] = [];
+  if (rootfs) {
+    const old = path.join(output, 'rootfs');
+    if ((await statOrUndefined(old)) !== undefined) moves.push([old, path.join(staging, 'replaced-rootfs')]);
+    moves.push([path.join(staging, 'rootfs'), old]);
+  }
+  for (const file of files) {
+    const final = path.join(output, file);
+    const there = await statOrUndefined(final);
+    if (there?.isDirectory()) throw new PreflightError(`${final} is a folder: the result cannot take its name`, { step: 'publish' });
+    await giveTo(path.join(staging, file), owner);
+    moves.push([path.join(staging, file), final]);
+  }
+  for (const [from, to] of moves) await rename(from, to);
+  await syncPath(output);
+  return [...(rootfs ? [path.join(output, 'rootfs')] : []), ...files.map((file) => path.join(output, file))];
+}
+
+/** Keeps debootstrap's own log beside ours, if the build has left it. */
+export async function publishLog(staging: string, output: string, owner: Owner | undefined): Promise<void> {
+  const from = path.join(staging, 'debootstrap.log');
+  if (!(await statOrUndefined(from))?.isFile()) return;
+  await giveTo(from, owner);
+  await rename(from, path.join(output, 'debootstrap.log'));
+}
+
+/** Staging folders in the output folder. */
+export async function stagingFolders(output: string): Promise<string[]> {
+  return (await readdir(output)).filter((name) => /^\.realmfs-.*\.partial$/.test(name)).map((name) => path.join(output, name));
+}

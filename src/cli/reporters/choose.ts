@@ -1,0 +1,30 @@
+import type { ColorChoice, ProgressKind } from '../options.ts';
+import { createJsonReporter } from './json.ts';
+import { createPlainReporter } from './plain.ts';
+import type { Reporter } from './reporter.ts';
+import { createTtyReporter } from './tty.ts';
+
+/** Makes the reporter that the options and the terminal call for. */
+export function chooseReporter(options: {
+  progress: ProgressKind;
+  verbose: boolean;
+  debug: boolean;
+  color: ColorChoice;
+  ci: boolean;
+  noColor: boolean;
+}): Reporter {
+  const { progress, verbose, debug } = options;
+  const stderr = process.stderr;
+  // On a terminal that reports no columns ora would draw for ever.
+  const drawable = stderr.isTTY && (stderr.columns ?? 0) > 0;
+  if (progress === 'json') return createJsonReporter((text) => process.stdout.write(text));
+  if (progress === 'quiet') return { report: () => {}, close: () => {} };
+  if (drawable && (progress === 'tty' || (progress === 'auto' && !options.ci))) {
+    return createTtyReporter(stderr, {
+      verbose,
+      debug,
+      color: options.color === 'always' || (options.color === 'auto' && !options.noColor),
+    });
+  }
+  return createPlainReporter((text) => stderr.write(text), { verbose, debug });
+}

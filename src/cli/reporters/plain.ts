@@ -1,0 +1,25 @@
+import type { BuildEvent } from '../../events.ts';
+import { formatSeconds, plainText, type Reporter, stepTitle } from './reporter.ts';
+
+/** Lines with the time since the start: for logs of CI systems. */
+export function createPlainReporter(write: (text: string) => void, options: { verbose: boolean; debug: boolean }): Reporter {
+  const start = Date.now();
+  const line = (text: string): void => write(`${((Date.now() - start) / 1000).toFixed(1).padStart(7)}  ${text}\n`);
+  const report = (event: BuildEvent): void => {
+    switch (event.kind) {
+      case 'step-start':
+        return line(stepTitle(event));
+      case 'step-end':
+        return line(`${event.step} ${event.ok ? 'done' : 'FAILED'} after ${formatSeconds(event.seconds)}`);
+      case 'warning':
+        return line(`${event.step}: warning: ${plainText(event.text)}`);
+      case 'output':
+        return options.verbose ? line(`${event.step} | ${plainText(event.line)}`) : undefined;
+      case 'command':
+        return options.debug ? line(`${event.step} $ ${plainText(event.line)}`) : undefined;
+      default:
+        return undefined;
+    }
+  };
+  return { report, close: () => {} };
+}

@@ -1,0 +1,24 @@
+import type { BuildEvent, Report } from '../../events.ts';
+
+/** Prints events; `close` ends what it has drawn. */
+export interface Reporter {
+  readonly report: Report;
+  close(): void;
+}
+
+/** Control characters of a build's output must not reach the user's terminal. */
+export function plainText(line: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is for
+  return line.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b[@-_]|[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
+}
+
+/** `75 s`, `1.2 s`. */
+export function formatSeconds(seconds: number): string {
+  return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
+}
+
+/** `[3/9] pre/create-user` */
+export function stepTitle(event: Extract<BuildEvent, { kind: 'step-start' }>): string {
+  // How many there are is known once build.conf was read.
+  return `[${event.index}${event.total === 0 ? '' : `/${event.total}`}] ${event.step}`;
+}

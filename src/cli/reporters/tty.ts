@@ -1,0 +1,55 @@
+import ora from 'ora';
+import type { BuildEvent } from '../../events.ts';
+import { formatSeconds, plainText, type Reporter, stepTitle } from './reporter.ts';
+
+/** A spinner with the step, what apt and debootstrap are doing, and the time so far. */
+export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose: boolean; debug: boolean; color: boolean }): Reporter {
+  // discardStdin would put the terminal in raw mode, and Ctrl-C would reach nobody.
+  const spinner = ora({ stream, discardStdin: false, ...(options.color ? {} : { color: false as const }) });
+  let title = '';
+  let doing = '';
+  let started = Date.now();
+  const draw = (): void => {
+    const seconds = formatSeconds((Date.now() - started) / 1000);
+    const text = doing === '' ? `${title}  ${seconds}` : `${title}  ${seconds}  ${doing}`;
+    spinner.text = text.slice(0, Math.max(10, stream.columns - 4));
+  };
+  const timer = setInterval(draw, 1000);
+  timer.unref();
+  const print = (text: string): void => {
+    const spinning = spinner.isSpinning;
+    if (spinning) spinner.clear();
+    stream.write(`${text}\n`);
+    if (spinning) spinner.render();
+  };
+  const report = (event: BuildEvent): void => {
+    switch (event.kind) {
+      case 'step-start':
+        [title, doing, started] = [stepTitle(event), '', Date.now()];
+        draw();
+        spinner.start();
+        return;
+      case 'progress':
+        doing = `${event.percent === null ? '' : `${event.percent} % `}${plainText(event.text)}`;
+        return draw();
+      case 'step-end':
+        spinner.stopAndPersist({ symbol: event.ok ? '✔' : '✖', text: `${title}  ${formatSeconds(event.seconds)}` });
+        return;
+      case 'warning':
+        return print(`${event.step}: warning: ${plainText(event.text)}`);
+      case 'output':
+        return options.verbose ? print(`${event.step} | ${plainText(event.line)}`) : undefined;
+      case 'command':
+        return options.debug ? print(`${event.step} $ ${plainText(event.line)}`) : undefined;
+      default:
+        return undefined;
+    }
+  };
+  return {
+    report,
+    close: () => {
+      clearInterval(timer);
+      if (spinner.isSpinning) spinner.stop();
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import { constants } from 'node:os';
+import { InterruptedError } from '../errors.ts';
+import type { Sandbox } from '../sandbox/launcher.ts';
+
+/** Milliseconds that a stopped build has to end in good order. */
+const GRACE = 5000;
+
+/** Turns signals and the time limit into the end of the running sandbox. */
+export class Stopper {
+  /** Why the build was stopped. */
+  reason: { readonly message: string; readonly exitCode: number } | undefined;
+  readonly #stopped = new AbortController();
+  #sandbox: Sandbox | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Aborted when the build is to end; for what comes before the sandbox. */
+  get signal(): AbortSignal {
+    return this.#stopped.signal;
+  }
+
+  /** Listens to the signals by which people and systems end programs. */
+  listen(): void {
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(name, () => this.stop(`interrupted by ${name}`, 128 + constants.signals[name]));
+    }
+  }
+
+  /** Stops the build after a time. */
+  limit(milliseconds: number): void {
+    setTimeout(() => this.stop(`not done within the time limit of ${milliseconds / 1000} s`, 124), milliseconds).unref();
+  }
+
+  /** The first call asks the build to stop; a second one ends it at once. */
+  stop(message: string, exitCode: number): void {
+    const first = this.reason === undefined;
+    this.reason ??= { message, exitCode };
+    this.#stopped.abort(new InterruptedError(message, exitCode, 'preflight'));
+    if (this.#sandbox === undefined) return;
+    if (first) this.#end(this.#sandbox);
+    else this.#sandbox.kill();
+  }
+
+  /** Names the sandbox that is to be ended; call what it returns when it has ended. */
+  attach(sandbox: Sandbox): () => void {
+    this.#sandbox = sandbox;
+    if (this.reason !== undefined) this.#end(sandbox);
+    return () => {
+      this.#sandbox = undefined;
+      clearTimeout(this.#timer);
+    };
+  }
+
+  #end(sandbox: Sandbox): void {
+    sandbox.stop();
+    this.#timer = setTimeout(() => sandbox.kill(), GRACE);
+  }
+}

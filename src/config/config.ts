@@ -1,0 +1,173 @@
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { ConfigError, type Problem } from '../errors.ts';
+import { parseSize } from '../system/memory.ts';
+import type { Runner } from '../system/runner.ts';
+import { assignmentLine, checkScript, type Evaluation, fileNames, unknownOverrides, words } from './evaluate.ts';
+import { nearest, suggestion } from './nearest.ts';
+import type { BuildRequest } from './request.ts';
+import { settings, splitTargets } from './settings.ts';
+
+/** Where a module comes from, in the order of the look-up. */
+export type ModuleOrigin = 'function' | 'project' | 'built-in';
+
+/** A module of one of the lists. */
+export interface ModuleReference {
+  readonly name: string;
+  readonly origin: ModuleOrigin;
+}
+
+/** What to build: complete and checked; plain JSON. */
+export interface Config {
+  readonly release: string;
+  /** Empty: the mirror is looked up. */
+  readonly mirror: string;
+  readonly imageMirror: string;
+  readonly securityMirror: string;
+  readonly arch: string;
+  readonly components: readonly string[];
+  readonly keyring: string;
+  readonly targets: readonly string[];
+  /** In bytes. */
+  readonly freeSpace: number;
+  readonly hostname: string;
+  readonly name: string;
+  readonly profile: string;
+  readonly userPassword: string;
+  /** Whether modules have the network. */
+  readonly network: boolean;
+  readonly sourceDateEpoch: number | undefined;
+  readonly packages: readonly string[];
+  readonly preModules: readonly ModuleReference[];
+  readonly packageModule: ModuleReference;
+  readonly postModules: readonly ModuleReference[];
+  /** Every setting as build.conf, the environment and the options give it, before anything is looked up. */
+  readonly raw: Readonly<Record<string, string>>;
+}
+
+/** The folders where modules are looked up, beside the functions of build.conf. */
+export interface ModuleFolders {
+  readonly project: string;
+  readonly builtIn: string;
+}
+
+const HELPERS = ['module', 'info', 'warn', 'fatal', 'install_file'];
+const MODULE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/;
+
+/**
+ * Checks what build.conf says and makes a Config of it.
+ * @throws ConfigError with every problem that was found.
+ */
+export async function makeConfig(options: {
+  request: BuildRequest;
+  evaluation: Evaluation;
+  /** The copy of the project in the sandbox. */
+  project: string;
+  folders: ModuleFolders;
+  targets: readonly string[];
+  hostArch: string;
+  runner: Runner;
+}): Promise<Config> {
+  const { request, evaluation, project, folders, runner } = options;
+  const shown = request.configName ?? 'base image';
+  const text = request.configName === null ? '' : await readFile(path.join(project, request.configName), 'utf8');
+  const problems: Problem[] = [];
+  const add = (key: string, message: string): void => {
+    const line = key in request.overrides ? undefined : assignmentLine(text, key);
+    const file = key in request.overrides ? '--set' : line === undefined && key in request.environment ? 'environment' : shown;
+    problems.push({ file, ...(line === undefined ? {} : { line }), message });
+  };
+
+  for (const key of unknownOverrides(request, evaluation)) {
+    problems.push({
+      file: '--set',
+      message: `${key}: neither a setting nor a variable of ${shown}${suggestion(key, [...settings.map((row) => row.key), ...evaluation.names])}`,
+    });
+  }
+  const raw: Record<string, string> = {};
+  for (const { key, type, check } of settings) {
+    const value = evaluation.variables.get(key);
+    if (value === undefined || type === 'builder') continue;
+    raw[key] = value.values.join(' ');
+    if (type === 'text' && value.type === 'array') add(key, `${key}: is an array, but must be one string`);
+    for (const part of type === 'list' ? words(value) : [value.values[0] ?? '']) {
+      const fault = check?.(part);
+      if (fault !== undefined) add(key, `${key}: ${fault}`);
+    }
+  }
+
+  const targets = splitTargets(raw.IMAGE_TARGETS ?? '');
+  for (const target of targets) {
+    if (!options.targets.includes(target))
+      add(
+        'IMAGE_TARGETS',
+        `IMAGE_TARGETS: there is no target ${target}${suggestion(target, options.targets)} (known: ${options.targets.join(', ')})`,
+      );
+  }
+  if (targets.length === 0) add('IMAGE_TARGETS', 'IMAGE_TARGETS: names no target');
+
+  const projectModules = await fileNames(folders.project);
+  const builtIn = await fileNames(folders.builtIn);
+  const checked = new Set<string>();
+  const find = async (name: string, key: string): Promise<ModuleReference> => {
+    if (!MODULE_NAME.test(name) || HELPERS.includes(name)) {
+      add(key, `${key}: '${name}' is no module name`);
+      return { name, origin: 'built-in' };
+    }
+    if (evaluation.functions.has(name)) return { name, origin: 'function' };
+    if (projectModules.includes(name)) {
+      const file = path.join(folders.project, name);
+      if (!checked.has(name)) {
+        checked.add(name);
+        if ((await stat(file)).isFile()) problems.push(...(await checkScript(file, `realmfs-modules/${name}`, runner)));
+        else add(key, `${key}: realmfs-modules/${name} is not a regular file`);
+      }
+      return { name, origin: 'project' };
+    }
+    if (!builtIn.includes(name)) {
+      add(key, `${key}: there is no module ${name}${suggestion(name, [...evaluation.functions.keys(), ...projectModules, ...builtIn])}`);
+    }
+    return { name, origin: 'built-in' };
+  };
+  const findAll = async (key: string): Promise<ModuleReference[]> => {
+    const found: ModuleReference[] = [];
+    for (const name of words(evaluation.variables.get(key))) found.push(await find(name, key));
+    return found;
+  };
+  const preModules = await findAll('PRE_INSTALL_MODULES');
+  const packageModule = await find('install-packages', 'PACKAGES');
+  const postModules = await findAll('POST_INSTALL_MODULES');
+  if (problems.length > 0) throw new ConfigError(problems);
+
+  const setting = (key: string): string => raw[key] ?? '';
+  return {
+    release: setting('DEBIAN_RELEASE'),
+    mirror: setting('DEBIAN_MIRROR').replace(/\/+$/, ''),
+    imageMirror: setting('DEBIAN_IMAGE_MIRROR').replace(/\/+$/, ''),
+    securityMirror: setting('DEBIAN_SECURITY_MIRROR').replace(/\/+$/, ''),
+    arch: setting('DEBIAN_ARCH') || options.hostArch,
+    components: setting('DEBIAN_COMPONENTS')
+      .split(/\s+/)
+      .filter((word) => word !== ''),
+    keyring: setting('DEBIAN_KEYRING'),
+    targets: [...new Set(targets)],
+    freeSpace: parseSize(setting('IMAGE_FREE_SPACE')) ?? 0,
+    hostname: setting('REALMFS_HOSTNAME'),
+    name: setting('REALMFS_NAME'),
+    profile: setting('REALMFS_PROFILE'),
+    userPassword: setting('REALMFS_USER_PASSWORD'),
+    network: setting('NETWORK') !== 'off',
+    sourceDateEpoch: setting('SOURCE_DATE_EPOCH') === '' ? undefined : Number(setting('SOURCE_DATE_EPOCH')),
+    packages: words(evaluation.variables.get('PACKAGES')),
+    preModules,
+    packageModule,
+    postModules,
+    raw,
+  };
+}
+
+/** Known suite scripts of debootstrap, for a message about an unknown one. */
+export function unknownSuite(release: string, known: readonly string[]): Problem {
+  const near = nearest(release, known);
+  return { message: `DEBIAN_RELEASE: debootstrap knows no suite ${release}${near === undefined ? '' : `; did you mean ${near}?`}` };
+}

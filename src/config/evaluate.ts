@@ -1,0 +1,172 @@
+import { chmod, chown, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { quote } from 'shell-quote';
+import { ConfigError, type Problem } from '../errors.ts';
+import { SANDBOX } from '../resources.ts';
+import { sandboxed } from '../sandbox/namespaces.ts';
+import type { CommandResult, Runner } from '../system/runner.ts';
+import type { BuildRequest } from './request.ts';
+import { findSetting, settings } from './settings.ts';
+
+/** A variable of build.conf: a string has one value. */
+export interface ShellValue {
+  readonly type: 'string' | 'array';
+  readonly values: readonly string[];
+}
+
+/** What build.conf says, as bash has read it. */
+export interface Evaluation {
+  readonly variables: ReadonlyMap<string, ShellValue>;
+  /** Names of all variables that build.conf has made. */
+  readonly names: ReadonlySet<string>;
+  /** Functions, with the place where they are defined. */
+  readonly functions: ReadonlyMap<string, { readonly file: string; readonly line: number }>;
+}
+
+/** Milliseconds that build.conf may take. */
+const TIME_LIMIT = 10_000;
+const LARGEST_SCRIPT = 4 * 1024 * 1024;
+
+/** Script lines that give variables of the environment and the command line to build.conf. */
+export function settingsBefore(request: BuildRequest): string {
+  const values = { ...request.envFile, ...request.environment, ...request.overrides };
+  return shellLines(Object.entries(values).map(([key, value]) => `export ${key}=${quote([value])}`));
+}
+
+/** Script lines that come after build.conf when it is evaluated: the command line wins, defaults fill up. */
+export function settingsAfter(request: BuildRequest): string {
+  return shellLines([
+    ...Object.entries(request.overrides).map(([key, value]) => `__realmfs_override ${key} ${quote([value])}`),
+    ...settings.flatMap(({ key, fallback, type }) =>
+      fallback === undefined || type === 'builder' ? [] : [`__realmfs_default ${key} ${quote([fallback])}`],
+    ),
+  ]);
+}
+
+/** Joins lines into the text of a script. */
+export function shellLines(lines: readonly string[]): string {
+  return ['# shellcheck shell=bash', ...lines, ''].join('\n');
+}
+
+/** Faults that make bash misread a script, found without running it. */
+export async function checkScript(file: string, shown: string, runner: Runner): Promise<Problem[]> {
+  const text = await readFile(file);
+  if (text.length > LARGEST_SCRIPT) return [{ file: shown, message: 'is larger than 4 MiB' }];
+  if (text.includes(0)) return [{ file: shown, line: lineOf(text, text.indexOf(0)), message: 'holds a NUL byte' }];
+  if (text.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf]))) {
+    return [{ file: shown, line: 1, message: 'begins with a byte order mark; save it as plain UTF-8' }];
+  }
+  const carriage = text.indexOf('\r\n');
+  if (carriage >= 0) {
+    return [
+      { file: shown, line: lineOf(text, carriage), message: 'has Windows line ends (CRLF); convert it with: sed -i "s/\\r$//" FILE' },
+    ];
+  }
+  const result = await runner.attempt({ label: `bash -n ${shown}`, file: 'bash', args: ['--noprofile', '--norc', '-n', '--', file] });
+  if (result.exitCode === 0) return [];
+  const problems = result.tail.flatMap((line): Problem[] => {
+    const match = /: line (\d+): (.*)$/.exec(line);
+    return match?.[1] === undefined || match[2]?.startsWith('`') ? [] : [{ file: shown, line: Number(match[1]), message: match[2] ?? '' }];
+  });
+  return problems.length > 0 ? problems : [{ file: shown, message: result.tail.at(-1) ?? 'cannot be read by bash' }];
+}
+
+function lineOf(text: Buffer, at: number): number {
+  return text.subarray(0, at).toString('latin1').split('\n').length;
+}
+
+/** Where build.conf last assigns a variable: good enough for a message. */
+export function assignmentLine(text: string, key: string): number | undefined {
+  const pattern = new RegExp(`^\\s*(?:(?:export|readonly|declare|typeset)\\s+(?:-\\S+\\s+)*)?(?::\\s+"?\\$\\{)?${key}(?:\\+?=|:?=)`);
+  const at = text.split('\n').findLastIndex((line) => pattern.test(line));
+  return at < 0 ? undefined : at + 1;
+}
+
+/**
+ * Has bash read build.conf as nobody in a sandbox without network, and returns what it says.
+ * @throws ConfigError if bash does not get to its end, or takes longer than 10 s.
+ */
+export async function evaluate(request: BuildRequest, work: string, runner: Runner): Promise<Evaluation> {
+  const shown = request.configName ?? 'base image';
+  const library = path.join(work, 'lib');
+  await writeFile(path.join(library, 'settings-before.sh'), settingsBefore(request), { mode: 0o644 });
+  await writeFile(path.join(library, 'settings-after.sh'), settingsAfter(request), { mode: 0o644 });
+  const out = `${SANDBOX}/evaluated`;
+  await writeFile(out, '', { mode: 0o600 });
+  await chown(out, 65534, 65534);
+  await chmod(path.join(work, 'evaluate'), 0o755);
+  const result = await runner.attempt(
+    sandboxed({
+      label: `evaluating ${shown}`,
+      script: 'evaluate.sh',
+      args: [request.configName ?? '', out, ...settings.map((setting) => setting.key)],
+      network: false,
+      timeout: TIME_LIMIT,
+    }),
+  );
+  const evaluation = parseEvaluation(await readFile(out));
+  if (evaluation === undefined) throw new ConfigError([incomplete(shown, result)]);
+  return evaluation;
+}
+
+function incomplete(shown: string, result: CommandResult): Problem {
+  if (result.timedOut) return { file: shown, message: `did not end within ${TIME_LIMIT / 1000} s` };
+  const place = result.tail.map((line) => /: line (\d+): (.*)$/.exec(line)).findLast((match) => match !== null);
+  const why = `ended with exit code ${result.exitCode ?? result.signal} before its last line`;
+  return place?.[1] === undefined
+    ? { file: shown, message: `${why}: does it call exit or exec?` }
+    : { file: shown, line: Number(place[1]), message: `${why}: ${place[2]}` };
+}
+
+/** Reads the records of templates/chroot/evaluate.sh; undefined if they are not complete. */
+export function parseEvaluation(bytes: Buffer): Evaluation | undefined {
+  const fields = bytes.toString('utf8').split('\0');
+  const variables = new Map<string, ShellValue>();
+  const names = new Set<string>();
+  const functions = new Map<string, { file: string; line: number }>();
+  let at = 0;
+  const next = (): string => fields[at++] ?? '';
+  while (at < fields.length) {
+    switch (next()) {
+      case 'var': {
+        const [key, type, count] = [next(), next(), Number(next())];
+        variables.set(key, { type: type === 'array' ? 'array' : 'string', values: Array.from({ length: count }, next) });
+        break;
+      }
+      case 'name':
+        names.add(next());
+        break;
+      case 'function': {
+        const [key, file, line] = [next(), next(), Number(next())];
+        functions.set(key, { file, line });
+        break;
+      }
+      case 'done':
+        return { variables, names, functions };
+      default:
+        return undefined;
+    }
+  }
+  return undefined;
+}
+
+/** The words of a list setting. */
+export function words(value: ShellValue | undefined): string[] {
+  return (value?.values ?? []).flatMap((text) => text.split(/\s+/)).filter((word) => word !== '');
+}
+
+/** Names of files in a folder, none if there is no folder. */
+export async function fileNames(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return [];
+    throw error;
+  }
+}
+
+/** Problems of `--set KEY=VALUE` with keys that neither the builder nor build.conf knows. */
+export function unknownOverrides(request: BuildRequest, evaluation: Evaluation): string[] {
+  return Object.keys(request.overrides).filter((key) => findSetting(key) === undefined && !evaluation.names.has(key));
+}

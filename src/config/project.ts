@@ -1,0 +1,97 @@
+import { cp, lstat, mkdir, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { ConfigError } from '../errors.ts';
+import { formatSize } from '../system/memory.ts';
+import type { Runner } from '../system/runner.ts';
+
+/** What the builder looks for in a project folder, beside build.conf. */
+export const projectEntries: readonly string[] = [
+  'realmfs-modules',
+  'realmfs-files',
+  'overlay',
+  'packages',
+  'hooks',
+  'hooks.d',
+  'realmfs.env',
+];
+
+/** Data that build.conf does not source; the evaluation does not see it. */
+const dataFolders = new Set(['realmfs-files', 'overlay', 'packages', 'hooks', 'hooks.d']);
+/** Names in a project folder that are never part of it. */
+const leftOut = new Set(['node_modules', 'realmfs']);
+/** A copy larger than this means that build.conf lies in a folder of other things. */
+const LARGEST = 2 * 1024 ** 3;
+
+/**
+ * Which entries of the project folder a build sees: all but dot files, other builds' output
+ * folders and images. Without a build.conf only the entries that the builder knows.
+ */
+export async function projectContents(source: string, hasConfig: boolean, outputName: string | null): Promise<string[]> {
+  const names: string[] = [];
+  for (const entry of await readdir(source, { withFileTypes: true })) {
+    if (entry.name.startsWith('.') || leftOut.has(entry.name) || entry.name === outputName) continue;
+    if (!hasConfig && !projectEntries.includes(entry.name)) continue;
+    if (entry.isDirectory() && (await isOutputFolder(path.join(source, entry.name)))) continue;
+    names.push(entry.name);
+  }
+  return names.sort();
+}
+
+async function isOutputFolder(folder: string): Promise<boolean> {
+  return (await readdir(folder)).includes('realmfs-build.log');
+}
+
+async function sizeOf(file: string): Promise<number> {
+  const stat = await lstat(file);
+  if (!stat.isDirectory()) return stat.size;
+  let size = 0;
+  for (const name of await readdir(file)) size += await sizeOf(path.join(file, name));
+  return size;
+}
+
+/**
+ * Copies the project into the sandbox: `project` keeps modes and links for stage two, `evaluate`
+ * holds what build.conf may source, readable for nobody.
+ */
+export async function copyProject(options: {
+  source: string;
+  project: string;
+  evaluate: string;
+  names: readonly string[];
+  runner: Runner;
+}): Promise<void> {
+  const { source, names, runner } = options;
+  let size = 0;
+  for (const name of names) size += await sizeOf(path.join(source, name));
+  if (size > LARGEST) {
+    throw new ConfigError([
+      { message: `the project folder holds ${formatSize(size)}, more than ${formatSize(LARGEST)}: give build.conf a folder of its own` },
+    ]);
+  }
+  if (names.length === 0) return;
+  const scripts: string[] = [];
+  for (const name of names) {
+    const stat = await lstat(path.join(source, name));
+    if (stat.isDirectory() ? !dataFolders.has(name) : stat.isFile() && stat.size <= 1024 * 1024) scripts.push(name);
+  }
+  const copy = async (target: string, entries: readonly string[]): Promise<void> => {
+    if (entries.length === 0) return;
+    const args = ['--archive', '--no-preserve=ownership', '--target-directory', target, '--', ...entries];
+    await runner.run({ label: 'copying the project', file: 'cp', args, cwd: source });
+  };
+  await copy(options.project, names);
+  await copy(options.evaluate, scripts);
+  await runner.run({ label: 'copying the scripts', file: 'chmod', args: ['--recursive', 'a+rX', '--', options.evaluate] });
+}
+
+/** Copies the builder's own scripts and modules to where steps see them, readable for all. */
+export async function copyLibrary(program: string, target: string): Promise<void> {
+  for (const [from, to] of [
+    ['templates/chroot', 'chroot'],
+    ['realmfs-modules', 'modules'],
+    ['templates/realmfs-files', 'files'],
+  ] as const) {
+    await mkdir(path.join(target, to), { recursive: true, mode: 0o755 });
+    await cp(path.join(program, from), path.join(target, to), { recursive: true, verbatimSymlinks: true });
+  }
+}

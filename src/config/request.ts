@@ -1,0 +1,25 @@
+import { z } from 'zod';
+
+const values = z.record(z.string(), z.string());
+
+/** What the launcher asks the builder to do: plain JSON, handed over in the staging folder. */
+export const buildRequestSchema = z.object({
+  /** The name of the configuration file in the project folder; null: the built-in base image. */
+  configName: z.string().nullable(),
+  /** Whether there is a project folder at all. */
+  hasProject: z.boolean(),
+  /** The name of the output folder in the project folder, if it lies there: it is not copied. */
+  outputName: z.string().nullable(),
+  /** Settings from realmfs.env, from the environment and from the command line. */
+  envFile: values,
+  environment: values,
+  overrides: values,
+  keepRootfs: z.boolean(),
+  tmpfs: z.boolean(),
+  /** Proxy variables of the caller; for fetches only. */
+  proxy: values,
+  version: z.string(),
+});
+
+/** What the launcher asks the builder to do. */
+export type BuildRequest = z.infer<typeof buildRequestSchema>;

@@ -1,0 +1,138 @@
+import { parseSize } from '../system/memory.ts';
+
+/** A row of the settings table. */
+export interface Setting {
+  readonly key: string;
+  /** Used where nothing else gives a value; undefined: found out, or empty. */
+  readonly fallback?: string;
+  /** `list`: words, a string or an array. `builder`: not read from build.conf, which comes too late for it. */
+  readonly type: 'text' | 'list' | 'builder';
+  /** What is wrong with a value, or undefined. */
+  readonly check?: (value: string) => string | undefined;
+  readonly doc: string;
+}
+
+const suite = /^[a-z][a-z0-9.+-]*$/;
+const name = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+const hostname = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}))*$/;
+const architecture = /^[a-z0-9][a-z0-9-]*$/;
+
+function mustMatch(pattern: RegExp, what: string) {
+  return (value: string): string | undefined => (pattern.test(value) ? undefined : `'${value}' is no ${what}`);
+}
+
+function mustBeOneOf(...values: string[]) {
+  return (value: string): string | undefined => (values.includes(value) ? undefined : `'${value}' is none of ${values.join(', ')}`);
+}
+
+function mustBeMirror(value: string): string | undefined {
+  if (value === '') return undefined;
+  const shown = value.replace(/\/\/[^/@]*@/, '//***@');
+  if (/[\s'"\\]/.test(value)) return `'${shown}' is no mirror: it holds white space or quotes`;
+  if (!URL.canParse(value)) return `'${shown}' is no URL; a mirror looks like http://mirror.example/debian`;
+  const { protocol, hostname: host } = new URL(value);
+  if (!['http:', 'https:'].includes(protocol) || host === '') return `'${shown}' is no http or https URL`;
+  return undefined;
+}
+
+function mustBeFile(value: string): string | undefined {
+  return value.startsWith('/') ? undefined : `'${value}' is no absolute path`;
+}
+
+/** All settings, in the order of docs/configuration.md. */
+export const settings: readonly Setting[] = [
+  { key: 'PACKAGES', type: 'list', fallback: '', doc: 'packages to install beside the base packages' },
+  { key: 'PRE_INSTALL_MODULES', type: 'list', fallback: '', doc: 'modules to run before the packages, after the base ones' },
+  { key: 'POST_INSTALL_MODULES', type: 'list', fallback: '', doc: 'modules to run after the packages, after the base ones' },
+  { key: 'BASE_PACKAGES', type: 'list', doc: 'the base packages; setting it replaces the list of the profile' },
+  { key: 'BASE_PRE_INSTALL_MODULES', type: 'list', doc: 'the base modules before the packages; setting it replaces the list' },
+  { key: 'BASE_POST_INSTALL_MODULES', type: 'list', doc: 'the base modules after the packages; setting it replaces the list' },
+  { key: 'DEBIAN_RELEASE', type: 'text', fallback: 'trixie', check: mustMatch(suite, 'suite name'), doc: 'the suite' },
+  {
+    key: 'DEBIAN_MIRROR',
+    type: 'text',
+    fallback: '',
+    check: mustBeMirror,
+    doc: "the mirror to build from; default: the one of the host's apt, else debootstrap's",
+  },
+  {
+    key: 'DEBIAN_IMAGE_MIRROR',
+    type: 'text',
+    fallback: '',
+    check: mustBeMirror,
+    doc: "the mirror that the image's apt sources name; default: DEBIAN_MIRROR",
+  },
+  {
+    key: 'DEBIAN_SECURITY_MIRROR',
+    type: 'text',
+    fallback: '',
+    check: mustBeMirror,
+    doc: "the mirror of security updates; default: the one of the host's apt, else beside DEBIAN_MIRROR",
+  },
+  {
+    key: 'DEBIAN_ARCH',
+    type: 'text',
+    fallback: '',
+    check: (value) => (value === '' ? undefined : mustMatch(architecture, 'architecture')(value)),
+    doc: 'the architecture; default: that of the host',
+  },
+  {
+    key: 'DEBIAN_COMPONENTS',
+    type: 'list',
+    fallback: 'main non-free-firmware',
+    check: mustMatch(/^[a-z][a-z0-9/-]*$/, 'component'),
+    doc: 'the components of the archive',
+  },
+  {
+    key: 'DEBIAN_KEYRING',
+    type: 'text',
+    fallback: '/usr/share/keyrings/debian-archive-keyring.gpg',
+    check: mustBeFile,
+    doc: "the host's keyring that the archive must be signed by",
+  },
+  { key: 'IMAGE_TARGETS', type: 'list', fallback: 'ext4', doc: 'what to make of the finished tree: tarball, tarball-xz, ext4' },
+  {
+    key: 'IMAGE_FREE_SPACE',
+    type: 'text',
+    fallback: '512M',
+    check: (value) => (parseSize(value) === undefined ? `'${value}' is no size (512M, 2G)` : undefined),
+    doc: 'free space in an ext4 image',
+  },
+  { key: 'REALMFS_HOSTNAME', type: 'text', fallback: 'subgraph', check: mustMatch(hostname, 'host name'), doc: "the image's host name" },
+  { key: 'REALMFS_NAME', type: 'text', fallback: 'base', check: mustMatch(name, 'name'), doc: 'the name of the image' },
+  {
+    key: 'REALMFS_PROFILE',
+    type: 'text',
+    fallback: 'citadel',
+    check: mustBeOneOf('citadel', 'minimal'),
+    doc: 'which base lists: citadel or minimal',
+  },
+  { key: 'REALMFS_USER_PASSWORD', type: 'text', fallback: 'user', doc: 'the password of the user `user`; empty: locked' },
+  { key: 'NETWORK', type: 'text', fallback: 'on', check: mustBeOneOf('on', 'off'), doc: 'whether modules have the network' },
+  {
+    key: 'SOURCE_DATE_EPOCH',
+    type: 'text',
+    fallback: '',
+    check: (value) => (value === '' ? undefined : mustMatch(/^\d{1,12}$/, 'number of seconds')(value)),
+    doc: "the time stamp of the image, seconds since 1970; default: the Date of the suite's Release",
+  },
+  {
+    key: 'REALMFS_CACHE_DIR',
+    type: 'builder',
+    fallback: '/var/cache/realmfs-builder',
+    check: mustBeFile,
+    doc: 'where fetched packages are kept (environment, realmfs.env or --set)',
+  },
+];
+
+export const settingKeys: readonly string[] = settings.map((setting) => setting.key);
+
+/** The row of a key, if there is one. */
+export function findSetting(key: string): Setting | undefined {
+  return settings.find((setting) => setting.key === key);
+}
+
+/** Splits a list that people write: commas, semicolons and blanks part words. */
+export function splitTargets(text: string): string[] {
+  return text.split(/[\s,;]+/).filter((word) => word !== '');
+}

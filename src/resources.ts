@@ -1,0 +1,13 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
+/** The program's own folder: package.json, templates, realmfs-modules. */
+export const programRoot = path.dirname(import.meta.dirname);
+
+/** Where the sandbox has its things; the same path in every namespace of a build. */
+export const SANDBOX = '/run/realmfs';
+
+const manifest: unknown = JSON.parse(readFileSync(path.join(programRoot, 'package.json'), 'utf8'));
+
+/** The version in package.json. */
+export const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown';

@@ -1,0 +1,133 @@
+import { Readable, Writable } from 'node:stream';
+import { execa } from 'execa';
+import type { BuildEvent } from '../events.ts';
+import { programRoot } from '../resources.ts';
+import { LineSplitter } from '../system/lines.ts';
+
+/** How the launcher starts a sandbox. */
+export interface SandboxOptions {
+  readonly mode: 'build' | 'clean';
+  readonly output: string;
+  readonly staging: string;
+  readonly cache: string;
+  /** Empty: no project. */
+  readonly project: string;
+  /** Bytes of the tmpfs; 0: on disk. */
+  readonly tmpfsSize: number;
+  readonly onEvent: (event: BuildEvent) => void;
+}
+
+/** How a sandbox ended. */
+export interface SandboxEnd {
+  /** The exit code of the lock: another build holds the output folder. */
+  readonly locked: boolean;
+  readonly exitCode: number | undefined;
+  /** What was said outside of events: faults of the set-up. */
+  readonly noise: readonly string[];
+}
+
+/** A running sandbox. */
+export interface Sandbox {
+  readonly pid: number | undefined;
+  readonly ended: Promise<SandboxEnd>;
+  /** Asks the builder to stop in good order. */
+  stop(): void;
+  /** Ends everything in the sandbox at once. */
+  kill(): void;
+}
+
+const LOCKED = 75;
+const NOISE = 40;
+
+/**
+ * Starts PID 1 of a build: the output folder is locked, then namespaces are made that the kernel
+ * ends together with their PID 1, and PID 1 ends when its lifeline does, that is with this process.
+ * Must be called from the main thread: PR_SET_PDEATHSIG belongs to the thread that spawns.
+ */
+export function startSandbox(options: SandboxOptions): Sandbox {
+  const noise: string[] = [];
+  const child = execa(
+    'flock',
+    [
+      '--nonblock',
+      '--no-fork',
+      '--conflict-exit-code',
+      String(LOCKED),
+      options.output,
+      'setpriv',
+      '--pdeathsig',
+      'KILL',
+      'unshare',
+      '--mount',
+      '--pid',
+      '--ipc',
+      '--uts',
+      '--fork',
+      '--kill-child',
+      '--propagation',
+      'slave',
+      '--',
+      'bash',
+      '--noprofile',
+      '--norc',
+      `${programRoot}/templates/sandbox/init.sh`,
+    ],
+    {
+      cwd: '/',
+      extendEnv: false,
+      env: {
+        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+        LC_ALL: 'C.UTF-8',
+        RB_MODE: options.mode,
+        RB_OUT: options.output,
+        RB_STAGING: options.staging,
+        RB_CACHE: options.cache,
+        RB_PROJECT: options.project,
+        RB_PROGRAM: programRoot,
+        RB_NODE: process.execPath,
+        RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),
+      },
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+      buffer: false,
+      reject: false,
+      detached: true,
+      cleanup: false,
+    },
+  );
+  const keep = (line: string): void => {
+    noise.push(line);
+    if (noise.length > NOISE) noise.shift();
+  };
+  const listen = (stream: unknown, take: (line: string) => void): void => {
+    if (!(stream instanceof Readable)) return;
+    const splitter = new LineSplitter(take, Number.POSITIVE_INFINITY);
+    stream.on('data', (chunk: Buffer) => splitter.push(chunk));
+    stream.on('end', () => splitter.end());
+  };
+  listen(child.stdout, keep);
+  listen(child.stderr, keep);
+  listen(child.stdio[4], (line) => options.onEvent(JSON.parse(line)));
+  const lifeline = child.stdio[3];
+  const writable = lifeline instanceof Writable ? lifeline : undefined;
+  // The other end is gone when the sandbox ends first.
+  writable?.on('error', () => {});
+  return {
+    pid: child.pid,
+    ended: child.then((result) => ({ locked: result.exitCode === LOCKED, exitCode: result.exitCode, noise })),
+    stop: () => {
+      writable?.write('stop\n');
+    },
+    kill: () => {
+      writable?.end();
+      if (child.pid !== undefined) killQuietly(-child.pid);
+    },
+  };
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}

@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { Runner } from '../system/runner.ts';
+
+/** What a signed index says of a package file. */
+export interface IndexEntry {
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/** A Release file whose signature was checked. */
+export interface SignedRelease {
+  /** Name of the InRelease file below apt's lists. */
+  readonly file: string;
+  /** The signed text. */
+  readonly text: string;
+  /** Index path (`main/binary-amd64/Packages`) to its entry. */
+  readonly indices: ReadonlyMap<string, IndexEntry>;
+}
+
+/**
+ * Checks the signature of an InRelease file with the keyring and returns the signed text, or
+ * undefined if no good signature by an unexpired key is on it.
+ */
+export async function readSigned(file: string, keyring: string, runner: Runner): Promise<SignedRelease | undefined> {
+  const out = `/tmp/signed-${createHash('sha256').update(file).digest('hex').slice(0, 16)}`;
+  await rm(out, { force: true });
+  const status: string[] = [];
+  const result = await runner.attempt({
+    label: 'gpgv',
+    file: 'gpgv',
+    args: ['--quiet', '--status-fd', '3', '--keyring', keyring, '--output', out, '--', file],
+    onStatus: (line) => status.push(line),
+  });
+  // Exit code 2 also stands for a further signature by a key that the keyring does not have.
+  if (![0, 2].includes(result.exitCode ?? -1) || !status.some((line) => line.startsWith('[GNUPG:] GOODSIG '))) return undefined;
+  if (status.some((line) => line.startsWith('[GNUPG:] BADSIG '))) return undefined;
+  const text = await readFile(out, 'utf8');
+  await rm(out, { force: true });
+  return { file: path.basename(file), text, indices: parseRelease(text) };
+}
+
+/** The SHA256 section of a Release file. */
+export function parseRelease(text: string): Map<string, IndexEntry> {
+  const indices = new Map<string, IndexEntry>();
+  let inside = false;
+  for (const line of text.split('\n')) {
+    if (!line.startsWith(' ')) inside = line.startsWith('SHA256:');
+    else if (inside) {
+      const [sha256, size, name] = line.trim().split(/\s+/);
+      if (sha256 !== undefined && size !== undefined && name !== undefined) indices.set(name, { sha256, size: Number(size) });
+    }
+  }
+  return indices;
+}
+
+/** A field of a Release file. */
+export function releaseField(text: string, name: string): string | undefined {
+  return new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1]?.trim();
+}
+
+/** The names under which apt keeps package files, with what a Packages file says of them. */
+export function parsePackages(bytes: Buffer): Map<string, IndexEntry> {
+  const entries = new Map<string, IndexEntry>();
+  let at = 0;
+  while (at < bytes.length) {
+    let end = bytes.indexOf('\n\n', at);
+    if (end < 0) end = bytes.length;
+    const stanza = bytes.toString('latin1', at, end);
+    const field = (name: string): string | undefined => {
+      const from = stanza.startsWith(`${name}: `) ? 0 : stanza.indexOf(`\n${name}: `) + 1;
+      if (from === 0 && !stanza.startsWith(`${name}: `)) return undefined;
+      const stop = stanza.indexOf('\n', from);
+      return stanza.slice(from + name.length + 2, stop < 0 ? undefined : stop);
+    };
+    const [name, version, arch, size, sha256] = [field('Package'), field('Version'), field('Architecture'), field('Size'), field('SHA256')];
+    if (name !== undefined && version !== undefined && arch !== undefined && size !== undefined && sha256 !== undefined) {
+      entries.set(archiveName(name, version, arch), { size: Number(size), sha256 });
+    }
+    at = end + 2;
+  }
+  return entries;
+}
+
+/** The name that apt gives a package file in its cache: the epoch's colon is written `%3a`. */
+export function archiveName(name: string, version: string, arch: string): string {
+  return `${name}_${version.replaceAll(':', '%3a')}_${arch}.deb`;
+}
+
+/** The index files of a signed release that lie in apt's lists, whole and unchanged. */
+export async function trustedIndices(lists: string, release: SignedRelease): Promise<{ file: string; bytes: Buffer }[]> {
+  const prefix = release.file.slice(0, -'InRelease'.length);
+  const byName = new Map([...release.indices].map(([name, entry]) => [name.replaceAll('/', '_'), entry]));
+  const found: { file: string; bytes: Buffer }[] = [];
+  for (const file of await readdir(lists)) {
+    const entry = file.startsWith(prefix) ? byName.get(file.slice(prefix.length)) : undefined;
+    if (entry === undefined) continue;
+    const bytes = await readFile(path.join(lists, file));
+    if (bytes.length === entry.size && createHash('sha256').update(bytes).digest('hex') === entry.sha256) found.push({ file, bytes });
+  }
+  return found;
+}

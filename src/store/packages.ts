@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { copyFile, lstat, readdir, rename, utimes } from 'node:fs/promises';
+import path from 'node:path';
+import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
+import type { Runner } from '../system/runner.ts';
+import { type IndexEntry, parsePackages, readSigned, type SignedRelease, trustedIndices } from './index-file.ts';
+
+/** Folders of the package cache: the shared one and a build's view of it. */
+export interface PackageFolders {
+  /** Shared: `archives/` and `lists/` below it. */
+  readonly cache: string;
+  /** A build's: `archives-upper` (what it fetched), `lists` (what apt sees), `lists-upper`. */
+  readonly view: string;
+}
+
+/**
+ * Takes fetched package files into the shared cache, if and only if name, size and SHA-256 stand
+ * in an index that a good signature covers. Files that are not known are left where they are.
+ */
+export class PackageHarvest {
+  readonly #folders: PackageFolders;
+  readonly #keyring: string;
+  readonly #runner: Runner;
+  readonly #done = new Set<string>();
+  #entries = new Map<string, IndexEntry>();
+  #seenLists = '';
+
+  constructor(folders: PackageFolders, keyring: string, runner: Runner) {
+    this.#folders = folders;
+    this.#keyring = keyring;
+    this.#runner = runner;
+  }
+
+  /** One pass; returns how many files were taken. */
+  async harvest(): Promise<number> {
+    const upper = path.join(this.#folders.view, 'archives-upper');
+    const fresh: string[] = [];
+    for (const name of await readdir(upper)) {
+      if (name.endsWith('.deb') && !this.#done.has(name) && (await lstat(path.join(upper, name))).isFile()) fresh.push(name);
+    }
+    if (fresh.length === 0) return 0;
+    await this.#refresh();
+    let taken = 0;
+    for (const name of fresh) {
+      const entry = this.#entries.get(name);
+      if (entry === undefined || !(await this.#matches(path.join(upper, name), entry))) continue;
+      await this.#take(path.join(upper, name), path.join(this.#folders.cache, 'archives', name));
+      this.#done.add(name);
+      taken += 1;
+    }
+    return taken;
+  }
+
+  /** Takes apt's lists into the shared cache: signed Release files and the indices that they cover. */
+  async harvestLists(): Promise<void> {
+    const upper = path.join(this.#folders.view, 'lists-upper');
+    const target = path.join(this.#folders.cache, 'lists');
+    for (const release of await this.#releases(upper)) {
+      for (const { file } of await trustedIndices(upper, release)) await this.#take(path.join(upper, file), path.join(target, file));
+      await this.#take(path.join(upper, release.file), path.join(target, release.file));
+    }
+  }
+
+  async #releases(lists: string): Promise<SignedRelease[]> {
+    const releases: SignedRelease[] = [];
+    for (const file of await readdir(lists)) {
+      if (!file.endsWith('_InRelease') || !(await lstat(path.join(lists, file))).isFile()) continue;
+      const signed = await readSigned(path.join(lists, file), this.#keyring, this.#runner);
+      if (signed !== undefined) releases.push(signed);
+    }
+    return releases;
+  }
+
+  /** Reads the signed indices anew if apt's lists have changed. */
+  async #refresh(): Promise<void> {
+    const lists = path.join(this.#folders.view, 'lists');
+    const marks: string[] = [];
+    for (const name of (await readdir(lists)).sort()) {
+      const stat = await statOrUndefined(path.join(lists, name));
+      if (stat?.isFile()) marks.push(`${name} ${stat.size} ${stat.mtimeMs}`);
+    }
+    if (marks.join('\n') === this.#seenLists) return;
+    this.#seenLists = marks.join('\n');
+    this.#entries = new Map();
+    for (const release of await this.#releases(lists)) {
+      for (const { file, bytes } of await trustedIndices(lists, release)) {
+        if (!file.endsWith('_Packages')) continue;
+        for (const [name, entry] of parsePackages(bytes)) this.#entries.set(name, entry);
+      }
+    }
+  }
+
+  async #matches(file: string, entry: IndexEntry): Promise<boolean> {
+    const stat = await lstat(file);
+    return stat.isFile() && stat.size === entry.size && (await sha256File(file)) === entry.sha256;
+  }
+
+  /** Copies under a temporary name, syncs, renames: the final name never stands for a part. */
+  async #take(from: string, to: string): Promise<void> {
+    const part = path.join(path.dirname(to), 'partial', `${path.basename(to)}.${randomUUID()}`);
+    try {
+      await copyFile(from, part, constants.COPYFILE_EXCL);
+      const stat = await lstat(from);
+      await utimes(part, stat.atime, stat.mtime);
+      await syncPath(part);
+      await rename(part, to);
+    } finally {
+      await removeFile(part);
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
+import { chown, lstat, open, rename, rmdir, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import tmp from 'tmp-promise';
+
+/** True if nothing stands at the path; a dangling link counts as something. */
+export async function isMissing(file: string): Promise<boolean> {
+  return (await statOrUndefined(file)) === undefined;
+}
+
+/** lstat, or undefined where nothing is. Other errors are thrown. */
+export async function statOrUndefined(file: string) {
+  try {
+    return await lstat(file);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
+
+/** True if the error carries this `code` (`ENOENT`, ...). */
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** SHA-256 of a regular file as hex; a link is not followed. */
+export async function sha256File(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file, { flags: 'r', highWaterMark: 1024 * 1024 }), hash);
+  return hash.digest('hex');
+}
+
+/** Brings a file or folder to the disk. */
+export async function syncPath(file: string): Promise<void> {
+  const handle = await open(file, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes a whole file so that its name never stands for a part of it. */
+export async function writeWhole(file: string, text: string | Buffer, mode = 0o644): Promise<void> {
+  const part = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.part`);
+  const handle = await open(part, 'wx', mode);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(part, file);
+}
+
+/** Gives a file to the user; a link itself, never what it leads to. */
+export async function giveTo(file: string, owner: { uid: number; gid: number } | undefined): Promise<void> {
+  if (owner === undefined) return;
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    await handle.chown(owner.uid, owner.gid);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes an empty folder with a random name below `parent`, mode 0700. Who made it removes it. */
+export async function makeFolder(parent: string, prefix: string, postfix: string): Promise<string> {
+  const { path: made } = await tmp.dir({ tmpdir: parent, prefix, postfix, mode: 0o700, keep: true, unsafeCleanup: false });
+  await chown(made, 0, 0);
+  return made;
+}
+
+/** Removes a folder if it is empty. True if it is gone. */
+export async function removeEmpty(folder: string): Promise<boolean> {
+  try {
+    await rmdir(folder);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return true;
+    if (hasCode(error, 'ENOTEMPTY') || hasCode(error, 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+/** Removes a file; it is no fault if there is none. */
+export async function removeFile(file: string): Promise<void> {
+  try {
+    await unlink(file);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+}

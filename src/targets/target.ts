@@ -1,0 +1,30 @@
+import type { Command } from '../system/runner.ts';
+
+/** What a target writer needs to know of the finished tree. */
+export interface TargetInput {
+  /** Seconds since 1970; the newest time stamp in an artefact. */
+  readonly sourceDateEpoch: number;
+  /** The folder that the artefact is written to, inside the sandbox. */
+  readonly output: string;
+  /** In bytes: content, in whole blocks of 4096 bytes. */
+  readonly treeSize: number;
+  readonly treeEntries: number;
+  /** In bytes, for file systems. */
+  readonly freeSpace: number;
+  /** The name and the suite of the image: identifiers are derived from them. */
+  readonly identity: string;
+}
+
+/** Something that can be made of the finished root. */
+export interface Target {
+  readonly name: string;
+  /** The name of the artefact in the output folder. */
+  readonly file: string;
+  /** Programs that it needs, with the Debian package that has each. */
+  readonly tools: Readonly<Record<string, string>>;
+  /** Commands that are run one after the other, in the finished root, read-only, without network. */
+  commands(input: TargetInput): TargetCommand[];
+}
+
+/** A command of a target writer. */
+export type TargetCommand = Pick<Command, 'label' | 'file' | 'args' | 'env' | 'okExitCodes'>;

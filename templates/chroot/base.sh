@@ -1,0 +1,105 @@
+# shellcheck shell=bash disable=SC2154,SC2178
+# The base lists of the two profiles, and how they join the user's lists. Sourced before
+# build.conf, by the evaluation and by stage two alike.
+
+BASE_PACKAGES='iproute2 less xz-utils sudo dbus libpam-systemd openssh-client packagekit-gtk3-module libcanberra-gtk3-module libpulse0 fonts-roboto-hinted bash-completion'
+BASE_PRE_INSTALL_MODULES='utility-library configure-locale create-user set-hostname no-install-recommends write-apt-sources'
+BASE_POST_INSTALL_MODULES='loginctl-enable-linger configure-systemd install-configure-host0 install-launch-script setup-theme-symlinks apt-cacher-ng add-xsettings-schema'
+
+declare -A __realmfs_citadel=(
+    [BASE_PACKAGES]=$BASE_PACKAGES
+    [BASE_PRE_INSTALL_MODULES]=$BASE_PRE_INSTALL_MODULES
+    [BASE_POST_INSTALL_MODULES]=$BASE_POST_INSTALL_MODULES
+)
+declare -A __realmfs_minimal=(
+    [BASE_PACKAGES]='iproute2 less xz-utils sudo dbus libpam-systemd openssh-client bash-completion'
+    [BASE_PRE_INSTALL_MODULES]=$BASE_PRE_INSTALL_MODULES
+    [BASE_POST_INSTALL_MODULES]='loginctl-enable-linger configure-systemd'
+)
+
+# What a package of the base lists is called in the suites that have dropped its old name.
+# trixie: fonts-roboto-hinted is gone, fonts-roboto-unhinted carries the same faces.
+__realmfs_successor() {
+    case $DEBIAN_RELEASE:$1 in
+        bookworm:* | bullseye:*) printf -v "$2" '%s' "$1" ;;
+        *:fonts-roboto-hinted) printf -v "$2" '%s' fonts-roboto-unhinted ;;
+        *) printf -v "$2" '%s' "$1" ;;
+    esac
+}
+
+# __realmfs_words ARRAY NAME: the words of the variable NAME, a string or an array.
+__realmfs_words() {
+    local -n __words=$1 __source=$2
+    local IFS=$' \t\n'
+    __words=()
+    read -r -d '' -a __words <<<"${__source[*]-}" || true
+}
+
+# __realmfs_base ARRAY NAME: the words of a base list. The list of the default profile,
+# also where build.conf has added to it, becomes that of the chosen profile.
+__realmfs_base() {
+    local -n __list=$1
+    local -a __default
+    local __text=${__realmfs_citadel[$2]} __head __package __new
+    __realmfs_words "$1" "$2"
+    if [[ ${REALMFS_PROFILE:-citadel} == minimal ]]; then
+        __realmfs_words __default __text
+        __head="${__list[*]:0:${#__default[@]}}"
+        if [[ $__head == "${__default[*]}" ]]; then
+            __text=${__realmfs_minimal[$2]}
+            __list=("${__list[@]:${#__default[@]}}")
+            __realmfs_words __default __text
+            __list=("${__default[@]}" "${__list[@]}")
+        fi
+    fi
+    [[ $2 == BASE_PACKAGES ]] || return 0
+    __default=("${__list[@]}")
+    __list=()
+    for __package in "${__default[@]}"; do
+        __realmfs_successor "$__package" __new
+        __list+=("$__new")
+    done
+}
+
+# Base lists first, then the user's. A list keeps the user's form: an array stays one,
+# anything else is a string of words, as modules of the original builder expect.
+__realmfs_join_lists() {
+    local __name
+    local -a __base __user
+    local IFS=$' \t\n'
+    for __name in PACKAGES PRE_INSTALL_MODULES POST_INSTALL_MODULES; do
+        __realmfs_base __base "BASE_$__name"
+        __realmfs_words __user "$__name"
+        local -n __target=$__name
+        if [[ ${__target@a} == *a* ]]; then
+            __target=("${__base[@]}" "${__user[@]}")
+        else
+            __user=("${__base[@]}" "${__user[@]}")
+            __target="${__user[*]}"
+        fi
+        unset -n __target
+    done
+}
+
+# The functions that settings-before.sh and settings-after.sh, written by the builder, use.
+
+__realmfs_override() {
+    unset -v "$1" && declare -g "$1=$2"
+}
+
+__realmfs_default() {
+    [[ -v $1 || -v ${1}[@] ]] || declare -g "$1=$2"
+}
+
+# __realmfs_settle NAME WAS VALUE: gives a setting the value that the build uses. WAS is what
+# build.conf said when it was evaluated; another word inside the image is an error.
+__realmfs_settle() {
+    local -n __setting=$1
+    [[ ! -v $1 || ${__setting[*]} == "$2" || ${__setting[*]} == "$3" ]] \
+        || fatal "build.conf: $1 is '${__setting[*]}' inside the image, but was '$2' before"
+    unset -n __setting
+    if [[ ! -v $1 || ${!1} != "$3" ]]; then
+        # An array becomes a string of words.
+        unset -v "$1" && declare -g "$1=$3"
+    fi
+}

@@ -1,0 +1,53 @@
+#!/bin/bash
+# Reads build.conf as nobody, in a sandbox, and hands back what it says.
+#
+# Arguments: CONF (below REALMFS_PROJECT, or empty), OUT (a file to write), then the names
+# of the settings. OUT gets NUL-separated records:
+#   var NAME (string|array) COUNT VALUE...     for each setting that has a value
+#   name NAME                                  for each variable that build.conf has made
+#   function NAME FILE LINE                    for each function that is defined
+#   done
+# settings-before.sh and settings-after.sh lie beside build.conf's copy, made by the builder.
+
+__realmfs_conf=$1
+__realmfs_out=$2
+shift 2
+__realmfs_keys=("$@")
+set --
+
+source /run/realmfs/lib/chroot/lib.sh
+source /run/realmfs/lib/chroot/base.sh
+source /run/realmfs/lib/settings-before.sh
+mapfile -t __realmfs_known < <(compgen -v)
+cd "$REALMFS_PROJECT" || exit 97
+if [[ -n $__realmfs_conf ]]; then
+    source "$REALMFS_PROJECT/$__realmfs_conf"
+fi
+set +eu
+IFS=$' \t\n'
+__realmfs_defined=$(compgen -v)
+source /run/realmfs/lib/settings-after.sh
+__realmfs_join_lists
+
+__realmfs_report() {
+    local name file line
+    for name in "${__realmfs_keys[@]}"; do
+        [[ -v $name || -v ${name}[@] ]] || continue
+        local -n value=$name
+        if [[ ${value@a} == *a* ]]; then
+            printf '%s\0' var "$name" array "${#value[@]}" "${value[@]}"
+        else
+            printf '%s\0' var "$name" string 1 "$value"
+        fi
+        unset -n value
+    done
+    comm -13 <(printf '%s\n' "${__realmfs_known[@]}" | sort) <(sort <<<"$__realmfs_defined") \
+        | while read -r name; do printf '%s\0' name "$name"; done
+    shopt -s extdebug
+    while read -r _ _ name; do
+        read -r _ line file <<<"$(declare -F "$name")"
+        printf '%s\0' function "$name" "$file" "$line"
+    done < <(declare -F)
+    printf '%s\0' 'done'
+}
+__realmfs_report >"$__realmfs_out"

@@ -1,0 +1,36 @@
+#!/bin/bash
+# Makes the finished tree: takes out what belongs to one machine or one build.
+# The list and its reasons: reproducible-builds practice and mmdebstrap's clean-up.
+set -Eeuo pipefail
+shopt -s nullglob
+umask 022
+
+bash /run/realmfs/lib/chroot/services.sh unblock
+
+# The mirror of the build makes room for the one that the image shall use.
+if [[ $DEBIAN_IMAGE_MIRROR != "$DEBIAN_MIRROR" ]]; then
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+        [[ ! -f $file ]] || DEBIAN_MIRROR=${DEBIAN_MIRROR%/} DEBIAN_IMAGE_MIRROR=${DEBIAN_IMAGE_MIRROR%/} perl -pi -e \
+            's{(^|\s)\Q$ENV{DEBIAN_MIRROR}\E/?(?=\s|$)}{$1$ENV{DEBIAN_IMAGE_MIRROR}}g' "$file"
+    done
+fi
+
+# Identities of one machine.
+: >/etc/machine-id
+chmod 0444 /etc/machine-id
+rm -f -- /var/lib/dbus/machine-id /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+rm -f -- /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+
+# Caches and logs of the build.
+rm -f -- /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old
+rm -f -- /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- /etc/.pwd.lock
+rm -f -- /var/log/{alternatives.log,bootstrap.log,dpkg.log} /var/log/apt/{history.log,term.log,eipp.log.xz}
+
+# What lives only while a system runs. /run/realmfs is the builder's, and a mount.
+find /tmp /var/tmp /dev/shm -xdev -mindepth 1 -delete
+find /run -xdev -mindepth 1 -maxdepth 1 ! -path /run/realmfs -exec rm -rf --one-file-system -- {} +
+mkdir -p /run/lock
+chmod 1777 /run/lock
+
+# The package list of the manifest.
+dpkg-query --show --showformat='${binary:Package}\t${Version}\t${Architecture}\n' >/run/realmfs/out/packages

@@ -1,0 +1,76 @@
+#!/bin/bash
+# shellcheck disable=SC2154
+# Runs one step of stage two inside the image's root. Each step is a bash of its own; to
+# the modules it looks like one shell, since each step begins with what the last one left.
+#
+# Arguments: NAME (the module), LAST (yes: no module comes after this one).
+# in/:  settings-before.sh, settings-after.sh, config (the name of build.conf below the
+#       project, or empty), state.sh (the difference that earlier steps made, if any),
+#       token (what stands in the status when the step was completed), resolv.conf (if the
+#       step has the network).
+# out/: status (records for the builder), state.sh (the difference to hand on).
+
+__realmfs_name=$1
+__realmfs_last=$2
+set --
+
+source /run/realmfs/lib/chroot/lib.sh
+source /run/realmfs/lib/chroot/base.sh
+source /run/realmfs/lib/chroot/state.sh
+source "$__realmfs_run/in/settings-before.sh"
+__realmfs_conf=$(<"$__realmfs_run/in/config")
+if [[ -n $__realmfs_conf ]]; then
+    cd "$REALMFS_PROJECT" || exit 97
+    source "$REALMFS_PROJECT/$__realmfs_conf" >/dev/null
+fi
+set +eu
+cd / || exit 97
+source "$__realmfs_run/in/settings-after.sh"
+__realmfs_join_lists
+__realmfs_check_lists
+__realmfs_snapshot
+if [[ -f $__realmfs_run/in/state.sh ]]; then
+    source "$__realmfs_run/in/state.sh"
+fi
+
+# The resolver of the build, for steps with the network; what was there comes back, unless
+# the step has put something else in its place.
+__realmfs_resolver_in() {
+    local IFS=$' \t\n'
+    [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
+    rm -rf -- "$__realmfs_run/out/resolv.conf"
+    if [[ -e /etc/resolv.conf || -L /etc/resolv.conf ]]; then
+        cp --archive --no-target-directory -- /etc/resolv.conf "$__realmfs_run/out/resolv.conf"
+        rm -f -- /etc/resolv.conf
+    fi
+    (umask 022 && cat "$__realmfs_run/in/resolv.conf" >/etc/resolv.conf)
+}
+
+__realmfs_resolver_out() {
+    [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
+    if [[ ! -L /etc/resolv.conf ]] && cmp -s /etc/resolv.conf "$__realmfs_run/in/resolv.conf"; then
+        rm -f -- /etc/resolv.conf
+        [[ ! -e $__realmfs_run/out/resolv.conf && ! -L $__realmfs_run/out/resolv.conf ]] \
+            || cp --archive --no-target-directory -- "$__realmfs_run/out/resolv.conf" /etc/resolv.conf
+    fi
+}
+
+__realmfs_resolver_in || exit 97
+__realmfs_helpers=$(declare -f module info warn fatal install_file)
+trap '__realmfs_failed $? "$BASH_COMMAND"' ERR
+trap - EXIT
+__realmfs_restore_traps
+set -eEo pipefail
+set +u
+module "$__realmfs_name"
+trap - ERR
+__realmfs_errors_on=${-//[^e]/}
+set +eE +o pipefail
+# Whatever the module has set, what follows is ours until the state is written.
+__realmfs_take_shell
+__realmfs_changed_helpers
+__realmfs_resolver_out
+__realmfs_hand_over >"$__realmfs_run/out/state.sh"
+[[ -n $__realmfs_errors_on ]] || __realmfs_record warning "$__realmfs_name leaves set +e behind; it is set again for the next module"
+[[ $__realmfs_last == yes ]] || trap - EXIT
+__realmfs_record "done" "$(<"$__realmfs_run/in/token")"

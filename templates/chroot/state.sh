@@ -1,0 +1,154 @@
+# shellcheck shell=bash disable=SC2154,SC2178
+# The state of the shell between steps: what a module has changed since build.conf was
+# sourced is written as a script that the next step sources at its top level.
+
+# Variables that bash keeps itself, or that are handed over in another way.
+readonly __realmfs_own='^(_|BASH|BASHOPTS|BASHPID|BASH_.*|COMP_.*|DIRSTACK|EPOCH.*|EUID|FUNCNAME|GROUPS|HISTCMD|HOSTNAME|HOSTTYPE|IFS|LINENO|MACHTYPE|OLDPWD|OSTYPE|PIPESTATUS|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|__realmfs_.*)$'
+# Options that the framework sets before every module.
+readonly __realmfs_armed='^set [-+]o (errexit|errtrace|nounset|pipefail)$'
+
+# Names of locals begin with __realmfs_ where declare -p runs: a local would hide the user's
+# variable of that name.
+
+# One line a variable: bash writes line feeds in values as $'\n'.
+__realmfs_list_variables() {
+    local IFS=$' \t\n' __realmfs_line __realmfs_key
+    local -n __realmfs_into=$1
+    __realmfs_into=()
+    while IFS= read -r __realmfs_line; do
+        __realmfs_key=${__realmfs_line#declare -* }
+        __realmfs_key=${__realmfs_key%%=*}
+        [[ $__realmfs_key =~ $__realmfs_own ]] || __realmfs_into["$__realmfs_key"]=$__realmfs_line
+    done < <(declare -p)
+}
+
+__realmfs_list_functions() {
+    local IFS=$' \t\n' flags name text
+    local -n __realmfs_into=$1
+    __realmfs_into=()
+    while read -r _ flags name; do
+        [[ $name != __realmfs_* ]] || continue
+        text=$(declare -f "$name")
+        # Exported and readonly functions.
+        [[ $flags == -f ]] || text+=$'\n'"declare $flags -- $name"
+        __realmfs_into["$name"]=$text
+    done < <(declare -F)
+}
+
+# __realmfs_snapshot: remembers the state that the difference is taken from.
+__realmfs_snapshot() {
+    declare -gA __realmfs_variables=() __realmfs_functions=()
+    __realmfs_list_variables __realmfs_variables
+    __realmfs_all_functions=$(
+        declare -f
+        declare -F
+    )
+    __realmfs_list_functions __realmfs_functions
+    __realmfs_shopt=$(shopt -p)
+    __realmfs_set=$(set +o)
+    __realmfs_umask=$(umask)
+    __realmfs_first_ifs=${IFS-}
+}
+
+# Set by the state that an earlier step has handed on.
+__realmfs_restore_traps() { :; }
+
+# What must be read before the framework's own commands run under plain options.
+__realmfs_take_shell() {
+    __realmfs_ifs=${IFS-}
+    IFS=$' \t\n'
+    __realmfs_new_shopt=$(shopt -p)
+    __realmfs_new_set=$(set +o)
+    __realmfs_new_traps=$(trap -p)
+    __realmfs_new_umask=$(umask)
+    __realmfs_new_cwd=$PWD
+    trap - DEBUG RETURN
+    shopt -u nocasematch nullglob failglob nocaseglob xpg_echo
+    set +xvfk +o posix
+    umask 022
+    cd /
+}
+
+# The lines of NEW that do not stand in OLD.
+__realmfs_new_lines() {
+    local line
+    while IFS= read -r line; do
+        [[ $'\n'$1$'\n' == *$'\n'"$line"$'\n'* ]] || printf '%s\n' "$line"
+    done <<<"$2"
+}
+
+__realmfs_hand_over_variables() {
+    local __realmfs_key
+    local -A __realmfs_now=()
+    __realmfs_list_variables __realmfs_now
+    for __realmfs_key in "${!__realmfs_variables[@]}"; do
+        [[ -v __realmfs_now[$__realmfs_key] ]] || printf 'unset -v %s\n' "$__realmfs_key"
+    done
+    for __realmfs_key in "${!__realmfs_now[@]}"; do
+        [[ ${__realmfs_variables[$__realmfs_key]-} == "${__realmfs_now[$__realmfs_key]}" ]] \
+            || printf '%s\n' "${__realmfs_now[$__realmfs_key]}"
+    done
+}
+
+__realmfs_hand_over_functions() {
+    local name
+    local -A now=()
+    # Most modules define no function: one comparison then is all.
+    [[ $(
+        declare -f
+        declare -F
+    ) != "$__realmfs_all_functions" ]] || return 0
+    __realmfs_list_functions now
+    for name in "${!__realmfs_functions[@]}"; do
+        [[ -v now[$name] ]] || printf 'unset -f -- %q\n' "$name"
+    done
+    for name in "${!now[@]}"; do
+        [[ ${__realmfs_functions[$name]-} == "${now[$name]}" ]] || printf '%s\n' "${now[$name]}"
+    done
+}
+
+__realmfs_hand_over() {
+    # First, since functions may need extglob to be read.
+    __realmfs_new_lines "$__realmfs_shopt" "$__realmfs_new_shopt"
+    __realmfs_hand_over_variables
+    __realmfs_hand_over_functions
+    __realmfs_new_lines "$__realmfs_set" "$__realmfs_new_set" | grep -Ev "$__realmfs_armed"
+    [[ $__realmfs_ifs == "$__realmfs_first_ifs" ]] || printf 'IFS=%q\n' "$__realmfs_ifs"
+    [[ $__realmfs_new_umask == "$__realmfs_umask" ]] || printf 'umask %s\n' "$__realmfs_new_umask"
+    [[ $__realmfs_new_cwd == / ]] || printf 'cd -- %q\n' "$__realmfs_new_cwd"
+    printf '__realmfs_restore_traps() {\n:\n%s\n}\n' "$__realmfs_new_traps"
+}
+
+# A helper that a module, not build.conf, has put in the place of the framework's.
+__realmfs_changed_helpers() {
+    [[ $(declare -f module info warn fatal install_file) == "$__realmfs_helpers" ]] \
+        || __realmfs_record warning "$__realmfs_name redefines a function of the framework (module, info, warn, fatal or install_file)"
+}
+
+# Reports the command that ends a module: the innermost place outside the framework.
+__realmfs_failed() {
+    local IFS=$' \t\n' i file='' line=''
+    for ((i = 1; i < ${#BASH_SOURCE[@]}; i++)); do
+        case ${BASH_SOURCE[i]} in
+            "$__realmfs_run"/lib/chroot/*) ;;
+            *)
+                file=${BASH_SOURCE[i]} line=${BASH_LINENO[i - 1]}
+                break
+                ;;
+        esac
+    done
+    __realmfs_record failed "$1" "$2" "$file" "$line"
+}
+
+# build.conf is read once before stage one and again in every step: a value that differs
+# would make the image something that was not planned.
+__realmfs_check_lists() {
+    local name
+    local -a now planned
+    for name in PACKAGES PRE_INSTALL_MODULES POST_INSTALL_MODULES; do
+        __realmfs_words now "$name"
+        __realmfs_words planned "__realmfs_planned_$name"
+        [[ ${now[*]} == "${planned[*]}" ]] \
+            || fatal "build.conf: $name is '${now[*]}' inside the image, but was '${planned[*]}' before"
+    done
+}

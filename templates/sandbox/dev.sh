@@ -1,0 +1,21 @@
+# shellcheck shell=bash
+# make_dev DIR: a /dev with what programs need and nothing of the machine's. The caller
+# mounts DIR/shm and then makes DIR read-only.
+make_dev() {
+    local dev=$1 name
+    mount -t tmpfs -o mode=0755,size=64k,nr_inodes=64,nosuid,noexec realmfs-dev "$dev"
+    mknod -m 0666 "$dev/null" c 1 3
+    mknod -m 0666 "$dev/zero" c 1 5
+    mknod -m 0666 "$dev/full" c 1 7
+    mknod -m 0666 "$dev/random" c 1 8
+    mknod -m 0666 "$dev/urandom" c 1 9
+    mknod -m 0666 "$dev/tty" c 5 0
+    ln -s /proc/self/fd "$dev/fd"
+    for name in 0:stdin 1:stdout 2:stderr; do
+        ln -s "/proc/self/fd/${name%%:*}" "$dev/${name#*:}"
+    done
+    mkdir "$dev/pts" "$dev/shm"
+    # Group 5 is Debian's tty; without gid and mode, sudo and tlog fail in a build step.
+    mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666,nosuid,noexec devpts "$dev/pts"
+    ln -s pts/ptmx "$dev/ptmx"
+}

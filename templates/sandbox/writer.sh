@@ -1,0 +1,16 @@
+#!/bin/bash
+# PID 1 of a target writer: shows it the finished root read-only, without anything that was
+# mounted on it, and runs the command with the rights to read every file and no more.
+#
+# Arguments: the command. The root is its working folder.
+set -Eeuo pipefail
+umask 022
+readonly base=/run/realmfs
+mkdir -p "$base/root"
+mount --bind "$base/work/root" "$base/root"
+mount -o remount,bind,ro "$base/root"
+cd "$base/root"
+status=0
+setpriv --pdeathsig KILL --inh-caps -all --bounding-set -all,+dac_override,+dac_read_search,+fowner "$@" </dev/null &
+wait $! || status=$?
+exit "$status"

@@ -1,0 +1,220 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+const program = path.resolve(import.meta.dirname, '../..');
+/** The tests' own package cache: kept for the next run, as that of a user is. */
+export const testCache = '/var/cache/realmfs-builder-test';
+
+/** How a run of the command ended. */
+export interface Run {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The last line on standard error. */
+  readonly lastLine: string;
+}
+
+/** A run that goes on. */
+export interface RunningBuild {
+  readonly pid: number;
+  readonly ended: Promise<Run>;
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves when the step begins; rejects if the run ends first. */
+  step(name: string): Promise<void>;
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** What a build must leave as it was. */
+export interface Snapshot {
+  readonly mounts: string;
+  readonly loops: string;
+  readonly processes: readonly string[];
+  readonly canary: string;
+}
+
+/**
+ * A mount namespace that looks like a Debian host booted with systemd (mounts are shared), in
+ * which builds are run: a bug of ours cannot hurt the machine's own mounts.
+ */
+export class Machine {
+  readonly folder: string;
+  readonly #keeper: number;
+
+  constructor(options: { realDebootstrap?: boolean } = {}) {
+    this.folder = mkdtempSync('/var/tmp/realmfs-test-');
+    const tools = path.join(this.folder, 'tools');
+    mkdirSync(tools);
+    copyFileSync('/usr/sbin/debootstrap', path.join(tools, 'debootstrap.real'));
+    const fakeText = readFileSync(path.join(import.meta.dirname, 'fake-debootstrap.sh'), 'utf8');
+    writeFileSync(path.join(tools, 'debootstrap'), fakeText.replace('@TOOLS@', tools));
+    chmodSync(path.join(tools, 'debootstrap'), 0o755);
+    const fake = options.realDebootstrap ? '' : 'mount --bind "$1/tools/debootstrap" /usr/sbin/debootstrap;';
+    const script = `mount --make-rshared /; ${fake} echo ready; exec sleep infinity`;
+    const keeper = spawn('unshare', ['--mount', '--propagation', 'private', 'bash', '-c', script, 'keeper', this.folder], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    if (keeper.pid === undefined) throw new Error('unshare could not be started');
+    this.#keeper = keeper.pid;
+    keeper.unref();
+    waitUntil(() => readFileSync(`/proc/${this.#keeper}/comm`, 'utf8').trim() === 'sleep');
+    this.makeCanary();
+  }
+
+  /** Ends the namespace. The folder stays for a look if a test has failed; /var/tmp is cleaned by the system. */
+  close(): void {
+    process.kill(this.#keeper, 'SIGKILL');
+  }
+
+  /** Makes a folder for a project. */
+  project(name: string, files: Readonly<Record<string, string>> = {}): string {
+    const folder = path.join(this.folder, name);
+    mkdirSync(folder, { recursive: true });
+    for (const [file, text] of Object.entries(files)) {
+      mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+      writeFileSync(path.join(folder, file), text);
+    }
+    return folder;
+  }
+
+  start(args: readonly string[], options: RunOptions = {}): RunningBuild {
+    const command = [
+      '--target',
+      String(this.#keeper),
+      '--mount',
+      `--wd=${options.cwd ?? this.folder}`,
+      process.execPath,
+      path.join(program, 'dist/cli.js'),
+      ...args,
+    ];
+    const env = {
+      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      HOME: '/root',
+      REALMFS_CACHE_DIR: testCache,
+      ...options.env,
+    };
+    const child = spawn('nsenter', command, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const out = { stdout: '', stderr: '' };
+    const waiting = new Set<() => void>();
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].on('data', (chunk: Buffer) => {
+        out[name] += chunk.toString('utf8');
+        for (const check of waiting) check();
+      });
+    }
+    const ended = new Promise<Run>((resolve) => {
+      child.on('close', (code, signal) => {
+        resolve({ code, signal, ...out, lastLine: out.stderr.trimEnd().split('\n').at(-1) ?? '' });
+      });
+    });
+    const { pid } = child;
+    if (pid === undefined) throw new Error('nsenter could not be started');
+    return {
+      pid,
+      ended,
+      kill: (signal) => process.kill(pid, signal),
+      step: (name) =>
+        new Promise((resolve, reject) => {
+          const pattern = new RegExp(`\\] ${name}$|"step-start","step":"${name}"`, 'm');
+          const check = (): void => {
+            if (!pattern.test(out.stderr) && !pattern.test(out.stdout)) return;
+            waiting.delete(check);
+            resolve();
+          };
+          waiting.add(check);
+          check();
+          void ended.then((run) => reject(new Error(`ended before ${name}: ${run.stderr}`)));
+        }),
+    };
+  }
+
+  run(args: readonly string[], options: RunOptions = {}): Promise<Run> {
+    return this.start(args, options).ended;
+  }
+
+  /** Runs a command in the namespace and returns what it prints. */
+  shell(script: string, ...args: string[]): string {
+    return execFileSync('nsenter', ['--target', String(this.#keeper), '--mount', 'bash', '-euc', script, 'shell', ...args], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    });
+  }
+
+  makeCanary(): void {
+    const canary = path.join(this.folder, 'canary');
+    mkdirSync(canary);
+    execFileSync('bash', [
+      '-euc',
+      'cd "$1"; mkdir -p home/user .d; echo secret >home/user/key; chmod 600 home/user/key; ln -s /etc/passwd link; mknod null c 1 3; mkfifo pipe; echo x >a; ln a b',
+      'canary',
+      canary,
+    ]);
+  }
+
+  snapshot(): Snapshot {
+    return {
+      // A mount's own numbers and its options are part of it: a remount is seen.
+      mounts: readFileSync(`/proc/${this.#keeper}/mountinfo`, 'utf8'),
+      loops: execFileSync('losetup', ['--all'], { encoding: 'utf8' }),
+      processes: foreignProcesses(),
+      canary: execFileSync(
+        'bash',
+        [
+          '-euc',
+          'cd "$1"; find . /dev /etc/passwd /etc/hostname /etc/resolv.conf -xdev -printf "%p %y %m %u %g %s %l %n\\n" | sort | sha256sum; find . -type f -exec sha256sum {} + | sort; cat /proc/sys/kernel/hostname',
+          'canary',
+          path.join(this.folder, 'canary'),
+        ],
+        { encoding: 'utf8' },
+      ),
+    };
+  }
+
+  /** The snapshot once it equals `before`, or the last one within two seconds. */
+  async settled(before: Snapshot): Promise<Snapshot> {
+    const end = Date.now() + 2000;
+    for (;;) {
+      const now = this.snapshot();
+      if (JSON.stringify(now) === JSON.stringify(before) || Date.now() > end) return now;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** Processes in other process namespaces than ours, zombies left out: those of a build. */
+function foreignProcesses(): string[] {
+  const own = readlinkSync('/proc/self/ns/pid');
+  const found: string[] = [];
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const space = readlinkSync(`/proc/${pid}/ns/pid`);
+      const status = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      if (space !== own && !/\) Z /.test(status)) found.push(readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '));
+    } catch {
+      // It has ended in the meantime.
+    }
+  }
+  return found;
+}
+
+function waitUntil(check: () => boolean): void {
+  const end = Date.now() + 5000;
+  while (!check()) {
+    if (Date.now() > end) throw new Error('waited for 5 s in vain');
+    execFileSync('sleep', ['0.02']);
+  }
+}
+
+/** SHA-256 of a file as hex. */
+export function sha256(file: string): string {
+  return createHash('sha256').update(readFileSync(file)).digest('hex');
+}
+
+/** A build.conf without the base lists: the smallest build. */
+export const bare = 'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\ninstall-packages() { :; }\n';
