@@ -12,6 +12,8 @@ import { PreflightError, toFailure } from './errors.ts';
 /** The entry: wires the terminal, signals and the environment; alone prints an error and sets the exit code. */
 const { env, argv } = process;
 process.umask(0o022);
+// Scratch folders have their places; a TMPDIR that does not exist must not stop a build.
+for (const name of ['TMPDIR', 'TMP', 'TEMP']) delete env[name];
 // A reader that is gone, or a closed terminal, is no reason to leave a build half-ended.
 process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});

@@ -258,8 +258,9 @@ function failureCause({
   if (step === 'packages' && guilty !== undefined) return `the package ${guilty} could not be installed`;
   const said = step === 'packages' ? errorLines(result.tail).at(-1) : undefined;
   if (said !== undefined) return said;
-  const failed = records.findLast(({ kind }) => kind === 'failed');
-  if (failed !== undefined && result.exitCode !== 0) {
+  // The trap also reports commands whose failure did not end the module: under set +e, say.
+  const failed = records.findLast(({ kind, fields }) => kind === 'failed' && fields[0] === String(result.exitCode));
+  if (failed !== undefined) {
     const [code = '', command = '', file = '', line = ''] = failed.fields;
     const place = file === '' ? `module ${name}` : shownPlace(file, line);
     return `${place}: exit code ${code} from: ${command.replaceAll('\n', ' ')}`;

@@ -29,8 +29,9 @@ const LARGEST_SCRIPT = 4 * 1024 * 1024;
 
 /** Script lines that give variables of the environment and the command line to build.conf. */
 export function settingsBefore(request: BuildRequest): string {
-  const values = { ...request.envFile, ...request.environment, ...request.overrides };
-  return shellLines(Object.entries(values).map(([key, value]) => `export ${key}=${quote([value])}`));
+  const values = Object.entries({ ...request.envFile, ...request.environment, ...request.overrides });
+  const given = values.filter(([key]) => findSetting(key)?.type !== 'builder');
+  return shellLines(given.map(([key, value]) => `${key}=${quote([value])}`));
 }
 
 /** Script lines that come after build.conf when it is evaluated: the command line wins, defaults fill up. */

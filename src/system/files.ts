@@ -3,7 +3,6 @@ import { constants, createReadStream } from 'node:fs';
 import { chown, lstat, open, rename, rmdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import tmp from 'tmp-promise';
 
 /** True if nothing stands at the path; a dangling link counts as something. */
 export async function isMissing(file: string): Promise<boolean> {
@@ -68,6 +67,8 @@ export async function giveTo(file: string, owner: { uid: number; gid: number } |
 
 /** Makes an empty folder with a random name below `parent`, mode 0700. Who made it removes it. */
 export async function makeFolder(parent: string, prefix: string, postfix: string): Promise<string> {
+  // Loaded here: at its import it looks at TMPDIR, and throws where that names no folder.
+  const { default: tmp } = await import('tmp-promise');
   const { path: made } = await tmp.dir({ tmpdir: parent, prefix, postfix, mode: 0o700, keep: true, unsafeCleanup: false });
   await chown(made, 0, 0);
   return made;

@@ -24,7 +24,7 @@ rm -f -- /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
 # Caches and logs of the build.
 rm -f -- /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old
 rm -f -- /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- /etc/.pwd.lock
-rm -f -- /var/log/{alternatives.log,bootstrap.log,dpkg.log} /var/log/apt/{history.log,term.log,eipp.log.xz}
+rm -f -- /var/log/{alternatives.log,bootstrap.log,dpkg.log,fontconfig.log} /var/log/apt/{history.log,term.log,eipp.log.xz}
 
 # What lives only while a system runs. /run/realmfs is the builder's, and a mount.
 find /tmp /var/tmp /dev/shm -xdev -mindepth 1 -delete

@@ -4,6 +4,7 @@
 set -Eeuo pipefail
 umask 022
 bash /run/realmfs/lib/chroot/services.sh block
+rm -f -- /etc/hostname
 printf '%s\n' "$REALMFS_HOSTNAME" >/etc/hostname
 rm -f -- /etc/resolv.conf
 : >/etc/resolv.conf

@@ -53,7 +53,7 @@ keep_resolv_conf() {
 }
 
 make_view() {
-    local new=$RB_CACHE/mnt target stale resolv=
+    local new=$RB_CACHE/mnt target stale index resolv=
     local -a targets=() stales=()
     [[ ! -r /etc/resolv.conf ]] || resolv=$(</etc/resolv.conf)
     mapfile -d '' -t targets < <(host_mounts)
@@ -82,9 +82,9 @@ make_view() {
     mount --bind -- "$RB_STAGING" "$new$base/staging"
     mount --bind -- "$RB_CACHE" "$new$base/cache"
     [[ -z $RB_PROJECT ]] || bind_read_only "$RB_PROJECT" "$new$base/source"
-    for stale in ${stales[@]+"${stales[@]}"}; do
-        mkdir "$new$base/stale/${stale##*/}"
-        mount --bind -- "$stale" "$new$base/stale/${stale##*/}"
+    for index in "${!stales[@]}"; do
+        mkdir "$new$base/stale/$index"
+        mount --bind -- "${stales[index]}" "$new$base/stale/$index"
     done
 
     # From here on nothing of the host can be written but the staging folder and the cache.

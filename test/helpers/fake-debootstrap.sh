@@ -4,7 +4,7 @@
 set -euo pipefail
 real=@TOOLS@/debootstrap.real
 cache=/run/realmfs/cache
-key=$(printf '%s\n' "$@" | grep -v -e tarball -e keep-debootstrap | sha256sum | cut -c1-16)
+key=$(printf '%s\n' "$@" | grep -v -e tarball -e keep-debootstrap -e --components | sha256sum | cut -c1-16)
 root=$RB_ROOT
 case $1 in
     --make-tarball=*)

@@ -162,7 +162,7 @@ export class Machine {
       // A mount's own numbers and its options are part of it: a remount is seen.
       mounts: readFileSync(`/proc/${this.#keeper}/mountinfo`, 'utf8'),
       loops: execFileSync('losetup', ['--all'], { encoding: 'utf8' }),
-      processes: foreignProcesses(),
+      processes: buildProcesses(path.basename(this.folder)),
       canary: execFileSync(
         'bash',
         [
@@ -187,15 +187,16 @@ export class Machine {
   }
 }
 
-/** Processes in other process namespaces than ours, zombies left out: those of a build. */
-function foreignProcesses(): string[] {
+/** Processes in other process namespaces than ours that see a mount of this folder, zombies left out: those of its builds. */
+function buildProcesses(folder: string): string[] {
   const own = readlinkSync('/proc/self/ns/pid');
   const found: string[] = [];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const space = readlinkSync(`/proc/${pid}/ns/pid`);
-      const status = readFileSync(`/proc/${pid}/stat`, 'utf8');
-      if (space !== own && !/\) Z /.test(status)) found.push(readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '));
+      if (space === own || /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) continue;
+      if (readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(folder))
+        found.push(readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '));
     } catch {
       // It has ended in the meantime.
     }

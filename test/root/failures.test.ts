@@ -1,0 +1,210 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { bare, Machine, sha256 } from '../helpers/machine.ts';
+
+const machine = new Machine();
+afterAll(() => machine.close());
+
+/** A build that must fail: the promised last line and exit code, nothing left, the old result untouched. */
+async function expectFailure(
+  name: string,
+  conf: string,
+  code: number,
+  cause: string | RegExp,
+  options: { args?: string[]; files?: Record<string, string> } = {},
+): Promise<void> {
+  const project = machine.project(name, { 'build.conf': conf, 'realmfs/realmfs-rootfs.tar': 'the good one', ...options.files });
+  const before = machine.snapshot();
+  const run = await machine.run(['--no-confirm', '-t', ...(options.args ?? [])], { cwd: project });
+  const log = path.join(project, 'realmfs/realmfs-build.log');
+  expect(run.lastLine).toMatch(typeof cause === 'string' ? new RegExp(`^${cause.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`) : cause);
+  expect(run.stderr.match(/^realmfs-builder: error: /gm)).toHaveLength(1);
+  if (run.lastLine.includes('; log: ')) expect(run.lastLine.endsWith(`; log: ${log}`)).toBe(true);
+  expect(run.code).toBe(code);
+  expect(run.stdout).toBe('');
+  expect(run.stderr).not.toMatch(/^\s+at .*\.js:\d/m);
+  expect(await machine.settled(before)).toEqual(before);
+  expect(readdirSync(path.join(project, 'realmfs')).filter((file) => file.startsWith('.'))).toEqual([]);
+  expect(readFileSync(path.join(project, 'realmfs/realmfs-rootfs.tar'), 'utf8')).toBe('the good one');
+}
+
+const post = (body: string): string => `${bare}POST_INSTALL_MODULES=bad\nbad() {\n${body}\n}\n`;
+
+// The table of facts/reliability 2.k: what reached "success" in the original.
+test.each([
+  ['false', post('false'), 'realmfs-builder: error: post/bad: build.conf:7: exit code 1 from: false'],
+  ['missing-program', post('missing-program'), 'realmfs-builder: error: post/bad: build.conf:7: exit code 127 from: missing-program'],
+  ['exit-0', post('exit 0'), 'realmfs-builder: error: post/bad: module bad ended the shell before it was complete'],
+  ['exit-7', post('exit 7'), 'realmfs-builder: error: post/bad: module bad failed with exit code 7 before it was complete'],
+  ['exec', post('exec true'), 'realmfs-builder: error: post/bad: module bad ended the shell before it was complete'],
+  ['return-3', post('return 3'), 'realmfs-builder: error: post/bad: '],
+  [
+    'unset',
+    post('set -u; echo "$UNSET"'),
+    'realmfs-builder: error: post/bad: module bad failed with exit code 1 before it was complete: build.conf: line 7: UNSET: unbound variable',
+  ],
+  [
+    'required',
+    post('echo "${UNSET:?is needed}"'),
+    'realmfs-builder: error: post/bad: module bad failed with exit code 1 before it was complete: build.conf: line 7: UNSET: is needed',
+  ],
+  ['killed', post('kill -9 $$'), 'realmfs-builder: error: post/bad: module bad was killed by SIGKILL'],
+  ['killed-all', post('(kill -9 -1)'), 'realmfs-builder: error: post/bad: module bad was killed by SIGKILL'],
+  ['stdout-closed', post('exec >&-; echo hello'), 'realmfs-builder: error: post/bad: build.conf:7: exit code 1 from: echo hello'],
+  ['pipe', post('false | true'), 'realmfs-builder: error: post/bad: build.conf:7: exit code 1 from: true'],
+  ['fatal', post('fatal "100 % wrong"'), 'realmfs-builder: error: post/bad: build.conf:7: 100 % wrong'],
+  ['fatal-in-subshell', post('x=$(fatal "deep" || true); true'), 'realmfs-builder: error: post/bad: build.conf:7: deep'],
+  [
+    'install-file',
+    post('install_file 0644 none /etc'),
+    'realmfs-builder: error: post/bad: install_file: there is no file none in realmfs-files',
+  ],
+])('module: %s', async (name, conf, cause) => {
+  await expectFailure(`module-${name}`, conf, 1, cause);
+});
+
+test('a failing file module is named with its line', async () => {
+  await expectFailure(
+    'file-module',
+    `${bare}PRE_INSTALL_MODULES=broken\n`,
+    1,
+    'realmfs-builder: error: pre/broken: realmfs-modules/broken:2: exit code 2 from: ls /nowhere',
+    {
+      files: { 'realmfs-modules/broken': 'true\nls /nowhere\n' },
+    },
+  );
+});
+
+test.each([
+  ['syntax', `${bare}if true\n`, /^realmfs-builder: error: config: build\.conf:6: syntax error/],
+  ['quote', `${bare}X="\n`, /^realmfs-builder: error: config: build\.conf:\d: unexpected EOF/],
+  ['crlf', `${bare}X=1\r\n`, /^realmfs-builder: error: config: build\.conf:5: has Windows line ends/],
+  ['exit', `${bare}exit 0\n`, /^realmfs-builder: error: config: build\.conf: ended with exit code 0 before its last line/],
+  [
+    'suite-slash',
+    `${bare}DEBIAN_RELEASE=../../x\n`,
+    "realmfs-builder: error: config: build.conf:5: DEBIAN_RELEASE: '../../x' is no suite name",
+  ],
+  ['suite-space', `${bare}DEBIAN_RELEASE="a b"\n`, "realmfs-builder: error: config: build.conf:5: DEBIAN_RELEASE: 'a b' is no suite name"],
+  [
+    'suite-unknown',
+    `${bare}DEBIAN_RELEASE=trixy\n`,
+    'realmfs-builder: error: config: DEBIAN_RELEASE: debootstrap knows no suite trixy; did you mean trixie?',
+  ],
+  ['mirror', `${bare}DEBIAN_MIRROR=nowhere\n`, "realmfs-builder: error: config: build.conf:5: DEBIAN_MIRROR: 'nowhere' is no URL"],
+  [
+    'module',
+    `${bare}PRE_INSTALL_MODULES=set-hostnam\n`,
+    'realmfs-builder: error: config: build.conf:5: PRE_INSTALL_MODULES: there is no module set-hostnam; did you mean set-hostname?',
+  ],
+])('configuration: %s', async (name, conf, cause) => {
+  await expectFailure(`config-${name}`, conf, 2, cause);
+});
+
+test('every problem of a configuration is shown at once, nothing is fetched', async () => {
+  const project = machine.project('many', { 'build.conf': 'DEBIAN_RELEASE=a/b\nDEBIAN_MIRROR="x y"\nPRE_INSTALL_MODULES="nope nada"\n' });
+  const run = await machine.run(['--no-confirm'], { cwd: project });
+  expect(run.code).toBe(2);
+  for (const line of [
+    'build.conf:1: DEBIAN_RELEASE',
+    'build.conf:2: DEBIAN_MIRROR',
+    'build.conf:3: PRE_INSTALL_MODULES: there is no module nope',
+    'there is no module nada',
+  ]) {
+    expect(run.stderr).toContain(line);
+  }
+  expect(run.lastLine).toContain('(and 3 more above)');
+  expect(run.stderr).not.toContain('bootstrap');
+});
+
+test('build.conf that hangs is ended after 10 s', async () => {
+  await expectFailure('hang', `${bare}while :; do :; done\n`, 2, 'realmfs-builder: error: config: build.conf: did not end within 10 s');
+});
+
+test('unknown packages are all named, before anything is downloaded', async () => {
+  const conf = 'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\nPACKAGES="less no-such-one no-such-two"\n';
+  await expectFailure('packages', conf, 2, 'realmfs-builder: error: packages: unknown packages: no-such-one, no-such-two');
+});
+
+test('a dead mirror is a fetch error', async () => {
+  const real = new Machine({ realDebootstrap: true });
+  try {
+    const project = real.project('dead', { 'build.conf': `${bare}DEBIAN_MIRROR=http://user:secret@127.0.0.1:9/debian\n` });
+    const run = await real.run(['--no-confirm', '-v', '--debug'], { cwd: project });
+    expect(run.code).toBe(4);
+    expect(run.lastLine).toMatch(/^realmfs-builder: error: bootstrap: /);
+    expect(run.lastLine).not.toContain('secret');
+  } finally {
+    real.close();
+  }
+});
+
+test('a full tmpfs names the figures and the way out', async () => {
+  const project = machine.project('full', { 'build.conf': post('head -c 1200M /dev/zero >/big') });
+  const run = await machine.run(['--no-confirm', '-t', '--tmpfs-size', '900M'], { cwd: project });
+  expect(run.lastLine).toMatch(/^realmfs-builder: error: post\/bad: no space left on the build's file system \(.* of 900\.0 MiB/);
+  expect(run.stderr).toContain('--tmpfs-size');
+  expect(run.code).toBe(3);
+});
+
+test('an output folder that cannot be written, or is no folder', async () => {
+  const project = machine.project('output', { 'build.conf': bare, file: 'x' });
+  expect(await machine.run(['--no-confirm', '-d', 'file'], { cwd: project })).toMatchObject({
+    code: 2,
+    lastLine: 'realmfs-builder: error: --directory: file is not a folder',
+  });
+  const run = await machine.run(['--no-confirm', '-d', '/proc/self'], { cwd: project });
+  expect(run.code).toBe(3);
+  expect(run.lastLine).toMatch(/^realmfs-builder: error: preflight: the output folder .* cannot be written/);
+});
+
+test('without a terminal and without --no-confirm nothing is built', async () => {
+  const project = machine.project('ask', { 'build.conf': bare });
+  const run = await machine.run([], { cwd: project });
+  expect(run).toMatchObject({
+    code: 2,
+    lastLine: 'realmfs-builder: error: there is no terminal to ask on; --no-confirm builds without a question',
+  });
+});
+
+test('a second build of the same output is refused and names the holder; another output is free', async () => {
+  const project = machine.project('locked', { 'build.conf': `${bare}PRE_INSTALL_MODULES=slow\nslow() { sleep 3; }\n` });
+  const first = machine.start(['--no-confirm', '-t', '--progress', 'plain'], { cwd: project });
+  await first.step('pre/slow');
+  const second = await machine.run(['--no-confirm', '-t'], { cwd: project });
+  expect(second.code).toBe(5);
+  expect(second.lastLine).toMatch(/^realmfs-builder: error: preflight: another build \(process \d+\) is writing to /);
+  const other = await machine.run(['--no-confirm', '-t', '-d', 'other'], { cwd: project });
+  expect(other.code).toBe(0);
+  expect((await first.ended).code).toBe(0);
+});
+
+test('a result that is a link or a folder', async () => {
+  const project = machine.project('existing', { 'build.conf': bare, victim: 'precious' });
+  machine.shell('mkdir "$1/realmfs"; ln -s ../victim "$1/realmfs/realmfs-rootfs.tar"; ln -s ../victim "$1/realmfs/manifest.json"', project);
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
+  expect(readFileSync(path.join(project, 'victim'), 'utf8')).toBe('precious');
+  const good = sha256(path.join(project, 'realmfs/realmfs-rootfs.tar'));
+  machine.shell('rm "$1/realmfs/manifest.json"; mkdir "$1/realmfs/manifest.json"', project);
+  const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
+  expect(run).toMatchObject({ code: 3 });
+  expect(sha256(path.join(project, 'realmfs/realmfs-rootfs.tar'))).toBe(good);
+  // A log that is a link is not followed.
+  machine.shell(
+    'rm -f "$1/realmfs/realmfs-build.log"; ln -s ../victim "$1/realmfs/realmfs-build.log"; rmdir "$1/realmfs/manifest.json"',
+    project,
+  );
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).not.toBe(0);
+  expect(readFileSync(path.join(project, 'victim'), 'utf8')).toBe('precious');
+});
+
+test('what a killed build has left is removed by the next one', async () => {
+  const project = machine.project('stale', { 'build.conf': bare });
+  const left = path.join(project, 'realmfs/.realmfs-old.partial');
+  machine.shell('mkdir -p "$1/work/root/usr"; echo x >"$1/work/root/usr/file"', left);
+  writeFileSync(path.join(project, 'realmfs/.keep'), '');
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
+  expect(existsSync(left)).toBe(false);
+  expect(existsSync(path.join(project, 'realmfs/.keep'))).toBe(true);
+});

@@ -1,0 +1,86 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterAll, expect, test } from 'vitest';
+import { killOnce, sleep } from '../helpers/kills.ts';
+import { bare, Machine } from '../helpers/machine.ts';
+
+const machine = new Machine();
+afterAll(() => machine.close());
+
+const slow = `${bare}PRE_INSTALL_MODULES=slow\nslow() { sleep 1; }\nPOST_INSTALL_MODULES=busy\nbusy() { (setsid sleep 1000 &); head -c 50M /dev/urandom >/random; }\n`;
+
+test('kill -9 at 15 random moments leaves nothing, and the next run just works', async () => {
+  const project = machine.project('random', { 'build.conf': slow, 'realmfs/realmfs-rootfs.tar': 'good' });
+  const before = machine.snapshot();
+  for (let round = 0; round < 15; round += 1) {
+    const args = round % 3 === 0 ? ['--no-tmpfs'] : [];
+    await killOnce(machine, project, before, args, () => sleep(Math.random() * 4500));
+  }
+  const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
+  expect(run.code).toBe(0);
+  expect(readdirSync(`${project}/realmfs`).sort()).toEqual(['SHA256SUMS', 'manifest.json', 'realmfs-build.log', 'realmfs-rootfs.tar']);
+});
+
+test('kill -9 right after the start, 30 times', async () => {
+  const project = machine.project('start', { 'build.conf': slow, 'realmfs/x': '' });
+  const before = machine.snapshot();
+  for (let round = 0; round < 30; round += 1) {
+    await killOnce(machine, project, before, [], () => sleep(150 + Math.random() * 150));
+  }
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
+});
+
+const steps = ['config', 'bootstrap', 'pre/slow', 'packages', 'post/busy', 'finalize', 'target/tarball'];
+const signals = [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const;
+
+test.each(signals)('%s in each step ends the build with its code, a good image stays', async (signal, code) => {
+  const project = machine.project(`signal-${signal}`, { 'build.conf': slow, 'realmfs/realmfs-rootfs.tar': 'good' });
+  const before = machine.snapshot();
+  for (const step of steps) {
+    const build = machine.start(['--no-confirm', '-t', '--progress', 'plain'], { cwd: project });
+    await build.step(step);
+    const asked = Date.now();
+    build.kill(signal);
+    const run = await build.ended;
+    expect(Date.now() - asked).toBeLessThan(6000);
+    expect(run.code).toBe(code);
+    expect(run.lastLine).toMatch(new RegExp(`^realmfs-builder: error: [a-z/]+: interrupted by ${signal}; log: `));
+    expect(await machine.settled(before)).toEqual(before);
+    expect(readdirSync(`${project}/realmfs`).sort()).toEqual(['realmfs-build.log', 'realmfs-rootfs.tar']);
+    expect(readFileSync(`${project}/realmfs/realmfs-rootfs.tar`, 'utf8')).toBe('good');
+  }
+});
+
+test('--timeout ends the build with 124', async () => {
+  const project = machine.project('timeout', {
+    'build.conf': `${bare}PRE_INSTALL_MODULES=hang\nhang() { trap "" TERM INT HUP; while :; do sleep 1; done; }\n`,
+  });
+  const before = machine.snapshot();
+  const run = await machine.run(['--no-confirm', '-t', '--timeout', '4s'], { cwd: project });
+  expect(run.code).toBe(124);
+  expect(run.lastLine).toMatch(/^realmfs-builder: error: pre\/hang: not done within the time limit of 4 s; log: /);
+  expect(await machine.settled(before)).toEqual(before);
+});
+
+test('a second signal ends a build that does not stop', async () => {
+  const project = machine.project('twice', { 'build.conf': slow });
+  const build = machine.start(['--no-confirm', '-t', '--progress', 'plain'], { cwd: project });
+  await build.step('pre/slow');
+  build.kill('SIGINT');
+  build.kill('SIGINT');
+  expect((await build.ended).code).toBe(130);
+});
+
+test('a reader of standard output that goes away is no crash', async () => {
+  const project = machine.project('pipe', { 'build.conf': bare });
+  const text = machine.shell(
+    'cd "$1"; set -o pipefail; "$2" "$3" --no-confirm -t --progress json | head -n 1 | cut -c 1-6; echo "${PIPESTATUS[0]}"',
+    project,
+    process.execPath,
+    `${import.meta.dirname}/../../dist/cli.js`,
+  );
+  expect(text).toBe('{"v":1\n0\n');
+});
