@@ -20,7 +20,7 @@ test('kill -9 at 15 random moments leaves nothing, and the next run just works',
   expect(readdirSync(`${project}/realmfs`).sort()).toEqual(['SHA256SUMS', 'manifest.json', 'realmfs-build.log', 'realmfs-rootfs.tar']);
 });
 
-test('kill -9 right after the start, 30 times', async () => {
+test('30 times kill -9 right after the start', async () => {
   const project = machine.project('start', { 'build.conf': slow, 'realmfs/x': '' });
   const before = machine.snapshot();
   for (let round = 0; round < 30; round += 1) {
