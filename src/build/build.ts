@@ -1,11 +1,12 @@
 import { readdir, rmdir } from 'node:fs/promises';
 import { type Config, makeConfig } from '../config/config.ts';
-import { checkScript, evaluate } from '../config/evaluate.ts';
+import { checkScript } from '../config/evaluate.ts';
 import { copyLibrary, copyProject, projectContents } from '../config/project.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
 import { targets } from '../targets/all.ts';
 import { type BuildContext, paths } from './context.ts';
+import { evaluate } from './evaluation.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, hostRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';

@@ -1,10 +1,7 @@
-import { chmod, chown, readdir, readFile, writeFile } from 'node:fs/promises';
-import path from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
 import { quote } from 'shell-quote';
-import { ConfigError, type Problem } from '../errors.ts';
-import { SANDBOX } from '../resources.ts';
-import { sandboxed } from '../sandbox/namespaces.ts';
-import type { CommandResult, Runner } from '../system/runner.ts';
+import type { Problem } from '../errors.ts';
+import type { Runner } from '../system/runner.ts';
 import type { BuildRequest } from './request.ts';
 import { findSetting, settings } from './settings.ts';
 
@@ -23,8 +20,6 @@ export interface Evaluation {
   readonly functions: ReadonlyMap<string, { readonly file: string; readonly line: number }>;
 }
 
-/** Milliseconds that build.conf may take. */
-const TIME_LIMIT = 10_000;
 const LARGEST_SCRIPT = 4 * 1024 * 1024;
 
 /** Script lines that give variables of the environment and the command line to build.conf. */
@@ -81,42 +76,6 @@ export function assignmentLine(text: string, key: string): number | undefined {
   const pattern = new RegExp(`^\\s*(?:(?:export|readonly|declare|typeset)\\s+(?:-\\S+\\s+)*)?(?::\\s+"?\\$\\{)?${key}(?:\\+?=|:?=)`);
   const at = text.split('\n').findLastIndex((line) => pattern.test(line));
   return at < 0 ? undefined : at + 1;
-}
-
-/**
- * Has bash read build.conf as nobody in a sandbox without network, and returns what it says.
- * @throws ConfigError if bash does not get to its end, or takes longer than 10 s.
- */
-export async function evaluate(request: BuildRequest, work: string, runner: Runner): Promise<Evaluation> {
-  const shown = request.configName ?? 'base image';
-  const library = path.join(work, 'lib');
-  await writeFile(path.join(library, 'settings-before.sh'), settingsBefore(request), { mode: 0o644 });
-  await writeFile(path.join(library, 'settings-after.sh'), settingsAfter(request), { mode: 0o644 });
-  const out = `${SANDBOX}/evaluated`;
-  await writeFile(out, '', { mode: 0o600 });
-  await chown(out, 65534, 65534);
-  await chmod(path.join(work, 'evaluate'), 0o755);
-  const result = await runner.attempt(
-    sandboxed({
-      label: `evaluating ${shown}`,
-      script: 'evaluate.sh',
-      args: [request.configName ?? '', out, ...settings.map((setting) => setting.key)],
-      network: false,
-      timeout: TIME_LIMIT,
-    }),
-  );
-  const evaluation = parseEvaluation(await readFile(out));
-  if (evaluation === undefined) throw new ConfigError([incomplete(shown, result)]);
-  return evaluation;
-}
-
-function incomplete(shown: string, result: CommandResult): Problem {
-  if (result.timedOut) return { file: shown, message: `did not end within ${TIME_LIMIT / 1000} s` };
-  const place = result.tail.map((line) => /: line (\d+): (.*)$/.exec(line)).findLast((match) => match !== null);
-  const why = `ended with exit code ${result.exitCode ?? result.signal} before its last line`;
-  return place?.[1] === undefined
-    ? { file: shown, message: `${why}: does it call exit or exec?` }
-    : { file: shown, line: Number(place[1]), message: `${why}: ${place[2]}` };
 }
 
 /** Reads the records of templates/chroot/evaluate.sh; undefined if they are not complete. */

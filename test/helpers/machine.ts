@@ -21,7 +21,7 @@ export interface Run {
 export interface RunningBuild {
   readonly pid: number;
   readonly ended: Promise<Run>;
-  kill(signal: NodeJS.Signals): void;
+  kill(signal: NodeJS.Signals): boolean;
   /** Resolves when the step begins; rejects if the run ends first. */
   step(name: string): Promise<void>;
 }
@@ -118,7 +118,8 @@ export class Machine {
     return {
       pid,
       ended,
-      kill: (signal) => process.kill(pid, signal),
+      // False if it has just ended by itself.
+      kill: (signal) => child.kill(signal),
       step: (name) =>
         new Promise((resolve, reject) => {
           const pattern = new RegExp(`\\] ${name}$|"step-start","step":"${name}"`, 'm');

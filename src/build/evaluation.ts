@@ -1,0 +1,48 @@
+import { chmod, chown, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { type Evaluation, parseEvaluation, settingsAfter, settingsBefore } from '../config/evaluate.ts';
+import type { BuildRequest } from '../config/request.ts';
+import { settings } from '../config/settings.ts';
+import { ConfigError, type Problem } from '../errors.ts';
+import { SANDBOX } from '../resources.ts';
+import { sandboxed } from '../sandbox/namespaces.ts';
+import type { CommandResult, Runner } from '../system/runner.ts';
+
+/** Milliseconds that build.conf may take. */
+const TIME_LIMIT = 10_000;
+
+/**
+ * Has bash read build.conf as nobody in a sandbox without network, and returns what it says.
+ * @throws ConfigError if bash does not get to its end, or takes longer than 10 s.
+ */
+export async function evaluate(request: BuildRequest, work: string, runner: Runner): Promise<Evaluation> {
+  const shown = request.configName ?? 'base image';
+  const library = path.join(work, 'lib');
+  await writeFile(path.join(library, 'settings-before.sh'), settingsBefore(request), { mode: 0o644 });
+  await writeFile(path.join(library, 'settings-after.sh'), settingsAfter(request), { mode: 0o644 });
+  const out = `${SANDBOX}/evaluated`;
+  await writeFile(out, '', { mode: 0o600 });
+  await chown(out, 65534, 65534);
+  await chmod(path.join(work, 'evaluate'), 0o755);
+  const result = await runner.attempt(
+    sandboxed({
+      label: `evaluating ${shown}`,
+      script: 'evaluate.sh',
+      args: [request.configName ?? '', out, ...settings.map((setting) => setting.key)],
+      network: false,
+      timeout: TIME_LIMIT,
+    }),
+  );
+  const evaluation = parseEvaluation(await readFile(out));
+  if (evaluation === undefined) throw new ConfigError([incomplete(shown, result)]);
+  return evaluation;
+}
+
+function incomplete(shown: string, result: CommandResult): Problem {
+  if (result.timedOut) return { file: shown, message: `did not end within ${TIME_LIMIT / 1000} s` };
+  const place = result.tail.map((line) => /: line (\d+): (.*)$/.exec(line)).findLast((match) => match !== null);
+  const why = `ended with exit code ${result.exitCode ?? result.signal} before its last line`;
+  return place?.[1] === undefined
+    ? { file: shown, message: `${why}: does it call exit or exec?` }
+    : { file: shown, line: Number(place[1]), message: `${why}: ${place[2]}` };
+}

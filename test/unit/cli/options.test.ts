@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest';
+import { parseArguments } from '../../../src/cli/options.ts';
+import { UsageError } from '../../../src/errors.ts';
+import { version } from '../../../src/resources.ts';
+
+function options(...args: string[]) {
+  const parsed = parseArguments(args);
+  if (parsed.kind !== 'options') throw new Error('options expected');
+  return parsed.options;
+}
+
+test('defaults', () => {
+  expect(options()).toEqual({
+    isNew: false,
+    config: undefined,
+    directory: 'realmfs',
+    targets: [],
+    tmpfs: true,
+    tmpfsSize: undefined,
+    confirm: true,
+    keepRootfs: false,
+    set: {},
+    timeout: undefined,
+    progress: 'auto',
+    verbose: false,
+    debug: false,
+    color: 'auto',
+  });
+});
+
+test.each([
+  [['-t'], { targets: ['tarball'] }],
+  [['-z', '-t', '-i'], { targets: ['tarball', 'tarball-xz', 'ext4'] }],
+  [['--targets', 'ext4;tarball, ext4'], { targets: ['ext4', 'tarball'] }],
+  [['-t', '--targets', 'tarball-xz'], { targets: ['tarball', 'tarball-xz'] }],
+  [['--new'], { isNew: true }],
+  [['-d', 'out', 'other.conf'], { directory: 'out', config: 'other.conf' }],
+  [['--no-tmpfs'], { tmpfs: false }],
+  [['--tmpfs-size', '1.5G'], { tmpfsSize: 1.5 * 1024 ** 3 }],
+  [['--no-confirm', '--no-cache', '--keep-rootfs'], { confirm: false, keepRootfs: true }],
+  [['--set', 'A=1', '--set', 'B=x=y z'], { set: { A: '1', B: 'x=y z' } }],
+  [['--timeout', '2h'], { timeout: 7_200_000 }],
+  [['--progress', 'json'], { progress: 'json' }],
+  [['-q'], { progress: 'quiet' }],
+  [['--debug'], { debug: true, verbose: true }],
+])('%j', (args, expected) => {
+  expect(options(...args)).toMatchObject(expected);
+});
+
+test.each([
+  [['--nwe'], "unknown option '--nwe'\n(Did you mean --new?)"],
+  [['a', 'b'], 'too many arguments. Expected 1 argument but got 2.'],
+  [['--set', 'A'], "--set: 'A' is not KEY=VALUE"],
+  [['--set', '1A=b'], "--set: '1A=b' is not KEY=VALUE"],
+  [['--tmpfs-size', 'big'], "--tmpfs-size: 'big' is no size"],
+  [['--timeout', '0'], "--timeout: '0' is no time"],
+  [['--progress', 'loud'], "option '--progress <kind>' argument 'loud' is invalid. Allowed choices are auto, tty, plain, json, quiet."],
+  [['--targets', ' '], '--targets: names no target'],
+  [['-d', ''], '--directory: names no folder'],
+])('%j is refused', (args, message) => {
+  const error = (() => {
+    try {
+      return parseArguments(args);
+    } catch (thrown) {
+      return thrown;
+    }
+  })();
+  expect(error).toBeInstanceOf(UsageError);
+  expect(error).toMatchObject({ message, exitCode: 2 });
+});
+
+test('help begins with examples, version is that of the package', () => {
+  const help = parseArguments(['--help']);
+  expect(help.kind === 'text' && help.text).toMatch(/^Examples:\n {2}realmfs-builder --new/);
+  expect(parseArguments(['--version'])).toEqual({ kind: 'text', text: `${version}\n` });
+});

@@ -1,0 +1,134 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
+import { confirmationText } from '../../../src/cli/confirm.ts';
+import { failureText, sudoCommand } from '../../../src/cli/error-report.ts';
+import { parseLocks } from '../../../src/cli/lock-holder.ts';
+import { planTmpfs } from '../../../src/cli/preflight.ts';
+import { publish } from '../../../src/cli/publish.ts';
+import { createJsonReporter } from '../../../src/cli/reporters/json.ts';
+import { createLogReporter } from '../../../src/cli/reporters/log.ts';
+import { createPlainReporter } from '../../../src/cli/reporters/plain.ts';
+import { plainText } from '../../../src/cli/reporters/reporter.ts';
+import { Stopper } from '../../../src/cli/stopper.ts';
+import { BuilderError, toFailure } from '../../../src/errors.ts';
+
+const folder = (): string => mkdtempSync(path.join(tmpdir(), 'realmfs-unit-'));
+
+describe('failures', () => {
+  test('details and hint stand above the one last line', () => {
+    const failure = toFailure(new BuilderError('it broke', { step: 'pre/x', details: ['command: false'], hint: 'try again' }), 'other');
+    expect(failureText(failure, { log: '/out/realmfs-build.log', debug: false, color: false })).toBe(
+      '  command: false\n  hint:    try again\nrealmfs-builder: error: pre/x: it broke; log: /out/realmfs-build.log\n',
+    );
+  });
+
+  test('an unexpected error is our bug: 70, with a stack only for --debug', () => {
+    const failure = toFailure(new TypeError('oops'), 'config');
+    expect(failure).toMatchObject({ code: 'bug', exitCode: 70, step: 'config', cause: 'internal error: oops' });
+    expect(failureText(failure, { log: undefined, debug: false, color: false })).not.toContain('    at ');
+    expect(failureText(failure, { log: undefined, debug: true, color: false })).toContain('    at ');
+  });
+
+  test('the command for sudo is quoted', () => {
+    expect(sudoCommand('/home/a b/node', '/x/cli.js', ['-d', "it's"])).toBe(`sudo -- '/home/a b/node' /x/cli.js -d "it's"`);
+  });
+});
+
+test('control characters do not reach a terminal', () => {
+  expect(plainText('a\u001b[31mred\u001b[0m\u0007 b\u001b]x\tc')).toBe('ared bx\tc');
+});
+
+describe('reporters', () => {
+  test('plain', () => {
+    const lines: string[] = [];
+    const { report } = createPlainReporter((text) => lines.push(text), { verbose: false, debug: false });
+    report({ kind: 'step-start', step: 'config', index: 1, total: 0 });
+    report({ kind: 'step-start', step: 'bootstrap', index: 2, total: 9 });
+    report({ kind: 'output', step: 'bootstrap', line: 'hidden' });
+    report({ kind: 'step-end', step: 'bootstrap', ok: false, seconds: 75.2 });
+    expect(lines.map((line) => line.slice(9))).toEqual(['[1] config\n', '[2/9] bootstrap\n', 'bootstrap FAILED after 75 s\n']);
+  });
+
+  test('json: one event a line, with version and time', () => {
+    const lines: string[] = [];
+    createJsonReporter((text) => lines.push(text)).report({ kind: 'output', step: 'x', line: 'a\nb' });
+    expect(JSON.parse(lines[0] ?? '')).toEqual({ v: 1, time: expect.any(String), kind: 'output', step: 'x', line: 'a\nb' });
+    expect(lines[0]?.split('\n')).toHaveLength(2);
+  });
+
+  test('the log does not follow a link', () => {
+    const at = folder();
+    writeFileSync(path.join(at, 'victim'), 'precious');
+    symlinkSync('victim', path.join(at, 'log'));
+    expect(() => createLogReporter(path.join(at, 'log'), undefined)).toThrow('ELOOP');
+    const log = createLogReporter(path.join(at, 'real'), undefined);
+    log.report({ kind: 'output', step: 's', line: '\u001b[1mbold' });
+    log.close();
+    expect(readFileSync(path.join(at, 'real'), 'utf8')).toMatch(/^\S+ s \| bold\n$/);
+    expect(readFileSync(path.join(at, 'victim'), 'utf8')).toBe('precious');
+  });
+});
+
+test('publishing replaces files and a kept tree', async () => {
+  const output = folder();
+  const staging = path.join(output, '.realmfs-x.partial');
+  mkdirSync(path.join(staging, 'rootfs/new'), { recursive: true });
+  mkdirSync(path.join(output, 'rootfs/old'), { recursive: true });
+  for (const name of ['a.tar', 'manifest.json']) writeFileSync(path.join(staging, name), `new ${name}`);
+  writeFileSync(path.join(output, 'a.tar'), 'old');
+  const paths = await publish({ staging, output, files: ['a.tar', 'manifest.json'], rootfs: true, owner: undefined });
+  expect(paths).toEqual(['rootfs', 'a.tar', 'manifest.json'].map((name) => path.join(output, name)));
+  expect(readFileSync(path.join(output, 'a.tar'), 'utf8')).toBe('new a.tar');
+  expect(readdirSync(path.join(output, 'rootfs'))).toEqual(['new']);
+  expect(readdirSync(staging)).toEqual(['replaced-rootfs']);
+});
+
+test('nothing is published when a folder stands in the place of a result', async () => {
+  const output = folder();
+  const staging = path.join(output, '.realmfs-x.partial');
+  mkdirSync(staging);
+  for (const name of ['a.tar', 'manifest.json']) writeFileSync(path.join(staging, name), 'new');
+  writeFileSync(path.join(output, 'a.tar'), 'old');
+  mkdirSync(path.join(output, 'manifest.json'));
+  await expect(publish({ staging, output, files: ['a.tar', 'manifest.json'], rootfs: false, owner: undefined })).rejects.toThrow(
+    'is a folder',
+  );
+  expect(readFileSync(path.join(output, 'a.tar'), 'utf8')).toBe('old');
+});
+
+test('the holder of a lock', () => {
+  const text =
+    '1: POSIX  ADVISORY  WRITE 11 fe:00:99 0 EOF\n2: FLOCK  ADVISORY  WRITE 42 fe:00:99 0 EOF\n2: -> FLOCK ADVISORY WRITE 43 fe:00:99 0 EOF\n';
+  expect(parseLocks(text, 99)).toBe(42);
+  expect(parseLocks(text, 98)).toBeUndefined();
+});
+
+test('a tmpfs that cannot hold a build, or does not fit, is refused with figures', async () => {
+  await expect(planTmpfs(true, 1e15, '/')).rejects.toThrow(/^a tmpfs of 909\.5 TiB does not fit into the .* of memory that are free$/);
+  expect(await planTmpfs(false, undefined, '/')).toBe(0);
+});
+
+test('what the question shows', () => {
+  expect(confirmationText({ config: '/p/build.conf', output: '/p/realmfs', tmpfsSize: 2 * 1024 ** 3, replaced: ['manifest.json'] })).toBe(
+    'Configuration: /p/build.conf\nOutput folder: /p/realmfs\nTmpfs:         yes, up to 2.0 GiB\nWill be replaced if the build makes them anew: manifest.json\n',
+  );
+});
+
+test('the first stop asks, the second ends, and so does time', () => {
+  vi.useFakeTimers();
+  const done: string[] = [];
+  const sandbox = { pid: 1, ended: new Promise<never>(() => {}), stop: () => done.push('stop'), kill: () => done.push('kill') };
+  const stopper = new Stopper();
+  const release = stopper.attach(sandbox);
+  stopper.stop('interrupted by SIGINT', 130);
+  expect(done).toEqual(['stop']);
+  stopper.stop('interrupted by SIGTERM', 143);
+  expect(done).toEqual(['stop', 'kill']);
+  expect(stopper.reason).toEqual({ message: 'interrupted by SIGINT', exitCode: 130 });
+  vi.advanceTimersByTime(5000);
+  expect(done).toEqual(['stop', 'kill', 'kill']);
+  release();
+  vi.useRealTimers();
+});
