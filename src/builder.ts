@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { readFile, unlink } from 'node:fs/promises';
 import { build } from './build/build.ts';
 import { paths, StepClock } from './build/context.ts';
+import { hideCredentials } from './build/failures.ts';
 import { buildRequestSchema } from './config/request.ts';
 import { InterruptedError, toFailure } from './errors.ts';
 import type { BuildEvent } from './events.ts';
@@ -14,7 +15,7 @@ import { createRunner } from './system/runner.ts';
 const EVENTS_FD = 4;
 
 function report(event: BuildEvent): void {
-  const bytes = Buffer.from(`${JSON.stringify(event)}\n`);
+  const bytes = Buffer.from(`${hideCredentials(JSON.stringify(event))}\n`);
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(EVENTS_FD, bytes, at);

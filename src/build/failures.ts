@@ -14,7 +14,7 @@ export function errorLines(lines: readonly string[]): string[] {
 
 /** Removes user and password from the addresses in a text. */
 export function hideCredentials(text: string): string {
-  return text.replace(/\b([a-z]+:\/\/)[^/@\s]+@/g, '$1***@');
+  return text.replace(/\b(https?\\*:\/\/)[^/@\s"]+@/g, '$1***@');
 }
 
 /** Names the cause of a failed command more closely: no space, or a fetch. */

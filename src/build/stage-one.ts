@@ -16,8 +16,6 @@ import { BootstrapProgress } from './progress.ts';
 const SUITE_SCRIPTS = '/usr/share/debootstrap/scripts';
 const SEED = '/tmp/bootstrap.tgz';
 const WGETRC = '/tmp/wgetrc';
-/** Milliseconds between looks at what has been fetched. */
-const HARVEST_EVERY = 2000;
 
 /** What stage one leaves for the steps after it. */
 export interface Bootstrap {
@@ -71,7 +69,7 @@ export async function stageOne(config: Config, mirrors: Mirrors, ctx: BuildConte
   await writeWhole(WGETRC, 'connect_timeout = 30\nread_timeout = 60\ndns_timeout = 30\ntries = 3\n');
   await explained(paths.work, async () => {
     const progress = new BootstrapProgress();
-    await watched(harvest, () => bootstrap(config, mirrors.main, true, progress, ctx));
+    await harvest.during(() => bootstrap(config, mirrors.main, true, progress, ctx));
     await harvest.harvestLists();
     const missing = (await readdir(`${paths.apt}/lists`)).every((name) => !name.endsWith('_InRelease') && !name.endsWith('_Release'));
     if (missing) throw new FetchError('debootstrap has left no Release file', { step: ctx.steps.current });
@@ -85,26 +83,6 @@ async function forgetReleases(): Promise<void> {
   for (const name of await readdir(`${paths.apt}/lists`)) {
     if (/_(?:In)?Release(?:\.gpg)?$/.test(name)) await rm(`${paths.apt}/lists/${name}`);
   }
-}
-
-async function watched(harvest: PackageHarvest, body: () => Promise<void>): Promise<void> {
-  let running: Promise<unknown> = Promise.resolve();
-  let fault: unknown;
-  const timer = setInterval(() => {
-    running = running
-      .then(() => harvest.harvest())
-      .catch((error: unknown) => {
-        fault ??= error;
-      });
-  }, HARVEST_EVERY);
-  try {
-    await body();
-  } finally {
-    clearInterval(timer);
-    await running;
-    await harvest.harvest();
-  }
-  if (fault !== undefined) throw fault;
 }
 
 async function bootstrap(config: Config, mirror: string, fetch: boolean, progress: BootstrapProgress, ctx: BuildContext): Promise<void> {

@@ -106,12 +106,9 @@ export class StageTwo {
     const { keyring } = this.#stage.plan.config;
     const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, keyring, this.#ctx.runner);
     const phase = (name: string): Record<string, string> => ({ REALMFS_PACKAGES_PHASE: name, REALMFS_APT_STATUS_FD: '3' });
-    try {
-      await this.#module(module.name, { network: true, last: false, env: { ...this.#ctx.request.proxy, ...phase('fetch') } });
-    } finally {
-      await harvest.harvest();
-      await harvest.harvestLists();
-    }
+    const fetch = { network: true, last: false, env: { ...this.#ctx.request.proxy, ...phase('fetch') } };
+    await harvest.during(() => this.#module(module.name, fetch));
+    await harvest.harvestLists();
     this.#state = await this.#module(module.name, { network: false, last, env: phase('install') });
   }
 

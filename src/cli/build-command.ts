@@ -125,7 +125,7 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
     step: '',
   };
   let log: Reporter | undefined;
-  const onEvent = (event: BuildEvent): void => {
+  const take = (event: BuildEvent): void => {
     if (event.kind === 'ready') {
       outcome.ready = true;
       const file = path.join(output, 'realmfs-build.log');
@@ -138,6 +138,16 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
     log?.report(event);
     around.reporter.report(event);
   };
+  let fault: unknown;
+  const onEvent = (event: BuildEvent): void => {
+    try {
+      take(event);
+    } catch (error) {
+      // The log cannot be written: no build without one.
+      fault ??= error;
+      sandbox.kill();
+    }
+  };
   const sandbox: Sandbox = startSandbox({ mode: 'build', ...folders, onEvent });
   const released = around.stopper.attach(sandbox);
   let end: SandboxEnd;
@@ -146,6 +156,11 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
   } finally {
     released();
     log?.close();
+  }
+  if (fault !== undefined) {
+    throw new PreflightError(`the log in ${output} cannot be written: ${fault instanceof Error ? fault.message : String(fault)}`, {
+      step: outcome.step || 'preflight',
+    });
   }
   const stopped = around.stopper.reason;
   if (stopped !== undefined)

@@ -6,6 +6,9 @@ import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/fil
 import type { Runner } from '../system/runner.ts';
 import { type IndexEntry, parsePackages, readSigned, type SignedRelease, trustedIndices } from './index-file.ts';
 
+/** Milliseconds between looks at what has been fetched. */
+const EVERY = 2000;
+
 /** Folders of the package cache: the shared one and a build's view of it. */
 export interface PackageFolders {
   /** Shared: `archives/` and `lists/` below it. */
@@ -50,6 +53,33 @@ export class PackageHarvest {
       taken += 1;
     }
     return taken;
+  }
+
+  /**
+   * Runs a fetch and takes what it brings while it runs: a build that is killed has not fetched in
+   * vain. What was fetched before a failure is taken too; the failure stays the one thrown.
+   */
+  async during<T>(fetch: () => Promise<T>): Promise<T> {
+    let running: Promise<unknown> = Promise.resolve();
+    let fault: unknown;
+    const look = (): void => {
+      running = running
+        .then(() => this.harvest())
+        .catch((error: unknown) => {
+          fault ??= error;
+        });
+    };
+    const timer = setInterval(look, EVERY);
+    let result: T;
+    try {
+      result = await fetch();
+    } finally {
+      clearInterval(timer);
+      look();
+      await running;
+    }
+    if (fault !== undefined) throw fault;
+    return result;
   }
 
   /** Takes apt's lists into the shared cache: signed Release files and the indices that they cover. */

@@ -141,7 +141,7 @@ export class Machine {
 
   /** Runs a command in the namespace and returns what it prints. */
   shell(script: string, ...args: string[]): string {
-    return execFileSync('nsenter', ['--target', String(this.#keeper), '--mount', 'bash', '-euc', script, 'shell', ...args], {
+    return execFileSync('nsenter', ['--target', String(this.#keeper), '--mount', 'bash', '--norc', '-euc', script, 'shell', ...args], {
       encoding: 'utf8',
       maxBuffer: 1 << 28,
     });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -32,9 +32,9 @@ describe('runner', () => {
 
   test.each([
     ['kill -9 $$', 'the script was killed by SIGKILL'],
-    ['sleep 30', 'the script did not end within 0 s'],
+    ['sleep 30', 'the script did not end within 2 s'],
   ])('%s', async (script, message) => {
-    await expect(runner.run(bash(script, { timeout: 300 }))).rejects.toThrow(message);
+    await expect(runner.run(bash(script, { timeout: 1500 }))).rejects.toThrow(message);
   });
 
   test('a program that does not exist', async () => {
@@ -75,7 +75,11 @@ describe('runner', () => {
     const file = path.join(mkdtempSync(path.join(tmpdir(), 'realmfs-unit-')), 'pid');
     const own = createRunner({ report: () => {}, signal: abort.signal, currentStep: () => '' });
     const running = own.run(bash(`trap '' TERM; bash -c 'trap "" TERM; echo $$ >${file}; sleep 60' & wait`));
-    setTimeout(() => abort.abort(new InterruptedError('stopped', 130)), 300);
+    const waiting = setInterval(() => {
+      if (!existsSync(file) || readFileSync(file, 'utf8') === '') return;
+      clearInterval(waiting);
+      abort.abort(new InterruptedError('stopped', 130));
+    }, 20);
     await expect(running).rejects.toThrow('stopped');
     expect(() => process.kill(Number(readFileSync(file, 'utf8')), 0)).toThrow('ESRCH');
   });
