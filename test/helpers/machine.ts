@@ -150,7 +150,8 @@ export class Machine {
   makeCanary(): void {
     const canary = path.join(this.folder, 'canary');
     mkdirSync(canary);
-    execFileSync('bash', [
+    execFileSync('bash', ['--norc', 
+      '--norc',
       '-euc',
       'cd "$1"; mkdir -p home/user .d; echo secret >home/user/key; chmod 600 home/user/key; ln -s /etc/passwd link; mknod null c 1 3; mkfifo pipe; echo x >a; ln a b',
       'canary',
@@ -167,6 +168,7 @@ export class Machine {
       canary: execFileSync(
         'bash',
         [
+          '--norc',
           '-euc',
           'cd "$1"; find . /dev /etc/passwd /etc/hostname /etc/resolv.conf -xdev -printf "%p %y %m %u %g %s %l %n\\n" | sort | sha256sum; find . -type f -exec sha256sum {} + | sort; cat /proc/sys/kernel/hostname',
           'canary',
