@@ -32,6 +32,9 @@ if ((${#missing[@]} > 0)); then
     apt-get install --yes --quiet --no-install-recommends "${missing[@]}" </dev/null
 fi
 
+# `npm install -g .` runs this too: what it sets for itself is not meant for the packages here.
+unset npm_config_global npm_config_prefix npm_config_location
+
 # What was installed last is newer than the lockfile.
 if [[ ! -e node_modules/.package-lock.json || package-lock.json -nt node_modules/.package-lock.json ]]; then
     npm ci --ignore-scripts --no-audit --no-fund
