@@ -161,6 +161,6 @@ export function parseArguments(args: readonly string[]): Parsed {
 
 /** What to say of a word that is neither a command nor a file. */
 export function unknownWord(word: string): UsageError {
-  const hint = /^[\w-]+$/.test(word) ? suggestion(word, ['--new', '--help', '--version', 'build.conf']) : '';
+  const hint = /^[\w.-]+$/.test(word) ? suggestion(word, ['--new', '--help', '--version', 'build.conf']) : '';
   return new UsageError(`${word}: there is no such file or command${hint}`, { hint: 'realmfs-builder --help lists the options' });
 }

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError, type Problem } from '../errors.ts';
 import { parseSize } from '../system/memory.ts';
@@ -116,12 +116,8 @@ export async function makeConfig(options: {
     }
     if (evaluation.functions.has(name)) return { name, origin: 'function' };
     if (projectModules.includes(name)) {
-      const file = path.join(folders.project, name);
-      if (!checked.has(name)) {
-        checked.add(name);
-        if ((await stat(file)).isFile()) problems.push(...(await checkScript(file, `realmfs-modules/${name}`, runner)));
-        else add(key, `${key}: realmfs-modules/${name} is not a regular file`);
-      }
+      if (!checked.has(name)) problems.push(...(await checkScript(path.join(folders.project, name), `realmfs-modules/${name}`, runner)));
+      checked.add(name);
       return { name, origin: 'project' };
     }
     if (!builtIn.includes(name)) {

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { quote } from 'shell-quote';
 import type { Problem } from '../errors.ts';
 import type { Runner } from '../system/runner.ts';
@@ -46,7 +46,14 @@ export function shellLines(lines: readonly string[]): string {
 
 /** Faults that make bash misread a script, found without running it. */
 export async function checkScript(file: string, shown: string, runner: Runner): Promise<Problem[]> {
-  const text = await readFile(file);
+  let text: Buffer;
+  try {
+    if (!(await stat(file)).isFile()) return [{ file: shown, message: 'is not a regular file' }];
+    text = await readFile(file);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ELOOP'))) throw error;
+    return [{ file: shown, message: 'is a link that leads out of the project folder, or nowhere' }];
+  }
   if (text.length > LARGEST_SCRIPT) return [{ file: shown, message: 'is larger than 4 MiB' }];
   if (text.includes(0)) return [{ file: shown, line: lineOf(text, text.indexOf(0)), message: 'holds a NUL byte' }];
   if (text.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf]))) {

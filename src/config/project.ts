@@ -19,6 +19,8 @@ export const projectEntries: readonly string[] = [
 const dataFolders = new Set(['realmfs-files', 'overlay', 'packages', 'hooks', 'hooks.d']);
 /** Names in a project folder that are never part of it. */
 const leftOut = new Set(['node_modules', 'realmfs']);
+/** Files above this are no scripts; in bytes. */
+const LARGEST_SCRIPT = 4 * 1024 ** 2;
 /** A copy larger than this means that build.conf lies in a folder of other things. */
 const LARGEST = 2 * 1024 ** 3;
 
@@ -72,7 +74,8 @@ export async function copyProject(options: {
   const scripts: string[] = [];
   for (const name of names) {
     const stat = await lstat(path.join(source, name));
-    if (stat.isDirectory() ? !dataFolders.has(name) : stat.isFile() && stat.size <= 1024 * 1024) scripts.push(name);
+    if (stat.isDirectory() ? !dataFolders.has(name) : stat.isSymbolicLink() || (stat.isFile() && stat.size <= LARGEST_SCRIPT))
+      scripts.push(name);
   }
   const copy = async (target: string, entries: readonly string[]): Promise<void> => {
     if (entries.length === 0) return;

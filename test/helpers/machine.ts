@@ -150,7 +150,8 @@ export class Machine {
   makeCanary(): void {
     const canary = path.join(this.folder, 'canary');
     mkdirSync(canary);
-    execFileSync('bash', ['--norc', 
+    execFileSync('bash', [
+      '--norc',
       '--norc',
       '-euc',
       'cd "$1"; mkdir -p home/user .d; echo secret >home/user/key; chmod 600 home/user/key; ln -s /etc/passwd link; mknod null c 1 3; mkfifo pipe; echo x >a; ln a b',

@@ -102,6 +102,25 @@ test.each([
   await expectFailure(`config-${name}`, conf, 2, cause);
 });
 
+test('a build.conf or a module that is a link: within the project it works, out of it is an error', async () => {
+  const project = machine.project('linked-conf', {
+    'configs/real.conf': `${bare}PRE_INSTALL_MODULES=linked\n`,
+    'lib/module': 'info "it runs"\n',
+    'realmfs-modules/other': '',
+  });
+  machine.shell('ln -s configs/real.conf "$1/build.conf"; ln -s ../lib/module "$1/realmfs-modules/linked"', project);
+  const run = await machine.run(['--no-confirm', '-t', '-v'], { cwd: project });
+  expect(run.code, run.stderr).toBe(0);
+  expect(run.stderr).toContain('[+] it runs');
+  machine.shell(
+    'ln -sf /etc/hostname "$1/realmfs-modules/linked"; ln -sf ../../nowhere.conf "$1/other.conf"; cp "$1/build.conf" "$1/../nowhere.conf"; mkdir -p "$1/deep"; ln -s ../../nowhere.conf "$1/deep/out.conf"',
+    project,
+  );
+  expect((await machine.run(['--no-confirm', '-t', path.join(project, 'deep/out.conf')], { cwd: project })).lastLine).toMatch(
+    /out\.conf: is a link that leads out of the project folder, or nowhere/,
+  );
+});
+
 test('every problem of a configuration is shown at once, nothing is fetched', async () => {
   const project = machine.project('many', { 'build.conf': 'DEBIAN_RELEASE=a/b\nDEBIAN_MIRROR="x y"\nPRE_INSTALL_MODULES="nope nada"\n' });
   const run = await machine.run(['--no-confirm'], { cwd: project });
