@@ -1,0 +1,178 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const source = path.resolve(import.meta.dirname, '../../../templates/chroot');
+
+/** A folder that stands for /run/realmfs, with our scripts made to believe that. */
+function sandbox(): string {
+  const run = mkdtempSync(path.join(tmpdir(), 'realmfs-unit-'));
+  for (const name of ['project/realmfs-files', 'project/realmfs-modules', 'lib/modules', 'lib/files', 'out', 'in', 'root'])
+    mkdirSync(path.join(run, name), { recursive: true });
+  cpSync(source, path.join(run, 'lib/chroot'), { recursive: true });
+  for (const name of readdirSync(source)) {
+    const file = path.join(run, 'lib/chroot', name);
+    writeFileSync(file, readFileSync(file, 'utf8').replaceAll('/run/realmfs', run));
+  }
+  return run;
+}
+
+function bash(script: string, ...args: string[]) {
+  return spawnSync('bash', ['--norc', '--noprofile', '-c', script, 'bash', ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+const load = 'run=$1; source "$run/lib/chroot/lib.sh"; source "$run/lib/chroot/base.sh"; source "$run/lib/chroot/state.sh"';
+
+describe('state between steps', () => {
+  /** What `look` prints in a second bash, after `change` has run in a first one. */
+  function across(change: string, look: string, before = ''): string {
+    const run = sandbox();
+    const first = bash(
+      `${load}\n${before}\n__realmfs_snapshot\n${change}\n__realmfs_take_shell\n__realmfs_hand_over >"$run/out/state.sh"; trap - EXIT`,
+      run,
+    );
+    expect(first.stderr).toBe('');
+    const second = bash(`${load}\n${before}\n__realmfs_snapshot\nsource "$run/out/state.sh"\n__realmfs_restore_traps\n${look}`, run);
+    expect(second.stderr).toBe('');
+    return second.stdout;
+  }
+
+  test.each([
+    ['scalars', 'X=1; Y="a b"', 'echo "$X|$Y"', '1|a b\n'],
+    ['values with line feeds and quotes', `X=$'a\\n"b" $(c)'`, 'printf "%s." "$X"', 'a\n"b" $(c).'],
+    [
+      'names that our own functions use',
+      'name=n line=l key=k now=w text=t flags=f word=o',
+      'echo "$name$line$key$now$text$flags$word"',
+      'nlkwtfo\n',
+    ],
+    ['arrays', `A=(1 "b c" $'d\\ne')`, 'echo "${#A[@]} ${A[1]} ${A[2]}"', '3 b c d\ne\n'],
+    ['associative arrays', 'declare -A M=(["x y"]=1 [z]=2)', 'echo "${M[x y]}${M[z]}"', '12\n'],
+    ['integers', 'declare -i N=1', 'N+=4; echo "$N"', '5\n'],
+    ['exported variables', 'export E=out', 'bash --norc -c "echo \\$E"', 'out\n'],
+    ['readonly variables', 'readonly R=1', '(R=2) 2>/dev/null || echo fixed', 'fixed\n'],
+    ['unset variables', 'unset GIVEN', 'echo "${GIVEN-none}"', 'none\n'],
+    ['changed arrays', 'LIST+=(c)', 'echo "${LIST[*]}"', 'a b c\n'],
+    ['functions', 'f() { cat <<X\n}\n$1\nX\n}', 'f arg', '}\narg\n'],
+    ['functions that need extglob', 'shopt -s extglob; eval "f() { [[ \\$1 == @(a|b) ]] && echo yes; }"', 'f b', 'yes\n'],
+    ['exported functions', 'f() { echo hi; }; export -f f', 'bash --norc -c f', 'hi\n'],
+    ['removed functions', 'unset -f given', 'declare -F given || echo gone', 'gone\n'],
+    ['options', 'shopt -s nullglob nocasematch; set -f', 'shopt -q nullglob nocasematch && echo "$-" | grep -c f', '1\n'],
+    ['IFS', 'IFS=,', 'A="1,2"; set -- $A; echo $#', '2\n'],
+    ['umask and folder', 'umask 027; cd /usr/lib', 'umask; pwd', '0027\n/usr/lib\n'],
+    ['traps', "trap 'echo bye' EXIT", 'echo work', 'work\nbye\n'],
+  ])('%s', (_, change, look, expected) => {
+    expect(across(change, look, 'GIVEN=1; LIST=(a b); given() { :; }')).toBe(expected);
+  });
+
+  test('what the framework sets itself does not cross', () => {
+    expect(across('set -eEu -o pipefail', 'echo "$-" | tr -d hBc; set -o | grep -c "pipefail.*on"')).toBe('\n0\n');
+  });
+
+  test('no change, no state', () => {
+    const run = sandbox();
+    const { stdout } = bash(`${load}; A=(1); f() { :; }; cd /; __realmfs_snapshot; __realmfs_take_shell; __realmfs_hand_over`, run);
+    expect(stdout).toBe('__realmfs_restore_traps() {\n:\n\n}\n');
+  });
+});
+
+describe('lists', () => {
+  function joined(conf: string): string {
+    const script = `${load}\n${conf}\n: "\${DEBIAN_RELEASE:=trixie}"; __realmfs_default PACKAGES ''; __realmfs_default PRE_INSTALL_MODULES ''; __realmfs_default POST_INSTALL_MODULES ''\n__realmfs_join_lists\ndeclare -p PACKAGES | cut -c 1-10; echo "\${PACKAGES[*]}|\${POST_INSTALL_MODULES[*]}"`;
+    return bash(script, sandbox()).stdout;
+  }
+  const citadelPost =
+    'loginctl-enable-linger configure-systemd install-configure-host0 install-launch-script setup-theme-symlinks apt-cacher-ng add-xsettings-schema';
+  const minimal = 'iproute2 less xz-utils sudo dbus libpam-systemd openssh-client bash-completion';
+  const citadel = (font: string): string =>
+    `iproute2 less xz-utils sudo dbus libpam-systemd openssh-client packagekit-gtk3-module libcanberra-gtk3-module libpulse0 ${font} bash-completion`;
+
+  test.each([
+    ['nothing', '', `declare --\n${citadel('fonts-roboto-unhinted')}|${citadelPost}\n`],
+    ['bookworm has the old font', 'DEBIAN_RELEASE=bookworm', `declare --\n${citadel('fonts-roboto-hinted')}|${citadelPost}\n`],
+    ['a string', "BASE_PACKAGES='x  y'\nPACKAGES=' a\n b '", `declare --\nx y a b|${citadelPost}\n`],
+    ['arrays', 'BASE_PACKAGES=(x y)\nPACKAGES=(a)\nPACKAGES+=("b c")', `declare -a\nx y a b c|${citadelPost}\n`],
+    ['a profile', 'REALMFS_PROFILE=minimal\nPACKAGES=a', `declare --\n${minimal} a|loginctl-enable-linger configure-systemd\n`],
+    [
+      'a profile, and an addition to a base list',
+      'BASE_PACKAGES+=" extra"\nREALMFS_PROFILE=minimal',
+      `declare --\n${minimal} extra|loginctl-enable-linger configure-systemd\n`,
+    ],
+    ['replaced lists', 'BASE_PACKAGES=\nBASE_POST_INSTALL_MODULES=m\nREALMFS_PROFILE=minimal', 'declare --\n|m\n'],
+  ])('%s', (_, conf, expected) => {
+    expect(joined(conf)).toBe(expected);
+  });
+});
+
+describe('modules and install_file', () => {
+  function run(script: string, files: Readonly<Record<string, string>> = {}) {
+    const top = sandbox();
+    for (const [file, text] of Object.entries(files)) {
+      mkdirSync(path.dirname(path.join(top, file)), { recursive: true });
+      writeFileSync(path.join(top, file), text);
+    }
+    const result = bash(`${load}; root=$run/root; cd "$root"; set -eE; ${script}`, top);
+    const status = existsSync(path.join(top, 'out/status')) ? readFileSync(path.join(top, 'out/status'), 'utf8') : '';
+    return { top, ...result, fatal: status.split('\x1e')[0]?.split('\x1f')[1] };
+  }
+
+  test('a function comes before a file of the project, this before a built-in one', () => {
+    const files = {
+      'project/realmfs-modules/a': 'echo project',
+      'lib/modules/a': 'echo built-in',
+      'lib/modules/b': 'local x=1; echo "built-in $x"',
+      'project/realmfs-modules/f': 'echo project',
+    };
+    expect(run('f() { echo function; }; module f; module a; module b', files).stdout).toBe('function\nproject\nbuilt-in 1\n');
+  });
+
+  test.each([
+    ['module none', "module: there is no module 'none'"],
+    ['module ../x', "module: '../x' is not a module name"],
+    ['module', 'module: one name is needed, not 0'],
+    ['install_file 0644', 'install_file: MODE FILE DIR or MODE /FULL/PATH is needed, not 1 arguments'],
+    ['install_file 0644 a b c', 'install_file: MODE FILE DIR or MODE /FULL/PATH is needed, not 4 arguments'],
+    ['install_file u+s file /x', "install_file: 'u+s' is not an octal mode"],
+    ['install_file 999 file /x', "install_file: '999' is not an octal mode"],
+    ['install_file 644 ../out /x', "install_file: '../out' must not contain .."],
+    ['install_file 644 file "$root/../x"', /must not contain \.\.$/],
+    ['install_file 644 none /x', 'install_file: there is no file none in realmfs-files'],
+    ['install_file 644 sub /x', 'install_file: sub is a folder'],
+    ['install_file 644 link /x', 'install_file: link is a link that leads out of realmfs-files'],
+    ['install_file 644 pipe /x', 'install_file: pipe is not a regular file'],
+    ['mkdir -p "$root/x/file"; install_file 644 file "$root/x"', /x\/file is a folder$/],
+    ['x=$(fatal deep || true)', 'deep'],
+  ])('%s', (script, message) => {
+    const prepare = 'ln -s /etc/passwd "$run/project/realmfs-files/link"; mkfifo "$run/project/realmfs-files/pipe"; ';
+    const result = run(prepare + script, { 'project/realmfs-files/file': 'x', 'project/realmfs-files/sub/file': 'x' });
+    expect(result.status === 0).toBe(false);
+    if (typeof message === 'string') expect(result.fatal).toBe(message);
+    else expect(result.fatal).toMatch(message);
+  });
+
+  // `install` gives files to root: this needs to be root.
+  test.runIf(process.getuid?.() === 0)('both forms, with parents, modes and owners', () => {
+    const files = {
+      'project/realmfs-files/flat': 'flat',
+      'project/realmfs-files/sub/deep': 'deep',
+      'lib/files/flat': 'hidden',
+      'lib/files/own': 'own',
+    };
+    const { top, status, stderr } = run(
+      'umask 077; install_file 4755 flat "$root/a/b/"; install_file 600 /sub/deep "$root/c"; install_file 0644 own .; ln -s ../victim "$root/link"; echo precious >"$run/victim"; install_file 644 flat "$root"',
+      files,
+    );
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    const text = (file: string): string => readFileSync(path.join(top, 'root', file), 'utf8');
+    const mode = (file: string): string => (statSync(path.join(top, 'root', file)).mode & 0o7777).toString(8);
+    expect([text('a/b/flat'), text('c/sub/deep'), text('own'), text('flat')]).toEqual(['flat', 'deep', 'own', 'flat']);
+    expect([mode('a'), mode('a/b'), mode('a/b/flat'), mode('c/sub'), mode('c/sub/deep')]).toEqual(['755', '755', '4755', '755', '600']);
+    execFileSync('grep', ['-q', 'precious', path.join(top, 'victim')]);
+  });
+});
