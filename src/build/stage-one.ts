@@ -65,7 +65,7 @@ export async function stageOne(config: Config, mirrors: Mirrors, ctx: BuildConte
   const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, config.keyring, ctx.runner);
   await mkdir(paths.root, { recursive: true });
   await chmod(paths.root, 0o755);
-  await forgetReleases();
+  await forgetRelease(config.release);
   await writeWhole(WGETRC, 'connect_timeout = 30\nread_timeout = 60\ndns_timeout = 30\ntries = 3\n');
   await explained(paths.work, async () => {
     const progress = new BootstrapProgress();
@@ -79,9 +79,9 @@ export async function stageOne(config: Config, mirrors: Mirrors, ctx: BuildConte
 }
 
 /** debootstrap takes an InRelease that lies there for current: it must not see that of an earlier build. */
-async function forgetReleases(): Promise<void> {
+async function forgetRelease(release: string): Promise<void> {
   for (const name of await readdir(`${paths.apt}/lists`)) {
-    if (/_(?:In)?Release(?:\.gpg)?$/.test(name)) await rm(`${paths.apt}/lists/${name}`);
+    if (/_(?:In)?Release(?:\.gpg)?$/.test(name) && name.includes(`_dists_${release}_`)) await rm(`${paths.apt}/lists/${name}`);
   }
 }
 

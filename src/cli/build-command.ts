@@ -159,7 +159,7 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
   }
   if (fault !== undefined) {
     throw new PreflightError(`the log in ${output} cannot be written: ${fault instanceof Error ? fault.message : String(fault)}`, {
-      step: outcome.step || 'preflight',
+      step: 'preflight',
     });
   }
   const stopped = around.stopper.reason;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { lstat, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Runner } from '../system/runner.ts';
 
@@ -95,7 +95,8 @@ export async function trustedIndices(lists: string, release: SignedRelease): Pro
   const found: { file: string; bytes: Buffer }[] = [];
   for (const file of await readdir(lists)) {
     const entry = file.startsWith(prefix) ? byName.get(file.slice(prefix.length)) : undefined;
-    if (entry === undefined) continue;
+    // In the upper folder of an overlay a device stands for a file that was removed.
+    if (entry === undefined || !(await lstat(path.join(lists, file))).isFile()) continue;
     const bytes = await readFile(path.join(lists, file));
     if (bytes.length === entry.size && createHash('sha256').update(bytes).digest('hex') === entry.sha256) found.push({ file, bytes });
   }

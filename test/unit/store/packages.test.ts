@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -92,6 +93,15 @@ test('an index that the signature does not cover counts for nothing', async () =
   const harvest = new PackageHarvest({ cache, view }, '/k', gpgv());
   expect(await harvest.harvest()).toBe(0);
   await harvest.harvestLists();
+  expect(readdirSync(path.join(cache, 'lists')).sort()).toEqual(['m_dists_s_InRelease', 'partial']);
+});
+
+test('what stands in the place of an index but is no file is passed over', async () => {
+  const { cache, view } = cacheAndView(packages, release);
+  const index = path.join(view, 'lists-upper/m_dists_s_main_binary-amd64_Packages');
+  rmSync(index);
+  execFileSync('mkfifo', [index]);
+  await new PackageHarvest({ cache, view }, '/k', gpgv()).harvestLists();
   expect(readdirSync(path.join(cache, 'lists')).sort()).toEqual(['m_dists_s_InRelease', 'partial']);
 });
 
