@@ -7,6 +7,7 @@ import type { Artifact } from '../events.ts';
 import { targets } from '../targets/all.ts';
 import { type BuildContext, paths } from './context.ts';
 import { evaluate } from './evaluation.ts';
+import { explained } from './failures.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, hostRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
@@ -116,11 +117,8 @@ async function finish(artifacts: readonly Artifact[], ctx: BuildContext): Promis
   if (ctx.request.keepRootfs) {
     // On disk the work folder lies in the staging folder: within one mount a rename is enough.
     const [file, option, from] = ctx.request.tmpfs ? ['cp', '--archive', paths.root] : ['mv', '--verbose', `${paths.staging}/work/root`];
-    await ctx.runner.run({
-      label: 'keeping the tree',
-      file,
-      args: [option, '--no-target-directory', '--', from, `${paths.staging}/rootfs`],
-    });
+    const command = { label: 'keeping the tree', file, args: [option, '--no-target-directory', '--', from, `${paths.staging}/rootfs`] };
+    await explained(paths.staging, () => ctx.runner.run(command));
   }
   const files = [...artifacts.map(({ file }) => file), 'SHA256SUMS', 'manifest.json'];
   const there = new Set(await readdir(paths.staging));

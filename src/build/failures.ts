@@ -4,6 +4,8 @@ import { formatSize } from '../system/memory.ts';
 import { paths } from './context.ts';
 
 const noSpace = /No space left on device|Disk quota exceeded/;
+/** Bytes; less is a full file system. */
+const NEARLY_NOTHING = 1024 ** 2;
 const fetchFault =
   /^(?:E|W): (?:Failed getting release file|Invalid Release|Release signed by|Failed to fetch|Couldn't download|Failed to get|No secure|The repository|Unable to fetch|Some index files failed|Can't find component|Keyring|Wrong|Malformed|Release file|Couldn't find these debs)/;
 
@@ -20,13 +22,17 @@ export function hideCredentials(text: string): string {
 /** Names the cause of a failed command more closely: no space, or a fetch. */
 export async function explain(error: unknown, where: string): Promise<unknown> {
   if (!(error instanceof CommandError)) return error;
-  if (error.outputTail.some((line) => noSpace.test(line))) {
-    const { bsize, blocks, bavail, files, ffree } = await statfs(where);
+  const { bsize, blocks, bavail, files, ffree } = await statfs(where);
+  // Not every program says why it could not write all.
+  if (error.outputTail.some((line) => noSpace.test(line)) || bavail * bsize < NEARLY_NOTHING) {
     const figures = `${formatSize((blocks - bavail) * bsize)} of ${formatSize(blocks * bsize)} and ${files - ffree} of ${files} inodes in use after the failure`;
     return new PreflightError(`no space left on the build's ${where === paths.staging ? 'output disk' : 'file system'} (${figures})`, {
       step: error.step,
       details: error.details,
-      hint: 'give it more with --tmpfs-size SIZE, or build on disk with --no-tmpfs',
+      hint:
+        where === paths.staging
+          ? 'make room there, or put the results elsewhere with --directory'
+          : 'give it more with --tmpfs-size SIZE, or build on disk with --no-tmpfs',
     });
   }
   const fault = error.outputTail.findLast((line) => fetchFault.test(line));

@@ -168,6 +168,17 @@ test('a full tmpfs names the figures and the way out', async () => {
   expect(run.code).toBe(3);
 });
 
+test.each(['-t', '-i'])('a full output disk, with %s: figures, and the old result stays', async (target) => {
+  const project = machine.project(`disk${target}`, { 'build.conf': `${bare}IMAGE_FREE_SPACE=10M\n` });
+  machine.shell('mkdir -p "$1/realmfs"; mount -t tmpfs -o size=60m small "$1/realmfs"; echo good >"$1/realmfs/manifest.json"', project);
+  const run = await machine.run(['--no-confirm', target], { cwd: project });
+  expect(run.lastLine).toMatch(/^realmfs-builder: error: target\/\w+: no space left on the build's output disk \(.* of 60\.0 MiB/);
+  expect(run.code).toBe(3);
+  expect(machine.shell('cd "$1/realmfs"; ls -A; cat manifest.json; cd ..; umount realmfs', project)).toBe(
+    'manifest.json\nrealmfs-build.log\ngood\n',
+  );
+});
+
 test('an output folder that cannot be written, or is no folder', async () => {
   const project = machine.project('output', { 'build.conf': bare, file: 'x' });
   expect(await machine.run(['--no-confirm', '-d', 'file'], { cwd: project })).toMatchObject({

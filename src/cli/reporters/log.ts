@@ -1,4 +1,5 @@
 import { closeSync, constants, fchownSync, openSync, writeSync } from 'node:fs';
+import { hasCode } from '../../system/files.ts';
 import { plainText, type Reporter } from './reporter.ts';
 
 /** The log file: everything, with times. A link in its place is not followed. */
@@ -11,7 +12,12 @@ export function createLogReporter(file: string, owner: { uid: number; gid: numbe
   if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
   let open = true;
   const line = (text: string): void => {
-    if (open) writeSync(fd, `${new Date().toISOString()} ${plainText(text)}\n`);
+    try {
+      if (open) writeSync(fd, `${new Date().toISOString()} ${plainText(text)}\n`);
+    } catch (error) {
+      // On a full disk the build itself says so; the log must not hide its words.
+      if (!hasCode(error, 'ENOSPC')) throw error;
+    }
   };
   return {
     report: (event) => {
