@@ -22,7 +22,7 @@ for package in "${packages[@]}"; do
     [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
 done
 if ((${#missing[@]} > 0)); then
-    echo "apt-get install --yes --no-install-recommends ${missing[*]}"
+    echo "apt-get update && apt-get install --yes --no-install-recommends ${missing[*]}"
     if ((EUID != 0)); then
         echo 'realmfs-builder: error: set-up: the packages above are missing, and installing them needs root' >&2
         exit 3

@@ -11,7 +11,7 @@ import { explained } from './failures.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, hostRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
-import { checkStageOne, stageOne } from './stage-one.ts';
+import { checkKeyring, knownSuites, stageOne } from './stage-one.ts';
 import { type Stage, StageTwo } from './stage-two.ts';
 import { writeTargets } from './targets.ts';
 
@@ -36,11 +36,16 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   return finish(artifacts, ctx);
 }
 
+/** Parts of a project that are not built in yet. */
+const notYet: readonly string[] = ['overlay', 'packages', 'hooks', 'hooks.d'];
+
 async function readConfig(ctx: BuildContext): Promise<Config> {
   const { request, runner } = ctx;
   await copyLibrary(paths.program, paths.library);
   if (request.hasProject) {
-    const names = await projectContents(paths.source, request.configName !== null, request.outputName);
+    const names = await projectContents(paths.source, request.configName !== null, request.outputNames);
+    for (const name of names.filter((entry) => notYet.includes(entry)))
+      ctx.steps.warn(`${name}/ is there, but this version makes no use of it`);
     if (request.configName !== null && !names.includes(request.configName)) names.push(request.configName);
     await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, runner });
   }
@@ -55,10 +60,11 @@ async function readConfig(ctx: BuildContext): Promise<Config> {
     project: paths.project,
     folders: { project: `${paths.project}/realmfs-modules`, builtIn: `${paths.library}/modules` },
     targets: targets.map(({ name }) => name),
+    suites: await knownSuites(),
     hostArch: (await runner.capture({ label: 'dpkg', file: 'dpkg', args: ['--print-architecture'] })).trim(),
     runner,
   });
-  await checkStageOne(config);
+  await checkKeyring(config);
   await checkArchitecture(config, ctx);
   return config;
 }

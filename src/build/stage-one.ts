@@ -1,8 +1,7 @@
 import { chmod, copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
-import { unknownSuite } from '../config/config.ts';
-import { CommandError, ConfigError, FetchError, PreflightError } from '../errors.ts';
+import { CommandError, FetchError, PreflightError } from '../errors.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { readSigned, releaseField } from '../store/index-file.ts';
 import { PackageHarvest } from '../store/packages.ts';
@@ -25,10 +24,13 @@ export interface Bootstrap {
   readonly releaseDate: number;
 }
 
-/** Checks what stage one needs from the host, before anything is fetched. */
-export async function checkStageOne(config: Config): Promise<void> {
-  const suites = (await readdir(SUITE_SCRIPTS)).filter((name) => !name.includes('.') && !name.endsWith('-common'));
-  if (!suites.includes(config.release)) throw new ConfigError([unknownSuite(config.release, suites)]);
+/** The suites that the host's debootstrap knows. */
+export async function knownSuites(): Promise<string[]> {
+  return (await readdir(SUITE_SCRIPTS)).filter((name) => !name.includes('.') && !name.endsWith('-common'));
+}
+
+/** Refuses a keyring that is not there: debootstrap would go on without one. */
+export async function checkKeyring(config: Config): Promise<void> {
   const keyring = await statOrUndefined(config.keyring);
   if (keyring === undefined || (keyring.isFile() && keyring.size === 0)) {
     throw new PreflightError(`there is no keyring at ${config.keyring}`, {

@@ -41,7 +41,7 @@ const base: Readonly<Record<string, string>> = {
   REALMFS_PROJECT: `${SANDBOX}/project`,
 };
 
-/** The whole environment of a step: this, and nothing of the caller's. Listed in docs/modules.md. */
+/** The environment of our own scripts. Steps get the last three once build.conf was read: it must not find them earlier here than when it was evaluated. */
 export function stepEnvironment(stage: Stage): Record<string, string> {
   return {
     ...base,
@@ -72,6 +72,7 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
     ...settings
       .filter(({ key, type }) => type !== 'builder' && key in final && !(key in planned) && !key.startsWith('BASE_'))
       .map(({ key }) => `__realmfs_settle ${key} ${quote([config.raw[key] ?? '', final[key] ?? ''])}`),
+    'export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
     ...Object.entries(planned).map(([key, list]) => `__realmfs_planned_${key}=(${quote([...list])})`),
   ]);
 }
@@ -113,7 +114,7 @@ export class StageTwo {
   }
 
   async #module(name: string, options: { network: boolean; last: boolean; env: Readonly<Record<string, string>> }): Promise<string> {
-    const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...options.env });
+    const folder = await this.#folder({ ...base, ...options.env });
     const token = randomBytes(16).toString('hex');
     const input = path.join(folder, 'in');
     await writeFile(path.join(input, 'token'), token);

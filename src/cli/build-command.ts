@@ -8,7 +8,7 @@ import { BuilderError, type Failure, InterruptedError, LockedError, PreflightErr
 import type { BuildEvent } from '../events.ts';
 import { version } from '../resources.ts';
 import { type Sandbox, type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
-import { makeFolder, removeEmpty, statOrUndefined, writeWhole } from '../system/files.ts';
+import { makeFolder, removeEmpty, removeFile, statOrUndefined, writeWhole } from '../system/files.ts';
 import { withScope } from '../system/scope.ts';
 import { targets } from '../targets/all.ts';
 import { confirm } from './confirm.ts';
@@ -20,6 +20,11 @@ import { publish, publishLog, stagingFolders } from './publish.ts';
 import { createLogReporter } from './reporters/log.ts';
 import type { Reporter } from './reporters/reporter.ts';
 import type { Stopper } from './stopper.ts';
+
+/** The file in the staging folder by which the builder is told what to do. */
+const REQUEST = 'request.json';
+/** Names that results can have in the output folder, the log left out. */
+const resultNames: string[] = [...targets.map(({ file }) => file), 'SHA256SUMS', 'manifest.json', 'rootfs'];
 
 /** What the command needs from its surroundings. */
 export interface BuildSurroundings {
@@ -41,18 +46,21 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
   const cache = await makeCache(setting(request, 'REALMFS_CACHE_DIR'));
   const tmpfsSize = await planTmpfs(options.tmpfs, options.tmpfsSize, output);
   if (options.confirm) {
-    const names = [...targets.map(({ file }) => file), 'SHA256SUMS', 'manifest.json', ...(options.keepRootfs ? ['rootfs'] : [])];
+    const names = resultNames.filter((name) => name !== 'rootfs' || options.keepRootfs);
     const config = place.configName === null ? 'built-in base image' : path.join(place.project, place.configName);
     const agreed = await confirm({ config, output, tmpfsSize, replaced: await existingResults(output, names) }, around.stopper.signal);
     if (!agreed) return undefined;
   }
   around.stopper.signal.throwIfAborted();
   return withScope(async (scope) => {
+    const left = await stagingFolders(output);
     const staging = await makeStaging(output);
-    scope.defer('staging folder', () => removeStaging(staging, output, cache));
-    const outputName = path.dirname(output) === place.project ? path.basename(output) : null;
-    await writeWhole(path.join(staging, 'request.json'), JSON.stringify({ ...request, outputName }), 0o600);
-    return runBuild({ output, staging, cache, project: place.project, tmpfsSize }, around);
+    const lock = { held: false };
+    // Without the lock the others belong to the build that holds it.
+    scope.defer('staging folder', () => removeStaging([staging, ...(lock.held ? left : [])], output, cache));
+    const outputNames = namesOfOutput(place.project, output);
+    await writeWhole(path.join(staging, REQUEST), JSON.stringify({ ...request, outputNames }), 0o600);
+    return runBuild({ output, staging, cache, project: place.project, tmpfsSize, lock }, around);
   });
 }
 
@@ -66,11 +74,11 @@ async function makeRequest(options: CliOptions, place: Place, around: BuildSurro
     }
   }
   const pick = (keys: readonly string[]): Record<string, string> =>
-    Object.fromEntries(keys.flatMap((key) => (around.env[key] ? [[key, around.env[key]]] : [])));
+    Object.fromEntries(keys.flatMap((key) => (around.env[key] === undefined ? [] : [[key, around.env[key]]])));
   return {
     configName: place.configName,
     hasProject: place.project !== '',
-    outputName: null,
+    outputNames: [],
     envFile: place.project === '' ? {} : await readEnvFile(place.project, around.owner?.uid),
     environment: pick(settingKeys),
     overrides,
@@ -98,16 +106,26 @@ async function makeStaging(output: string): Promise<string> {
   }
 }
 
-/** Empties what is left of staging folders inside a sandbox, and removes them: never recursively from here. */
-async function removeStaging(staging: string, output: string, cache: string): Promise<void> {
+/** Names in the project folder that the results have, or the folder that holds them. */
+function namesOfOutput(project: string, output: string): string[] {
+  const below = path.relative(project, output);
+  if (below === '') return resultNames;
+  return below.startsWith('..') ? [] : [below.split(path.sep)[0] ?? ''];
+}
+
+/**
+ * Removes this build's staging folder, and those that the builder has found and emptied. What is
+ * not empty is emptied inside a sandbox: never recursively from here.
+ */
+async function removeStaging(folders: readonly string[], output: string, cache: string): Promise<void> {
+  const [staging = '', ...left] = folders;
+  await removeFile(path.join(staging, REQUEST));
   if (!(await removeEmpty(staging))) {
     const { ended } = startSandbox({ mode: 'clean', output, staging, cache, project: '', tmpfsSize: 0, onEvent: () => {} });
     await ended;
     if (!(await removeEmpty(staging))) throw new Error(`${staging} could not be emptied; the next build in ${output} does`);
   }
-  for (const folder of await stagingFolders(output)) {
-    if ((await statOrUndefined(folder))?.isDirectory()) await removeEmpty(folder);
-  }
+  for (const folder of left) if ((await statOrUndefined(folder))?.isDirectory()) await removeEmpty(folder);
 }
 
 interface BuildFolders {
@@ -116,6 +134,8 @@ interface BuildFolders {
   readonly cache: string;
   readonly project: string;
   readonly tmpfsSize: number;
+  /** Told once this build holds the output folder. */
+  readonly lock: { held: boolean };
 }
 
 async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promise<readonly string[]> {
@@ -128,6 +148,7 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
   const take = (event: BuildEvent): void => {
     if (event.kind === 'ready') {
       outcome.ready = true;
+      folders.lock.held = true;
       const file = path.join(output, 'realmfs-build.log');
       log = createLogReporter(file, around.owner);
       around.onLog(file);

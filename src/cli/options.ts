@@ -46,7 +46,7 @@ Without CONFIG it is ./build.conf, and without that the built-in base image.
 Exit codes: 0 done, 1 a step failed, 2 usage or configuration, 3 this machine,
 4 fetch or verification, 5 locked by another build, 124 time limit, 128+n signal.`;
 
-function collectSet(text: string, before: Record<string, string>): Record<string, string> {
+function collectSet(text: string, before: Record<string, string> = {}): Record<string, string> {
   const match = /^([A-Za-z_][A-Za-z_0-9]*)=(.*)$/s.exec(text);
   if (match?.[1] === undefined) throw new UsageError(`--set: '${text}' is not KEY=VALUE`);
   return { ...before, [match[1]]: match[2] ?? '' };
@@ -76,7 +76,7 @@ function program(): Command {
     .option('--no-confirm', 'ask no question before the build')
     .option('--no-cache', 'reuse no layer; fetched packages are reused all the same')
     .option('--keep-rootfs', 'leave the finished tree at DIR/rootfs')
-    .option('--set <key=value>', 'a setting of build.conf or realmfs.env; may be repeated', collectSet, {})
+    .option('--set <key=value>', 'a setting of build.conf or realmfs.env; may be repeated', collectSet)
     .option('--timeout <time>', 'for the whole build (90s, 30m, 2h); then exit 124', parsed('--timeout', parseTime, 'time'))
     .addOption(new Option('--progress <kind>', 'how to show progress').choices(progressKinds).default('auto'))
     .option('-q, --quiet', 'show no progress (short for --progress quiet)')
@@ -122,7 +122,7 @@ export function parseArguments(args: readonly string[]): Parsed {
     tmpfsSize?: number;
     confirm: boolean;
     keepRootfs?: true;
-    set: Record<string, string>;
+    set?: Record<string, string>;
     timeout?: number;
     progress: ProgressKind;
     quiet?: true;
@@ -149,7 +149,7 @@ export function parseArguments(args: readonly string[]): Parsed {
       tmpfsSize: raw.tmpfsSize,
       confirm: raw.confirm,
       keepRootfs: raw.keepRootfs === true,
-      set: raw.set,
+      set: raw.set ?? {},
       timeout: raw.timeout,
       progress: raw.quiet ? 'quiet' : raw.progress,
       verbose: raw.verbose === true || raw.debug === true,

@@ -1,4 +1,4 @@
-import { chown, lstat, mkdir, realpath, stat } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError, UsageError } from '../errors.ts';
 import { hasCode, isMissing, statOrUndefined } from '../system/files.ts';
@@ -79,6 +79,7 @@ export async function makeCache(folder: string): Promise<string> {
   if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0) {
     throw new PreflightError(`the cache folder ${folder} must belong to root and be writable by root alone`, { step: 'preflight' });
   }
+  await chmod(real, 0o700);
   return real;
 }
 

@@ -14,17 +14,18 @@ export async function publish(options: {
 }): Promise<string[]> {
   const { staging, output, files, rootfs, owner } = options;
   const moves: [from: string, to: string][] = [];
-  if (rootfs) {
-    const old = path.join(output, 'rootfs');
-    if ((await statOrUndefined(old)) !== undefined) moves.push([old, path.join(staging, 'replaced-rootfs')]);
-    moves.push([path.join(staging, 'rootfs'), old]);
-  }
   for (const file of files) {
     const final = path.join(output, file);
     const there = await statOrUndefined(final);
     if (there?.isDirectory()) throw new PreflightError(`${final} is a folder: the result cannot take its name`, { step: 'publish' });
     await giveTo(path.join(staging, file), owner);
     moves.push([path.join(staging, file), final]);
+  }
+  if (rootfs) {
+    const kept = path.join(output, 'rootfs');
+    const manifest = moves.splice(-1);
+    if ((await statOrUndefined(kept)) !== undefined) moves.push([kept, path.join(staging, 'replaced-rootfs')]);
+    moves.push([path.join(staging, 'rootfs'), kept], ...manifest);
   }
   for (const [from, to] of moves) await rename(from, to);
   await syncPath(output);

@@ -2,6 +2,8 @@ import { constants } from 'node:os';
 import { InterruptedError } from '../errors.ts';
 import type { Sandbox } from '../sandbox/launcher.ts';
 
+/** Milliseconds; Node runs a timer of more at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 /** Milliseconds that a stopped build has to end in good order. */
 const GRACE = 5000;
 
@@ -27,7 +29,10 @@ export class Stopper {
 
   /** Stops the build after a time. */
   limit(milliseconds: number): void {
-    setTimeout(() => this.stop(`not done within the time limit of ${milliseconds / 1000} s`, 124), milliseconds).unref();
+    setTimeout(
+      () => this.stop(`not done within the time limit of ${milliseconds / 1000} s`, 124),
+      Math.min(milliseconds, LONGEST_TIMER),
+    ).unref();
   }
 
   /** The first call asks the build to stop; a second one ends it at once. */

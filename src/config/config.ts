@@ -4,9 +4,9 @@ import { ConfigError, type Problem } from '../errors.ts';
 import { parseSize } from '../system/memory.ts';
 import type { Runner } from '../system/runner.ts';
 import { assignmentLine, checkScript, type Evaluation, fileNames, unknownOverrides, words } from './evaluate.ts';
-import { nearest, suggestion } from './nearest.ts';
+import { suggestion } from './nearest.ts';
 import type { BuildRequest } from './request.ts';
-import { settings, splitTargets } from './settings.ts';
+import { findSetting, settings, splitTargets } from './settings.ts';
 
 /** Where a module comes from, in the order of the look-up. */
 export type ModuleOrigin = 'function' | 'project' | 'built-in';
@@ -65,6 +65,8 @@ export async function makeConfig(options: {
   project: string;
   folders: ModuleFolders;
   targets: readonly string[];
+  /** The suites that debootstrap knows. */
+  suites: readonly string[];
   hostArch: string;
   runner: Runner;
 }): Promise<Config> {
@@ -84,18 +86,11 @@ export async function makeConfig(options: {
       message: `${key}: neither a setting nor a variable of ${shown}${suggestion(key, [...settings.map((row) => row.key), ...evaluation.names])}`,
     });
   }
-  const raw: Record<string, string> = {};
-  for (const { key, type, check } of settings) {
-    const value = evaluation.variables.get(key);
-    if (value === undefined || type === 'builder') continue;
-    raw[key] = value.values.join(' ');
-    if (type === 'text' && value.type === 'array') add(key, `${key}: is an array, but must be one string`);
-    for (const part of type === 'list' ? words(value) : [value.values[0] ?? '']) {
-      const fault = check?.(part);
-      if (fault !== undefined) add(key, `${key}: ${fault}`);
-    }
+  const raw = checkSettings(evaluation, add);
+  const release = raw.DEBIAN_RELEASE ?? '';
+  if (findSetting('DEBIAN_RELEASE')?.check?.(release) === undefined && !options.suites.includes(release)) {
+    add('DEBIAN_RELEASE', `DEBIAN_RELEASE: debootstrap knows no suite ${release}${suggestion(release, options.suites)}`);
   }
-
   const targets = splitTargets(raw.IMAGE_TARGETS ?? '');
   for (const target of targets) {
     if (!options.targets.includes(target))
@@ -162,8 +157,22 @@ export async function makeConfig(options: {
   };
 }
 
-/** Known suite scripts of debootstrap, for a message about an unknown one. */
-export function unknownSuite(release: string, known: readonly string[]): Problem {
-  const near = nearest(release, known);
-  return { message: `DEBIAN_RELEASE: debootstrap knows no suite ${release}${near === undefined ? '' : `; did you mean ${near}?`}` };
+/** The settings as build.conf gives them; tells `add` what is wrong with a value. */
+function checkSettings(evaluation: Evaluation, add: (key: string, message: string) => void): Record<string, string> {
+  const raw: Record<string, string> = {};
+  for (const { key, type, check } of settings) {
+    const value = evaluation.variables.get(key);
+    if (value === undefined) continue;
+    if (type === 'builder') {
+      add(key, `${key}: build.conf comes too late for it; set it in realmfs.env, the environment or with --set`);
+      continue;
+    }
+    raw[key] = value.values.join(' ');
+    if (type === 'text' && value.type === 'array') add(key, `${key}: is an array, but must be one string`);
+    for (const part of type === 'list' ? words(value) : [value.values[0] ?? '']) {
+      const fault = check?.(part);
+      if (fault !== undefined) add(key, `${key}: ${fault}`);
+    }
+  }
+  return raw;
 }

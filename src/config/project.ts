@@ -28,10 +28,10 @@ const LARGEST = 2 * 1024 ** 3;
  * Which entries of the project folder a build sees: all but dot files, other builds' output
  * folders and images. Without a build.conf only the entries that the builder knows.
  */
-export async function projectContents(source: string, hasConfig: boolean, outputName: string | null): Promise<string[]> {
+export async function projectContents(source: string, hasConfig: boolean, leftOutToo: readonly string[]): Promise<string[]> {
   const names: string[] = [];
   for (const entry of await readdir(source, { withFileTypes: true })) {
-    if (entry.name.startsWith('.') || leftOut.has(entry.name) || entry.name === outputName) continue;
+    if (entry.name.startsWith('.') || leftOut.has(entry.name) || leftOutToo.includes(entry.name)) continue;
     if (!hasConfig && !projectEntries.includes(entry.name)) continue;
     if (entry.isDirectory() && (await isOutputFolder(path.join(source, entry.name)))) continue;
     names.push(entry.name);

@@ -8,8 +8,8 @@ export const buildRequestSchema = z.object({
   configName: z.string().nullable(),
   /** Whether there is a project folder at all. */
   hasProject: z.boolean(),
-  /** The name of the output folder in the project folder, if it lies there: it is not copied. */
-  outputName: z.string().nullable(),
+  /** Names in the project folder that belong to the output: they are not copied. */
+  outputNames: z.array(z.string()),
   /** Settings from realmfs.env, from the environment and from the command line. */
   envFile: values,
   environment: values,

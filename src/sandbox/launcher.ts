@@ -106,7 +106,11 @@ export function startSandbox(options: SandboxOptions): Sandbox {
   };
   listen(child.stdout, keep);
   listen(child.stderr, keep);
-  listen(child.stdio[4], (line) => options.onEvent(JSON.parse(line)));
+  listen(child.stdio[4], (line) => {
+    const event = parseEvent(line);
+    if (event === undefined) keep(line.slice(0, 200));
+    else options.onEvent(event);
+  });
   const lifeline = child.stdio[3];
   const writable = lifeline instanceof Writable ? lifeline : undefined;
   // The other end is gone when the sandbox ends first.
@@ -122,6 +126,15 @@ export function startSandbox(options: SandboxOptions): Sandbox {
       if (child.pid !== undefined) killQuietly(-child.pid);
     },
   };
+}
+
+/** An event, or undefined for a line that a killed builder has left unfinished. */
+function parseEvent(line: string): BuildEvent | undefined {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }
 
 function killQuietly(pid: number): void {

@@ -71,6 +71,7 @@ __realmfs_join_lists() {
         __realmfs_base __base "BASE_$__name"
         __realmfs_words __user "$__name"
         local -n __target=$__name
+        [[ ${__target@a} != *r* ]] || fatal "build.conf: $__name is readonly, so that the base list cannot join it"
         if [[ ${__target@a} == *a* ]]; then
             __target=("${__base[@]}" "${__user[@]}")
         else
@@ -84,6 +85,7 @@ __realmfs_join_lists() {
 # The functions that settings-before.sh and settings-after.sh, written by the builder, use.
 
 __realmfs_override() {
+    [[ ${!1@a} != *r* ]] || fatal "$1 is readonly in build.conf: --set cannot change it"
     unset -v "$1" && declare -g "$1=$2"
 }
 

@@ -17,7 +17,12 @@ warn() { printf '[!] %s\n' "$*"; }
 
 # Ends the build, from a subshell too, with the message as its cause.
 fatal() {
-    __realmfs_record fatal "$*" "${BASH_SOURCE[1]-}" "${BASH_LINENO[0]-}"
+    if [[ -e $__realmfs_run/out/status ]]; then
+        __realmfs_record fatal "$*" "${BASH_SOURCE[1]-}" "${BASH_LINENO[0]-}"
+    else
+        # While build.conf is evaluated there are no records: the message is the last line.
+        printf '%s: line %s: %s\n' "${BASH_SOURCE[1]-}" "${BASH_LINENO[0]-}" "$*" >&2
+    fi
     trap - ERR
     ((BASH_SUBSHELL == 0)) || kill -TERM $$
     exit 1
@@ -61,7 +66,7 @@ __realmfs_find_file() {
 install_file() {
     local mode=${1-} file=${2-} target found
     (($# == 2 || $# == 3)) || fatal "install_file: MODE FILE DIR or MODE /FULL/PATH is needed, not $# arguments"
-    [[ $mode =~ ^0?[0-7]{3,4}$ ]] || fatal "install_file: '$mode' is not an octal mode"
+    [[ $mode =~ ^0?[0-7]{1,4}$ ]] || fatal "install_file: '$mode' is not an octal mode"
     file=${file#/}
     [[ -n $file && $file != */ ]] || fatal 'install_file: the name of the file is empty'
     [[ /$file/ != */../* ]] || fatal "install_file: '$file' must not contain .."

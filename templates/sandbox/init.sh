@@ -87,6 +87,8 @@ make_view() {
         mount --bind -- "${stales[index]}" "$new$base/stale/$index"
     done
 
+    # What the host mounts later must not appear here.
+    mount --make-rprivate "$new"
     # From here on nothing of the host can be written but the staging folder and the cache.
     cd "$new"
     pivot_root . .
@@ -106,6 +108,8 @@ make_work() {
     local part
     for part in archives lists; do
         mkdir -p "$base/cache/apt/$part/partial"
+        # Left by builds that were killed while they took a file in.
+        find "$base/cache/apt/$part/partial" -xdev -type f -mmin +1440 -delete
         mount -t overlay -o "lowerdir=$base/cache/apt/$part,upperdir=$base/work/apt/$part-upper,workdir=$base/work/apt/$part-work" \
             "realmfs-$part" "$base/work/apt/$part"
     done

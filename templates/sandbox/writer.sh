@@ -9,6 +9,9 @@ readonly base=/run/realmfs
 mkdir -p "$base/root"
 mount --bind "$base/work/root" "$base/root"
 mount -o remount,bind,ro "$base/root"
+for part in work cache source; do
+    mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$base/$part"
+done
 cd "$base/root"
 status=0
 setpriv --pdeathsig KILL --inh-caps -all --bounding-set -all,+dac_override,+dac_read_search,+fowner "$@" </dev/null &

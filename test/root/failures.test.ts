@@ -77,6 +77,16 @@ test('a failing file module is named with its line', async () => {
 });
 
 test.each([
+  [
+    'fatal',
+    `${bare}fatal "not like this"\n`,
+    /^realmfs-builder: error: config: build\.conf:5: ended with exit code 1 before its last line: not like this/,
+  ],
+  [
+    'cache-dir',
+    `${bare}REALMFS_CACHE_DIR=/x\n`,
+    'realmfs-builder: error: config: build.conf:5: REALMFS_CACHE_DIR: build.conf comes too late for it',
+  ],
   ['syntax', `${bare}if true\n`, /^realmfs-builder: error: config: build\.conf:6: syntax error/],
   ['quote', `${bare}X="\n`, /^realmfs-builder: error: config: build\.conf:\d: unexpected EOF/],
   ['crlf', `${bare}X=1\r\n`, /^realmfs-builder: error: config: build\.conf:5: has Windows line ends/],
@@ -90,7 +100,7 @@ test.each([
   [
     'suite-unknown',
     `${bare}DEBIAN_RELEASE=trixy\n`,
-    'realmfs-builder: error: config: DEBIAN_RELEASE: debootstrap knows no suite trixy; did you mean trixie?',
+    'realmfs-builder: error: config: build.conf:5: DEBIAN_RELEASE: debootstrap knows no suite trixy; did you mean trixie?',
   ],
   ['mirror', `${bare}DEBIAN_MIRROR=nowhere\n`, "realmfs-builder: error: config: build.conf:5: DEBIAN_MIRROR: 'nowhere' is no URL"],
   [
@@ -135,6 +145,28 @@ test('every problem of a configuration is shown at once, nothing is fetched', as
   }
   expect(run.lastLine).toContain('(and 3 more above)');
   expect(run.stderr).not.toContain('bootstrap');
+});
+
+test('--set does not lose against a readonly variable in silence', async () => {
+  await expectFailure(
+    'readonly',
+    `${bare}readonly REALMFS_HOSTNAME=mine\n`,
+    2,
+    /^realmfs-builder: error: config: build\.conf.*REALMFS_HOSTNAME is readonly in build\.conf: --set cannot change it/,
+    {
+      args: ['--set', 'REALMFS_HOSTNAME=other'],
+    },
+  );
+});
+
+test('defaults are not there yet when build.conf is read, neither before nor inside the image', async () => {
+  const conf = `${bare}[[ -z \${DEBIAN_RELEASE-}\${DEBIAN_MIRROR-}\${SOURCE_DATE_EPOCH-} ]] && POST_INSTALL_MODULES=set-hostname\n`;
+  const project = machine.project('defaults', { 'build.conf': conf });
+  const run = await machine.run(['--no-confirm', '-t', '-d', 'out/deep'], { cwd: project });
+  expect(run.code, run.stderr).toBe(0);
+  // Its own results are not part of the project.
+  const again = await machine.run(['--no-confirm', '-t', '-d', 'out/deeper', '-v'], { cwd: project });
+  expect(again.code, again.stderr).toBe(0);
 });
 
 test('build.conf that hangs is ended after 10 s', async () => {
@@ -206,6 +238,8 @@ test('a second build of the same output is refused and names the holder; another
   const second = await machine.run(['--no-confirm', '-t'], { cwd: project });
   expect(second.code).toBe(5);
   expect(second.lastLine).toMatch(/^realmfs-builder: error: preflight: another build \(process \d+\) is writing to /);
+  expect(readdirSync(path.join(project, 'realmfs')).filter((name) => name.endsWith('.partial'))).toHaveLength(1);
+  expect(second.stderr).not.toContain('also:');
   const other = await machine.run(['--no-confirm', '-t', '-d', 'other'], { cwd: project });
   expect(other.code).toBe(0);
   expect((await first.ended).code).toBe(0);

@@ -1,37 +1,14 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-
-const source = path.resolve(import.meta.dirname, '../../../templates/chroot');
-
-/** A folder that stands for /run/realmfs, with our scripts made to believe that. */
-function sandbox(): string {
-  const run = mkdtempSync(path.join(tmpdir(), 'realmfs-unit-'));
-  for (const name of ['project/realmfs-files', 'project/realmfs-modules', 'lib/modules', 'lib/files', 'out', 'in', 'root'])
-    mkdirSync(path.join(run, name), { recursive: true });
-  cpSync(source, path.join(run, 'lib/chroot'), { recursive: true });
-  for (const name of readdirSync(source)) {
-    const file = path.join(run, 'lib/chroot', name);
-    writeFileSync(file, readFileSync(file, 'utf8').replaceAll('/run/realmfs', run));
-  }
-  return run;
-}
-
-function bash(script: string, ...args: string[]) {
-  return spawnSync('bash', ['--norc', '--noprofile', '-c', script, 'bash', ...args], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
-
-const load = 'run=$1; source "$run/lib/chroot/lib.sh"; source "$run/lib/chroot/base.sh"; source "$run/lib/chroot/state.sh"';
+import { bash, chrootScripts, load, records } from '../../helpers/chroot-scripts.ts';
+import { writeFiles } from '../../helpers/temp-root.ts';
 
 describe('state between steps', () => {
   /** What `look` prints in a second bash, after `change` has run in a first one. */
   function across(change: string, look: string, before = ''): string {
-    const run = sandbox();
+    const run = chrootScripts();
     const first = bash(
       `${load}\n${before}\n__realmfs_snapshot\n${change}\n__realmfs_take_shell\n__realmfs_hand_over >"$run/out/state.sh"; trap - EXIT`,
       run,
@@ -75,7 +52,7 @@ describe('state between steps', () => {
   });
 
   test('no change, no state', () => {
-    const run = sandbox();
+    const run = chrootScripts();
     const { stdout } = bash(`${load}; A=(1); f() { :; }; cd /; __realmfs_snapshot; __realmfs_take_shell; __realmfs_hand_over`, run);
     expect(stdout).toBe('__realmfs_restore_traps() {\n:\n\n}\n');
   });
@@ -84,7 +61,7 @@ describe('state between steps', () => {
 describe('lists', () => {
   function joined(conf: string): string {
     const script = `${load}\n${conf}\n: "\${DEBIAN_RELEASE:=trixie}"; __realmfs_default PACKAGES ''; __realmfs_default PRE_INSTALL_MODULES ''; __realmfs_default POST_INSTALL_MODULES ''\n__realmfs_join_lists\ndeclare -p PACKAGES | cut -c 1-10; echo "\${PACKAGES[*]}|\${POST_INSTALL_MODULES[*]}"`;
-    return bash(script, sandbox()).stdout;
+    return bash(script, chrootScripts()).stdout;
   }
   const citadelPost =
     'loginctl-enable-linger configure-systemd install-configure-host0 install-launch-script setup-theme-symlinks apt-cacher-ng add-xsettings-schema';
@@ -111,14 +88,10 @@ describe('lists', () => {
 
 describe('modules and install_file', () => {
   function run(script: string, files: Readonly<Record<string, string>> = {}) {
-    const top = sandbox();
-    for (const [file, text] of Object.entries(files)) {
-      mkdirSync(path.dirname(path.join(top, file)), { recursive: true });
-      writeFileSync(path.join(top, file), text);
-    }
+    const top = chrootScripts();
+    writeFiles(top, files);
     const result = bash(`${load}; root=$run/root; cd "$root"; set -eE; ${script}`, top);
-    const status = existsSync(path.join(top, 'out/status')) ? readFileSync(path.join(top, 'out/status'), 'utf8') : '';
-    return { top, ...result, fatal: status.split('\x1e')[0]?.split('\x1f')[1] };
+    return { top, ...result, fatal: records(top)[0]?.[1] };
   }
 
   test('a function comes before a file of the project, this before a built-in one', () => {

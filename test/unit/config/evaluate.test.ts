@@ -17,7 +17,7 @@ const folder = (): string => mkdtempSync(path.join(tmpdir(), 'realmfs-unit-'));
 const request: BuildRequest = {
   configName: 'build.conf',
   hasProject: true,
-  outputName: null,
+  outputNames: [],
   envFile: {},
   environment: {},
   overrides: {},
@@ -125,13 +125,15 @@ test('what of a project is copied', async () => {
   const at = folder();
   for (const name of ['.git', 'node_modules', 'out', 'old', 'realmfs-modules', 'lib']) mkdirSync(path.join(at, name));
   for (const name of ['build.conf', '.env', 'helper.sh', 'old/realmfs-build.log']) writeFileSync(path.join(at, name), '');
-  expect(await projectContents(at, true, 'out')).toEqual(['build.conf', 'helper.sh', 'lib', 'realmfs-modules']);
-  expect(await projectContents(at, false, null)).toEqual(['realmfs-modules']);
+  expect(await projectContents(at, true, ['out'])).toEqual(['build.conf', 'helper.sh', 'lib', 'realmfs-modules']);
+  expect(await projectContents(at, false, [])).toEqual(['realmfs-modules']);
 });
 
 describe('config', () => {
   function evaluation(values: Record<string, string | string[]>, functions: string[] = []): Evaluation {
-    const defaults = settings.flatMap(({ key, fallback }) => (fallback === undefined ? [] : [[key, fallback] as const]));
+    const defaults = settings.flatMap(({ key, fallback, type }) =>
+      fallback === undefined || type === 'builder' ? [] : [[key, fallback] as const],
+    );
     return {
       variables: new Map(
         Object.entries({ ...Object.fromEntries(defaults), ...values }).map(([key, value]) => [
@@ -155,6 +157,7 @@ describe('config', () => {
       project,
       folders: { project: path.join(project, 'realmfs-modules'), builtIn: path.resolve(import.meta.dirname, '../../../realmfs-modules') },
       targets: ['ext4', 'tarball'],
+      suites: ['trixie', 'bookworm'],
       hostArch: 'amd64',
       runner,
     });
