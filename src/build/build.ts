@@ -106,6 +106,10 @@ async function runStageTwo(stage: Stage, ctx: BuildContext): Promise<string> {
     const out = await runner.script('finalize.sh', ownSettings(stage));
     // The mount point of the steps: nothing can be mounted on it from out here.
     await rmdir(`${paths.root}/run/realmfs`);
+    // No file is younger than the image's time stamp. No process of the tree is left, nothing is mounted on it.
+    const epoch = `@${stage.sourceDateEpoch}`;
+    const clamp = [paths.root, '-xdev', '-newermt', epoch, '-exec', 'touch', '--no-dereference', `--date=${epoch}`, '{}', '+'];
+    await ctx.runner.run({ label: 'setting times', file: 'find', args: clamp });
     return `${out}/packages`;
   });
 }

@@ -107,6 +107,7 @@ describe('a project that uses everything', () => {
     ).toBe('');
     const manifest = manifestSchema.parse(JSON.parse(readFileSync(path.join(out, 'manifest.json'), 'utf8')));
     expect(manifest.packages.map(({ name }) => name)).toEqual(expect.arrayContaining(['tree', 'less']));
+    expect(machine.shell('cd "$1"; find . -newermt "@$2"', root, String(manifest.sourceDateEpoch))).toBe('');
     expect(manifest.inputs.modules).toEqual(
       expect.arrayContaining([
         { step: 'pre/from-function', origin: 'function' },
