@@ -126,7 +126,7 @@ function ownSettings({ plan: { config }, mirror }: Stage): Record<string, string
 async function finish(artifacts: readonly Artifact[], ctx: BuildContext): Promise<BuildResult> {
   if (ctx.request.keepRootfs) {
     // On disk the work folder lies in the staging folder: within one mount a rename is enough.
-    const [file, option, from] = ctx.request.tmpfs ? ['cp', '--archive', paths.root] : ['mv', '--verbose', `${paths.staging}/work/root`];
+    const [file, option, from] = ctx.request.tmpfs ? ['cp', '--archive', paths.root] : ['mv', '--verbose', `${paths.staging}/build/root`];
     const command = { label: 'keeping the tree', file, args: [option, '--no-target-directory', '--', from, `${paths.staging}/rootfs`] };
     await explained(paths.staging, () => ctx.runner.run(command));
   }

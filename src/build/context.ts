@@ -9,13 +9,13 @@ export const paths = {
   source: `${SANDBOX}/source`,
   staging: `${SANDBOX}/staging`,
   cache: `${SANDBOX}/cache`,
-  work: `${SANDBOX}/work`,
-  root: `${SANDBOX}/work/root`,
-  project: `${SANDBOX}/work/project`,
-  evaluate: `${SANDBOX}/work/evaluate`,
-  library: `${SANDBOX}/work/lib`,
-  steps: `${SANDBOX}/work/steps`,
-  apt: `${SANDBOX}/work/apt`,
+  work: `${SANDBOX}/build`,
+  root: `${SANDBOX}/build/root`,
+  project: `${SANDBOX}/build/project`,
+  evaluate: `${SANDBOX}/build/evaluate`,
+  library: `${SANDBOX}/build/lib`,
+  steps: `${SANDBOX}/build/steps`,
+  apt: `${SANDBOX}/build/apt`,
 } as const;
 
 /** What a build's parts need; passed explicitly. */

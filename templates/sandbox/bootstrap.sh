@@ -5,7 +5,7 @@
 # Arguments: those of debootstrap. Environment: RB_ROOT.
 set -Eeuo pipefail
 umask 022
-readonly work=/run/realmfs/work/apt
+readonly work=/run/realmfs/build/apt
 mkdir -p "$RB_ROOT"/var/cache/apt/archives "$RB_ROOT"/var/lib/apt/lists
 mount --bind "$work/archives" "$RB_ROOT/var/cache/apt/archives"
 mount --bind "$work/lists" "$RB_ROOT/var/lib/apt/lists"

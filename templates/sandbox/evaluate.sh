@@ -5,12 +5,12 @@
 # Arguments: those of templates/chroot/evaluate.sh.
 set -Eeuo pipefail
 readonly base=/run/realmfs
-mount --bind "$base/work/evaluate" "$base/project"
-mount --bind "$base/work/lib" "$base/lib"
+mount --bind "$base/build/evaluate" "$base/project"
+mount --bind "$base/build/lib" "$base/lib"
 for part in project lib; do
     mount -o remount,bind,ro,nosuid,nodev "$base/$part"
 done
-for part in work cache staging source stale; do
+for part in build cache staging source stale; do
     mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$base/$part"
 done
 ip link set lo up

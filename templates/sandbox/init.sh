@@ -75,7 +75,7 @@ make_view() {
     mount -t tmpfs -o mode=1777,nosuid,nodev,size=512m realmfs-tmp "$new/tmp"
     keep_resolv_conf "$new" "$resolv"
 
-    mkdir -p "$new$base"/{program,staging,cache,work,source,project,lib,stale}
+    mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
     touch "$new$base/node"
     bind_read_only "$RB_PROGRAM" "$new$base/program"
     bind_read_only "$RB_NODE" "$new$base/node"
@@ -98,20 +98,20 @@ make_view() {
 
 make_work() {
     if [[ -n $RB_TMPFS ]]; then
-        mount -t tmpfs -o "mode=0755,size=$RB_TMPFS,nr_inodes=$((RB_TMPFS / 8192))" realmfs-work "$base/work"
+        mount -t tmpfs -o "mode=0755,size=$RB_TMPFS,nr_inodes=$((RB_TMPFS / 8192))" realmfs-work "$base/build"
     else
-        mkdir -m 0755 "$base/staging/work"
-        mount --bind "$base/staging/work" "$base/work"
+        mkdir -m 0755 "$base/staging/build"
+        mount --bind "$base/staging/build" "$base/build"
     fi
-    mkdir "$base"/work/{root,project,evaluate,lib,steps,apt,apt/archives-upper,apt/archives-work,apt/archives,apt/lists-upper,apt/lists-work,apt/lists,apt/cache,apt/cache/archives}
+    mkdir "$base"/build/{root,project,evaluate,lib,steps,apt,apt/archives-upper,apt/archives-work,apt/archives,apt/lists-upper,apt/lists-work,apt/lists,apt/cache,apt/cache/archives}
     # What packages were fetched by earlier builds lies below, what this build writes lies above.
     local part
     for part in archives lists; do
         mkdir -p "$base/cache/apt/$part/partial"
         # Left by builds that were killed while they took a file in.
         find "$base/cache/apt/$part/partial" -xdev -type f -mmin +1440 -delete
-        mount -t overlay -o "lowerdir=$base/cache/apt/$part,upperdir=$base/work/apt/$part-upper,workdir=$base/work/apt/$part-work" \
-            "realmfs-$part" "$base/work/apt/$part"
+        mount -t overlay -o "lowerdir=$base/cache/apt/$part,upperdir=$base/build/apt/$part-upper,workdir=$base/build/apt/$part-work" \
+            "realmfs-$part" "$base/build/apt/$part"
     done
 }
 

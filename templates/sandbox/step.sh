@@ -63,14 +63,14 @@ mount -o remount,ro "$root/dev"
 make_proc
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
 [[ ! -d $root/sys/firmware ]] || mount -t tmpfs -o ro,size=0 realmfs-mask "$root/sys/firmware"
-mount --bind "$base/work/apt/cache" "$root/var/cache/apt"
-mount --bind "$base/work/apt/archives" "$root/var/cache/apt/archives"
-mount --bind "$base/work/apt/lists" "$root/var/lib/apt/lists"
+mount --bind "$base/build/apt/cache" "$root/var/cache/apt"
+mount --bind "$base/build/apt/archives" "$root/var/cache/apt/archives"
+mount --bind "$base/build/apt/lists" "$root/var/lib/apt/lists"
 
 mount -t tmpfs -o mode=0755,nosuid,nodev,size=64k realmfs-step "$root$base"
 mkdir "$root$base"/{project,lib,in,out}
 for part in project lib; do
-    mount --bind "$base/work/$part" "$root$base/$part"
+    mount --bind "$base/build/$part" "$root$base/$part"
     mount -o remount,bind,ro,nosuid,nodev "$root$base/$part"
 done
 mount --bind "$RB_STEP/in" "$root$base/in"

@@ -7,9 +7,9 @@ set -Eeuo pipefail
 umask 022
 readonly base=/run/realmfs
 mkdir -p "$base/root"
-mount --bind "$base/work/root" "$base/root"
+mount --bind "$base/build/root" "$base/root"
 mount -o remount,bind,ro "$base/root"
-for part in work cache source; do
+for part in build cache source; do
     mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$base/$part"
 done
 cd "$base/root"

@@ -269,7 +269,7 @@ test('a result that is a link or a folder', async () => {
 test('what a killed build has left is removed by the next one', async () => {
   const project = machine.project('stale', { 'build.conf': bare });
   const left = path.join(project, 'realmfs/.realmfs-old.partial');
-  machine.shell('mkdir -p "$1/work/root/usr"; echo x >"$1/work/root/usr/file"', left);
+  machine.shell('mkdir -p "$1/build/root/usr"; echo x >"$1/build/root/usr/file"', left);
   writeFileSync(path.join(project, 'realmfs/.keep'), '');
   expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
   expect(existsSync(left)).toBe(false);

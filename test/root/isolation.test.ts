@@ -104,7 +104,7 @@ test('build.conf is evaluated as nobody, without network and capabilities, and n
     'build.conf': `${bare}
 if [[ ! -e /run/realmfs/in ]]; then
     touch "$REALMFS_PROJECT/written" /tmp/written-by-conf 2>/dev/null
-    X="$(id -u) $(grep CapEff /proc/self/status | cut -f 2) $(tail -n +3 /proc/net/dev | wc -l) $(ls /run/realmfs/cache /run/realmfs/work 2>&1 | tr '\\n' ' ')"
+    X="$(id -u) $(grep CapEff /proc/self/status | cut -f 2) $(tail -n +3 /proc/net/dev | wc -l) $(ls /run/realmfs/cache /run/realmfs/build 2>&1 | tr '\\n' ' ')"
     REALMFS_HOSTNAME="\${X// /_}"
 fi
 `,

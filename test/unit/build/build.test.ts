@@ -62,10 +62,10 @@ test('the command line of debootstrap', () => {
     '--keyring=/k.gpg',
     '--force-check-gpg',
     'trixie',
-    '/run/realmfs/work/root',
+    '/run/realmfs/build/root',
     'http://mirror.example/debian',
   ]);
-  expect(debootstrapArguments(config, ['main'], '', []).at(-1)).toBe('/run/realmfs/work/root');
+  expect(debootstrapArguments(config, ['main'], '', []).at(-1)).toBe('/run/realmfs/build/root');
 });
 
 describe('mirrors', () => {
