@@ -65,22 +65,20 @@ export async function makeOutput(directory: string, cwd: string, owner: Owner | 
 
 /** Makes the cache folder, 0700 and root's: what lies in it is installed as root. */
 export async function makeCache(folder: string): Promise<string> {
+  const fail = (why: string): PreflightError => new PreflightError(`the cache folder ${folder} ${why}`, { step: 'preflight' });
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    for (const name of ['mnt', 'apt', 'apt/archives', 'apt/lists'])
-      await mkdir(path.join(folder, name), { recursive: true, mode: name === 'mnt' ? 0o700 : 0o755 });
+    const real = await realpath(folder);
+    const found = await lstat(real);
+    if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0)
+      throw fail('must belong to root and be writable by root alone');
+    await chmod(real, 0o700);
+    for (const name of ['mnt', 'apt', 'apt/archives', 'apt/lists']) await mkdir(path.join(real, name), { recursive: true, mode: 0o755 });
+    return real;
   } catch (error) {
-    throw new PreflightError(`the cache folder ${folder} cannot be made: ${error instanceof Error ? error.message : String(error)}`, {
-      step: 'preflight',
-    });
+    if (error instanceof PreflightError) throw error;
+    throw fail(`cannot be made: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const real = await realpath(folder);
-  const found = await lstat(real);
-  if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0) {
-    throw new PreflightError(`the cache folder ${folder} must belong to root and be writable by root alone`, { step: 'preflight' });
-  }
-  await chmod(real, 0o700);
-  return real;
 }
 
 /** Results of earlier builds in the output folder, which a build may replace. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
 import { chown, lstat, open, rename, rmdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -27,7 +27,8 @@ export function hasCode(error: unknown, code: string): boolean {
 /** SHA-256 of a regular file as hex; a link is not followed. */
 export async function sha256File(file: string): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(file, { flags: 'r', highWaterMark: 1024 * 1024 }), hash);
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  await pipeline(handle.createReadStream({ highWaterMark: 1024 * 1024 }), hash);
   return hash.digest('hex');
 }
 

@@ -119,6 +119,8 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
       signal.removeEventListener('abort', stop);
       clearTimeout(timer);
       clearTimeout(killer);
+      // What has closed its output and ignores SIGTERM is still there.
+      if (killer !== undefined) killGroup(child.pid, 'SIGKILL');
     }
   }
 

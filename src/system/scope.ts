@@ -27,6 +27,7 @@ export async function withScope<T>(body: (scope: Scope) => Promise<T>): Promise<
   } catch (error) {
     await releaseAll();
     if (error instanceof BuilderError) error.details.push(...faults.map((fault) => `also:    ${fault}`));
+    else if (error instanceof Error && faults.length > 0) error.message += ` (also: ${faults.join('; ')})`;
     throw error;
   }
   await releaseAll();

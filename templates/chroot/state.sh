@@ -3,7 +3,7 @@
 # sourced is written as a script that the next step sources at its top level.
 
 # Variables that bash keeps itself, or that are handed over in another way.
-readonly __realmfs_own='^(_|BASH|BASHOPTS|BASHPID|BASH_.*|COMP_.*|DIRSTACK|EPOCH.*|EUID|FUNCNAME|GROUPS|HISTCMD|HOSTNAME|HOSTTYPE|IFS|LINENO|MACHTYPE|OLDPWD|OSTYPE|PIPESTATUS|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|__realmfs_.*)$'
+readonly __realmfs_own='^(_|BASH|BASHOPTS|BASHPID|BASH_(ALIASES|ARGC|ARGV|ARGV0|CMDS|COMMAND|EXECUTION_STRING|LINENO|LOADABLES_PATH|MONOSECONDS|REMATCH|SOURCE|SUBSHELL|TRAPSIG|VERSINFO|VERSION)|COMP_(CWORD|KEY|LINE|POINT|TYPE|WORDBREAKS|WORDS)|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|HOSTNAME|HOSTTYPE|IFS|LINENO|MACHTYPE|OLDPWD|OSTYPE|PIPESTATUS|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|__realmfs_.*)$'
 # Options that the framework sets before every module.
 readonly __realmfs_armed='^set [-+]o (errexit|errtrace|nounset|pipefail)$'
 
@@ -47,7 +47,7 @@ __realmfs_snapshot() {
     __realmfs_shopt=$(shopt -p)
     __realmfs_set=$(set +o)
     __realmfs_umask=$(umask)
-    __realmfs_first_ifs=${IFS-}
+    __realmfs_first_ifs=${IFS-unset}
 }
 
 # Set by the state that an earlier step has handed on.
@@ -55,7 +55,7 @@ __realmfs_restore_traps() { :; }
 
 # What must be read before the framework's own commands run under plain options.
 __realmfs_take_shell() {
-    __realmfs_ifs=${IFS-}
+    __realmfs_ifs=${IFS-unset}
     IFS=$' \t\n'
     __realmfs_new_shopt=$(shopt -p)
     __realmfs_new_set=$(set +o)
@@ -85,8 +85,11 @@ __realmfs_hand_over_variables() {
         [[ -v __realmfs_now[$__realmfs_key] ]] || printf 'unset -v %s\n' "$__realmfs_key"
     done
     for __realmfs_key in "${!__realmfs_now[@]}"; do
-        [[ ${__realmfs_variables[$__realmfs_key]-} == "${__realmfs_now[$__realmfs_key]}" ]] \
-            || printf '%s\n' "${__realmfs_now[$__realmfs_key]}"
+        [[ ${__realmfs_variables[$__realmfs_key]-} != "${__realmfs_now[$__realmfs_key]}" ]] || continue
+        # An array does not become a string, nor lose an attribute, by a new value.
+        [[ ! -v __realmfs_variables[$__realmfs_key] || ${__realmfs_variables[$__realmfs_key]} =~ ^declare\ -[^\ ]*r ]] \
+            || printf 'unset -v %s\n' "$__realmfs_key"
+        printf '%s\n' "${__realmfs_now[$__realmfs_key]}"
     done
 }
 
@@ -113,7 +116,11 @@ __realmfs_hand_over() {
     __realmfs_hand_over_variables
     __realmfs_hand_over_functions
     __realmfs_new_lines "$__realmfs_set" "$__realmfs_new_set" | grep -Ev "$__realmfs_armed"
-    [[ $__realmfs_ifs == "$__realmfs_first_ifs" ]] || printf 'IFS=%q\n' "$__realmfs_ifs"
+    case $__realmfs_ifs in
+        "$__realmfs_first_ifs") ;;
+        unset) printf 'unset -v IFS\n' ;;
+        *) printf 'IFS=%q\n' "$__realmfs_ifs" ;;
+    esac
     [[ $__realmfs_new_umask == "$__realmfs_umask" ]] || printf 'umask %s\n' "$__realmfs_new_umask"
     [[ $__realmfs_new_cwd == / ]] || printf 'cd -- %q\n' "$__realmfs_new_cwd"
     printf '__realmfs_restore_traps() {\n:\n%s\n}\n' "$__realmfs_new_traps"
