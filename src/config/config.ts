@@ -100,6 +100,8 @@ export async function makeConfig(options: {
       );
   }
   if (targets.length === 0) add('IMAGE_TARGETS', 'IMAGE_TARGETS: names no target');
+  const components = (raw.DEBIAN_COMPONENTS ?? '').split(/\s+/).filter((word) => word !== '');
+  if (components.length === 0) add('DEBIAN_COMPONENTS', 'DEBIAN_COMPONENTS: names no component');
 
   const projectModules = await fileNames(folders.project);
   const builtIn = await fileNames(folders.builtIn);
@@ -137,9 +139,7 @@ export async function makeConfig(options: {
     imageMirror: setting('DEBIAN_IMAGE_MIRROR').replace(/\/+$/, ''),
     securityMirror: setting('DEBIAN_SECURITY_MIRROR').replace(/\/+$/, ''),
     arch: setting('DEBIAN_ARCH') || options.hostArch,
-    components: setting('DEBIAN_COMPONENTS')
-      .split(/\s+/)
-      .filter((word) => word !== ''),
+    components,
     keyring: setting('DEBIAN_KEYRING'),
     targets: [...new Set(targets)],
     freeSpace: parseSize(setting('IMAGE_FREE_SPACE')) ?? 0,

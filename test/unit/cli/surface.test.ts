@@ -33,7 +33,7 @@ describe('options', () => {
     return parsed.kind === 'options' ? parsed.options : undefined;
   };
 
-  test.each([
+  test.each<[string[], object]>([
     [['-tz'], { targets: ['tarball', 'tarball-xz'] }],
     [['-izt'], { targets: ['tarball', 'tarball-xz', 'ext4'] }],
     [['-t', '-t'], { targets: ['tarball'] }],
@@ -50,7 +50,7 @@ describe('options', () => {
     [['--verbose'], { verbose: true, debug: false }],
     [['-v', '-q'], { verbose: true, progress: 'quiet' }],
     [['--color', 'never'], { color: 'never' }],
-    ...['auto', 'tty', 'plain', 'json', 'quiet'].map((kind) => [['--progress', kind], { progress: kind }] as const),
+    ...['auto', 'tty', 'plain', 'json', 'quiet'].map((kind) => [['--progress', kind], { progress: kind }] as [string[], object]),
   ])('%j', (args, expected) => {
     expect(options(...args)).toMatchObject(expected);
   });

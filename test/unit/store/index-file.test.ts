@@ -228,7 +228,11 @@ describe('the harvest, with the real gpgv', () => {
 
   test('the result of a fetch comes back', async () => {
     const { harvest, fetch, archives } = prepared(signed);
-    expect(await harvest.during(async () => (fetch(name, content), 7))).toBe(7);
+    const result = await harvest.during(async () => {
+      fetch(name, content);
+      return 7;
+    });
+    expect(result).toBe(7);
     expect(archives()).toEqual([name]);
   });
 
