@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import type { Artifact } from '../events.ts';
@@ -60,7 +60,7 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
   const modules = [];
   for (const { step, module } of stage.plan.stageTwo) {
     const folder = module.origin === 'project' ? `${paths.project}/realmfs-modules` : `${paths.library}/modules`;
-    const sha256 = module.origin === 'function' ? {} : { sha256: await sha256File(path.join(folder, module.name)) };
+    const sha256 = module.origin === 'function' ? {} : { sha256: await sha256Linked(path.join(folder, module.name)) };
     modules.push({ step, origin: module.origin, ...sha256 });
   }
   const given = Object.entries({ ...envFile, ...environment, ...overrides }).filter(([key]) => !/PASSWORD|SECRET|TOKEN/.test(key));
@@ -78,7 +78,7 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
     sourceDateEpoch: stage.sourceDateEpoch,
     network: config.network,
     inputs: {
-      config: configName === null ? null : { file: configName, sha256: await sha256File(path.join(paths.project, configName)) },
+      config: configName === null ? null : { file: configName, sha256: await sha256Linked(path.join(paths.project, configName)) },
       settings: Object.fromEntries(given.map(([key, value]) => [key, hideCredentials(value)])),
       modules,
       files: await digests(`${paths.project}/realmfs-files`, ''),
@@ -89,6 +89,11 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
   };
   await writeWhole(`${paths.staging}/SHA256SUMS`, sumsText(artifacts));
   await writeWhole(`${paths.staging}/manifest.json`, `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`);
+}
+
+/** build.conf and modules may be links within the project: what they lead to counts. */
+async function sha256Linked(file: string): Promise<string> {
+  return sha256File(await realpath(file));
 }
 
 async function digests(folder: string, below: string): Promise<{ file: string; sha256: string }[]> {

@@ -4,20 +4,63 @@ import { expect, test } from 'vitest';
 
 const src = path.resolve(import.meta.dirname, '../../src');
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+const entries = ['cli.ts', 'builder.ts'];
 
-/** Who may import whom; folders of one line may only share types. */
+/** Who may import whom, downwards; folders of one line share types alone. `.` is errors.ts, events.ts and resources.ts. */
 const layers = [['cli'], ['build'], ['customize', 'targets', 'store', 'sandbox', 'config'], ['system'], ['.']];
 const layerOf = (folder: string): number => layers.findIndex((names) => names.includes(folder));
 const folderOf = (file: string): string => (path.dirname(file) === '.' ? '.' : (file.split('/')[0] ?? ''));
 
-test.each(files.filter((file) => !['cli.ts', 'builder.ts'].includes(file)))('%s', (file) => {
-  const text = readFileSync(path.join(src, file), 'utf8');
-  for (const [, kind = '', target = ''] of text.matchAll(/^import (type )?[^;]*?from '(\.[^']+)';/gms)) {
-    const [from, to] = [folderOf(file), folderOf(path.join(path.dirname(file), target))];
-    if (from === to) continue;
-    const [a, b] = [layerOf(from), layerOf(to)];
-    expect(b, `${file} imports ${target}`).toBeGreaterThanOrEqual(a);
-    if (a === b) expect(kind, `${file} imports more than types from ${target}`).toBe('type ');
+interface Import {
+  readonly target: string;
+  readonly typesOnly: boolean;
+}
+
+/** Every import of a file of ours: static, re-exported, for its effects, dynamic. */
+function imports(text: string, file: string): Import[] {
+  const found: Import[] = [];
+  const add = (specifier: string, typesOnly: boolean): void => {
+    if (specifier.startsWith('.')) found.push({ target: path.join(path.dirname(file), specifier), typesOnly });
+  };
+  for (const [, kind = '', names = '', from = ''] of text.matchAll(/^(?:import|export) (type )?([^;'"]*?) ?from '([^']+)'/gms)) {
+    const inBraces = /^\{(.*)\}$/s
+      .exec(names)?.[1]
+      ?.split(',')
+      .filter((name) => name.trim() !== '');
+    add(from, kind !== '' || inBraces?.every((name) => name.trim().startsWith('type ')) === true);
+  }
+  for (const [, from = ''] of text.matchAll(/^import '([^']+)'/gm)) add(from, false);
+  for (const [, from = ''] of text.matchAll(/\bimport\(\s*'([^']+)'/g)) add(from, false);
+  return found;
+}
+
+test('imports are found in all their forms', () => {
+  const text =
+    "import { a } from './a.ts';\nimport type { B } from '../b/b.ts';\nimport {\n  type C,\n  type D,\n} from './c.ts';\nimport { type E, f } from './e.ts';\nexport { g } from './g.ts';\nimport './h.ts';\nconst i = await import('./i.ts');\nimport x from 'npm';\n";
+  expect(imports(text, 'x/file.ts')).toEqual([
+    { target: 'x/a.ts', typesOnly: false },
+    { target: 'b/b.ts', typesOnly: true },
+    { target: 'x/c.ts', typesOnly: true },
+    { target: 'x/e.ts', typesOnly: false },
+    { target: 'x/g.ts', typesOnly: false },
+    { target: 'x/h.ts', typesOnly: false },
+    { target: 'x/i.ts', typesOnly: false },
+  ]);
+});
+
+test('every folder has its place', () => {
+  expect(files.filter((file) => layerOf(folderOf(file)) < 0)).toEqual([]);
+});
+
+test.each(files)('%s', (file) => {
+  const [from, text] = [folderOf(file), readFileSync(path.join(src, file), 'utf8')];
+  for (const { target, typesOnly } of imports(text, file)) {
+    expect(files, `${file} imports ${target}`).toContain(target);
+    expect(entries, `${file} imports an entry`).not.toContain(target);
+    const to = folderOf(target);
+    if (entries.includes(file) || from === to) continue;
+    expect(layerOf(to), `${file} imports ${target}`).toBeGreaterThanOrEqual(layerOf(from));
+    if (layerOf(from) === layerOf(to)) expect(typesOnly, `${file} imports more than types from ${target}`).toBe(true);
   }
 });
 
@@ -29,4 +72,9 @@ test.each([
   ['tmp-promise', ['system/files.ts']],
 ])('%s has one home', (name, homes) => {
   expect(files.filter((file) => readFileSync(path.join(src, file), 'utf8').includes(`'${name}'`)).sort()).toEqual(homes);
+});
+
+test('the environment is read in cli.ts alone', () => {
+  const readers = files.filter((file) => /process\.env\b|[{,] *env *[,}].*= process/.test(readFileSync(path.join(src, file), 'utf8')));
+  expect(readers).toEqual(['cli.ts']);
 });

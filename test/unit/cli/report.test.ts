@@ -1,5 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { confirmationText } from '../../../src/cli/confirm.ts';
@@ -13,8 +12,9 @@ import { createPlainReporter } from '../../../src/cli/reporters/plain.ts';
 import { plainText } from '../../../src/cli/reporters/reporter.ts';
 import { Stopper } from '../../../src/cli/stopper.ts';
 import { BuilderError, toFailure } from '../../../src/errors.ts';
+import { tempRoot } from '../../helpers/temp-root.ts';
 
-const folder = (): string => mkdtempSync(path.join(tmpdir(), 'realmfs-unit-'));
+const folder = (): string => tempRoot();
 
 describe('failures', () => {
   test('details and hint stand above the one last line', () => {

@@ -1,5 +1,4 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { makeConfig } from '../../../src/config/config.ts';
@@ -10,9 +9,10 @@ import type { BuildRequest } from '../../../src/config/request.ts';
 import { settings } from '../../../src/config/settings.ts';
 import { ConfigError } from '../../../src/errors.ts';
 import { createRunner } from '../../../src/system/runner.ts';
+import { tempRoot } from '../../helpers/temp-root.ts';
 
 const runner = createRunner({ report: () => {}, signal: new AbortController().signal, currentStep: () => 'test' });
-const folder = (): string => mkdtempSync(path.join(tmpdir(), 'realmfs-unit-'));
+const folder = (): string => tempRoot();
 
 const request: BuildRequest = {
   configName: 'build.conf',

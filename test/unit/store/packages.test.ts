@@ -1,15 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { archiveName, parsePackages, parseRelease, readSigned, releaseField } from '../../../src/store/index-file.ts';
 import { PackageHarvest } from '../../../src/store/packages.ts';
 import type { Command, Runner } from '../../../src/system/runner.ts';
+import { tempRoot } from '../../helpers/temp-root.ts';
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
-const folder = (): string => mkdtempSync(path.join(tmpdir(), 'realmfs-unit-'));
+const folder = (): string => tempRoot();
 
 /** A runner whose gpgv finds every file well signed, or says what `status` says. */
 function gpgv(status = ['[GNUPG:] GOODSIG 1 x'], exitCode = 0): Runner {

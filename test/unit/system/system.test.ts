@@ -1,5 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { BuilderError, CommandError, InterruptedError } from '../../../src/errors.ts';
@@ -8,6 +7,7 @@ import { LineSplitter } from '../../../src/system/lines.ts';
 import { formatSize, parseSize, parseTime } from '../../../src/system/memory.ts';
 import { type Command, createRunner } from '../../../src/system/runner.ts';
 import { withScope } from '../../../src/system/scope.ts';
+import { tempRoot } from '../../helpers/temp-root.ts';
 
 const events: BuildEvent[] = [];
 const stop = new AbortController();
@@ -32,9 +32,9 @@ describe('runner', () => {
 
   test.each([
     ['kill -9 $$', 'the script was killed by SIGKILL'],
-    ['sleep 30', 'the script did not end within 2 s'],
+    ['sleep 30', 'the script did not end within 1 s'],
   ])('%s', async (script, message) => {
-    await expect(runner.run(bash(script, { timeout: 1500 }))).rejects.toThrow(message);
+    await expect(runner.run(bash(script, { timeout: 500 }))).rejects.toThrow(message);
   });
 
   test('a program that does not exist', async () => {
@@ -72,7 +72,7 @@ describe('runner', () => {
 
   test('an abort ends the whole group, also what ignores SIGTERM', async () => {
     const abort = new AbortController();
-    const file = path.join(mkdtempSync(path.join(tmpdir(), 'realmfs-unit-')), 'pid');
+    const file = path.join(tempRoot(), 'pid');
     const own = createRunner({ report: () => {}, signal: abort.signal, currentStep: () => '' });
     const running = own.run(bash(`trap '' TERM; bash -c 'trap "" TERM; echo $$ >${file}; sleep 60' & wait`));
     const waiting = setInterval(() => {
