@@ -9,7 +9,7 @@ export const requiredTools: Readonly<Record<string, string>> = {
   unshare: 'util-linux',
   setpriv: 'util-linux',
   flock: 'util-linux',
-  pivot_root: 'mount',
+  pivot_root: 'util-linux',
   mount: 'mount',
   ip: 'iproute2',
   'apt-get': 'apt',
@@ -44,7 +44,7 @@ export async function checkTools(): Promise<void> {
   const missing: string[] = [];
   for (const tool of Object.keys(requiredTools)) if (!(await isInstalled(tool))) missing.push(tool);
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((tool) => (tool === 'pivot_root' ? 'util-linux' : requiredTools[tool])))];
+  const packages = [...new Set(missing.map((tool) => requiredTools[tool]))];
   throw new PreflightError(`missing: ${missing.join(', ')}`, { step: 'preflight', hint: `apt-get install ${packages.join(' ')}` });
 }
 
