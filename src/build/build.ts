@@ -54,6 +54,7 @@ async function readConfig(ctx: BuildContext): Promise<Config> {
     if (problems.length > 0) throw new ConfigError(problems);
   }
   const evaluation = await evaluate(request, paths.work, runner);
+  const hostArch = (await runner.capture({ label: 'dpkg', file: 'dpkg', args: ['--print-architecture'] })).trim();
   const config = await makeConfig({
     request,
     evaluation,
@@ -61,20 +62,19 @@ async function readConfig(ctx: BuildContext): Promise<Config> {
     folders: { project: `${paths.project}/realmfs-modules`, builtIn: `${paths.library}/modules` },
     targets: targets.map(({ name }) => name),
     suites: await knownSuites(),
-    hostArch: (await runner.capture({ label: 'dpkg', file: 'dpkg', args: ['--print-architecture'] })).trim(),
+    hostArch,
     runner,
   });
   await checkKeyring(config);
-  await checkArchitecture(config, ctx);
+  await checkArchitecture(config.arch, hostArch, ctx);
   return config;
 }
 
-async function checkArchitecture(config: Config, ctx: BuildContext): Promise<void> {
-  const host = (await ctx.runner.capture({ label: 'dpkg', file: 'dpkg', args: ['--print-architecture'] })).trim();
-  if (config.arch === host) return;
-  const test = await ctx.runner.attempt({ label: 'arch-test', file: 'arch-test', args: [config.arch] });
+async function checkArchitecture(arch: string, host: string, ctx: BuildContext): Promise<void> {
+  if (arch === host) return;
+  const test = await ctx.runner.attempt({ label: 'arch-test', file: 'arch-test', args: [arch] });
   if (test.exitCode !== 0) {
-    throw new PreflightError(`this machine (${host}) is not known to run programs for ${config.arch}`, {
+    throw new PreflightError(`this machine (${host}) is not known to run programs for ${arch}`, {
       step: 'preflight',
       hint: 'install arch-test, and for a foreign architecture qemu-user-static and binfmt-support',
     });

@@ -121,8 +121,19 @@ async function removeStaging(folders: readonly string[], output: string, cache: 
   const [staging = '', ...left] = folders;
   await removeFile(path.join(staging, REQUEST));
   if (!(await removeEmpty(staging))) {
-    const { ended } = startSandbox({ mode: 'clean', output, staging, cache, project: '', tmpfsSize: 0, onEvent: () => {} });
-    await ended;
+    const { silent, release, ended } = startSandbox({
+      mode: 'clean',
+      output,
+      staging,
+      cache,
+      project: '',
+      tmpfsSize: 0,
+      onEvent: () => {},
+    });
+    await silent;
+    release();
+    // A build that has begun in the meantime holds the lock, and empties what it finds.
+    if ((await ended).locked) return;
     if (!(await removeEmpty(staging))) throw new Error(`${staging} could not be emptied; the next build in ${output} does`);
   }
   for (const folder of left) if ((await statOrUndefined(folder))?.isDirectory()) await removeEmpty(folder);
@@ -171,13 +182,21 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
   };
   const sandbox: Sandbox = startSandbox({ mode: 'build', ...folders, onEvent });
   const released = around.stopper.attach(sandbox);
-  let end: SandboxEnd;
+  await sandbox.silent;
+  released();
+  log?.close();
+  // The lock is held until the results have their names: another build would empty the staging folder.
   try {
-    end = await sandbox.ended;
+    if (fault === undefined && around.stopper.reason === undefined && outcome.built !== undefined) {
+      return await publish({ staging, output, files: outcome.built.files, rootfs: outcome.built.rootfs, owner: around.owner });
+    }
+    if (outcome.failure !== undefined)
+      await publishLog(staging, output, around.owner).catch((error: unknown) => around.reporter.report(lostLog(error)));
   } finally {
-    released();
-    log?.close();
+    sandbox.release();
+    await sandbox.ended;
   }
+  const end = await sandbox.ended;
   if (fault !== undefined) {
     throw new PreflightError(`the log in ${output} cannot be written: ${fault instanceof Error ? fault.message : String(fault)}`, {
       step: 'preflight',
@@ -187,11 +206,16 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
   if (stopped !== undefined)
     throw new InterruptedError(stopped.message, stopped.exitCode, outcome.failure?.step || outcome.step || 'preflight');
   if (end.locked) throw await lockedError(output);
-  if (outcome.built === undefined) {
-    await publishLog(staging, output, around.owner);
-    throw failureOf(outcome, end);
-  }
-  return publish({ staging, output, files: outcome.built.files, rootfs: outcome.built.rootfs, owner: around.owner });
+  throw failureOf(outcome, end);
+}
+
+/** debootstrap's log is a help, not a result: without it the failure itself is still what is told. */
+function lostLog(error: unknown): BuildEvent {
+  return {
+    kind: 'warning',
+    step: 'bootstrap',
+    text: `debootstrap.log could not be kept: ${error instanceof Error ? error.message : String(error)}`,
+  };
 }
 
 async function lockedError(output: string): Promise<LockedError> {

@@ -14,7 +14,8 @@ export interface Setting {
 
 const suite = /^[a-z][a-z0-9.+-]*$/;
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
-const hostname = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}))*$/;
+const label = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
+const hostname = new RegExp(`^(?=.{1,64}$)${label}(?:\\.${label})*$`);
 const architecture = /^[a-z0-9][a-z0-9-]*$/;
 
 function mustMatch(pattern: RegExp, what: string) {

@@ -29,7 +29,11 @@ export interface SandboxEnd {
 /** A running sandbox. */
 export interface Sandbox {
   readonly pid: number | undefined;
+  /** The builder has said its last word; the sandbox and its lock are still there. */
+  readonly silent: Promise<void>;
   readonly ended: Promise<SandboxEnd>;
+  /** Lets the sandbox end, and with it the lock. */
+  release(): void;
   /** Asks the builder to stop in good order. */
   stop(): void;
   /** Ends everything in the sandbox at once. */
@@ -46,7 +50,56 @@ const NOISE = 40;
  */
 export function startSandbox(options: SandboxOptions): Sandbox {
   const noise: string[] = [];
-  const child = execa(
+  const child = spawnSandbox(options);
+  const keep = (line: string): void => {
+    noise.push(line);
+    if (noise.length > NOISE) noise.shift();
+  };
+  const listen = (stream: unknown, take: (line: string) => void): void => {
+    if (!(stream instanceof Readable)) return;
+    const splitter = new LineSplitter(take, Number.POSITIVE_INFINITY);
+    stream.on('data', (chunk: Buffer) => splitter.push(chunk));
+    stream.on('end', () => splitter.end());
+  };
+  listen(child.stdout, keep);
+  listen(child.stderr, keep);
+  let sayEnded = (): void => {};
+  const lastWord = new Promise<void>((resolve) => {
+    sayEnded = resolve;
+  });
+  listen(child.stdio[4], (line) => {
+    if (line === '') return;
+    const event = parseEvent(line);
+    if (event === undefined) keep(line.slice(0, 200));
+    else if (event.kind === 'ended') sayEnded();
+    else options.onEvent(event);
+  });
+  const lifeline = child.stdio[3];
+  const writable = lifeline instanceof Writable ? lifeline : undefined;
+  // The other end is gone when the sandbox ends first.
+  writable?.on('error', () => {});
+  const ended = child.then((result) => ({ locked: result.exitCode === LOCKED, exitCode: result.exitCode, noise }));
+  return {
+    pid: child.pid,
+    // A sandbox that is killed says nothing more.
+    silent: Promise.race([lastWord, ended.then(() => {})]),
+    release: () => {
+      writable?.end();
+    },
+    ended,
+    stop: () => {
+      writable?.write('stop\n');
+    },
+    kill: () => {
+      writable?.end();
+      if (child.pid !== undefined) killQuietly(-child.pid);
+    },
+  };
+}
+
+/** The chain of programs that makes the namespaces, each in the place of the one before it. */
+function spawnSandbox(options: SandboxOptions) {
+  return execa(
     'flock',
     [
       '--nonblock',
@@ -94,42 +147,10 @@ export function startSandbox(options: SandboxOptions): Sandbox {
       cleanup: false,
     },
   );
-  const keep = (line: string): void => {
-    noise.push(line);
-    if (noise.length > NOISE) noise.shift();
-  };
-  const listen = (stream: unknown, take: (line: string) => void): void => {
-    if (!(stream instanceof Readable)) return;
-    const splitter = new LineSplitter(take, Number.POSITIVE_INFINITY);
-    stream.on('data', (chunk: Buffer) => splitter.push(chunk));
-    stream.on('end', () => splitter.end());
-  };
-  listen(child.stdout, keep);
-  listen(child.stderr, keep);
-  listen(child.stdio[4], (line) => {
-    const event = parseEvent(line);
-    if (event === undefined) keep(line.slice(0, 200));
-    else options.onEvent(event);
-  });
-  const lifeline = child.stdio[3];
-  const writable = lifeline instanceof Writable ? lifeline : undefined;
-  // The other end is gone when the sandbox ends first.
-  writable?.on('error', () => {});
-  return {
-    pid: child.pid,
-    ended: child.then((result) => ({ locked: result.exitCode === LOCKED, exitCode: result.exitCode, noise })),
-    stop: () => {
-      writable?.write('stop\n');
-    },
-    kill: () => {
-      writable?.end();
-      if (child.pid !== undefined) killQuietly(-child.pid);
-    },
-  };
 }
 
 /** An event, or undefined for a line that a killed builder has left unfinished. */
-function parseEvent(line: string): BuildEvent | undefined {
+function parseEvent(line: string): BuildEvent | { readonly kind: 'ended' } | undefined {
   try {
     return JSON.parse(line);
   } catch {

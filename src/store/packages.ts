@@ -60,14 +60,18 @@ export class PackageHarvest {
    * vain. What was fetched before a failure is taken too; the failure stays the one thrown.
    */
   async during<T>(fetch: () => Promise<T>): Promise<T> {
-    let running: Promise<unknown> = Promise.resolve();
     let fault: unknown;
-    const look = (): void => {
-      running = running
-        .then(() => this.harvest())
-        .catch((error: unknown) => {
-          fault ??= error;
-        });
+    let running = Promise.resolve();
+    const look = (): Promise<void> => {
+      running = running.then(async () => {
+        fault = undefined;
+        try {
+          await this.harvest();
+        } catch (error) {
+          fault = error;
+        }
+      });
+      return running;
     };
     const timer = setInterval(look, EVERY);
     let result: T;
@@ -75,9 +79,9 @@ export class PackageHarvest {
       result = await fetch();
     } finally {
       clearInterval(timer);
-      look();
-      await running;
+      await look();
     }
+    // Only the last look counts: an earlier one may have met a file that was just being replaced.
     if (fault !== undefined) throw fault;
     return result;
   }

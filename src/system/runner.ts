@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import { quote } from 'shell-quote';
-import { CommandError, InterruptedError } from '../errors.ts';
+import { BuilderError, CommandError, InterruptedError } from '../errors.ts';
 import type { Report } from '../events.ts';
 import { LineSplitter } from './lines.ts';
 
@@ -141,6 +141,7 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
         if (size <= CAPTURE_LIMIT) chunks.push(chunk);
       });
       assertSuccess(command, result, currentStep());
+      if (size > CAPTURE_LIMIT) throw new BuilderError(`${command.label} prints more than ${CAPTURE_LIMIT} bytes`, { step: currentStep() });
       return Buffer.concat(chunks).toString('utf8');
     },
   };

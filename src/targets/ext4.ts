@@ -30,7 +30,6 @@ export function derivedUuid(text: string): string {
 export const ext4: Target = {
   name: 'ext4',
   file: 'citadel-realmfs.ext4',
-  tools: { 'mkfs.ext4': 'e2fsprogs', e2fsck: 'e2fsprogs' },
   commands(input) {
     const file = `${input.output}/${ext4.file}`;
     const { blocks, inodes, journalMiB } = ext4Geometry(input);

@@ -26,7 +26,6 @@ export function tarArguments(output: string, sourceDateEpoch: number, compressor
 export const tarball: Target = {
   name: 'tarball',
   file: 'realmfs-rootfs.tar',
-  tools: { tar: 'tar' },
   commands: ({ output, sourceDateEpoch }) => [
     { label: 'tar', file: 'tar', args: tarArguments(`${output}/${tarball.file}`, sourceDateEpoch) },
   ],
@@ -35,7 +34,6 @@ export const tarball: Target = {
 export const tarballXz: Target = {
   name: 'tarball-xz',
   file: 'realmfs-rootfs.tar.xz',
-  tools: { tar: 'tar', xz: 'xz-utils' },
   commands: ({ output, sourceDateEpoch }) => [
     { label: 'tar', file: 'tar', args: tarArguments(`${output}/${tarballXz.file}`, sourceDateEpoch, 'xz --threads=0') },
   ],

@@ -20,8 +20,6 @@ export interface Target {
   readonly name: string;
   /** The name of the artefact in the output folder. */
   readonly file: string;
-  /** Programs that it needs, with the Debian package that has each. */
-  readonly tools: Readonly<Record<string, string>>;
   /** Commands that are run one after the other, in the finished root, read-only, without network. */
   commands(input: TargetInput): TargetCommand[];
 }

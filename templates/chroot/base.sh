@@ -32,7 +32,7 @@ __realmfs_words() {
     local -n __words=$1 __source=$2
     local IFS=$' \t\n'
     __words=()
-    read -r -d '' -a __words <<<"${__source[*]-}" || true
+    builtin read -r -d '' -a __words <<<"${__source[*]-}" || true
 }
 
 # __realmfs_base ARRAY NAME: the words of a base list. The list of the default profile,
@@ -89,8 +89,13 @@ __realmfs_override() {
     unset -v "$1" && declare -g "$1=$2"
 }
 
+# True if the variable was given a value; an array without members is one.
+__realmfs_has_value() {
+    [[ -v $1 || -v ${1}[@] || $(declare -p "$1" 2>/dev/null) == 'declare -'*([!=])'=()' ]]
+}
+
 __realmfs_default() {
-    [[ -v $1 || -v ${1}[@] ]] || declare -g "$1=$2"
+    __realmfs_has_value "$1" || declare -g "$1=$2"
 }
 
 # __realmfs_settle NAME WAS VALUE: gives a setting the value that the build uses. WAS is what

@@ -32,7 +32,7 @@ __realmfs_join_lists
 __realmfs_report() {
     local name file line
     for name in "${__realmfs_keys[@]}"; do
-        [[ -v $name || -v ${name}[@] ]] || continue
+        __realmfs_has_value "$name" || continue
         local -n value=$name
         if [[ ${value@a} == *a* ]]; then
             printf '%s\0' var "$name" array "${#value[@]}" "${value[@]}"

@@ -7,16 +7,23 @@ export REALMFS_PROJECT=${REALMFS_PROJECT:-$__realmfs_run/project}
 
 # A record for the builder: fields parted by the unit separator, ended by the record separator.
 __realmfs_record() {
-    local IFS=$'\x1f'
-    printf '%s\x1e' "$*" >>"$__realmfs_run/out/status"
+    builtin local IFS=$'\x1f'
+    builtin printf '%s\x1e' "$*" >>"$__realmfs_run/out/status"
 }
 
-info() { printf '[+] %s\n' "$*"; }
+info() {
+    local IFS=' '
+    printf '[+] %s\n' "$*"
+}
 
-warn() { printf '[!] %s\n' "$*"; }
+warn() {
+    local IFS=' '
+    printf '[!] %s\n' "$*"
+}
 
 # Ends the build, from a subshell too, with the message as its cause.
 fatal() {
+    local IFS=' '
     if [[ -e $__realmfs_run/out/status ]]; then
         __realmfs_record fatal "$*" "${BASH_SOURCE[1]-}" "${BASH_LINENO[0]-}"
     else
@@ -33,7 +40,7 @@ fatal() {
 module() {
     (($# == 1)) || fatal "module: one name is needed, not $#"
     [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.+-]*$ ]] || fatal "module: '$1' is not a module name"
-    if declare -F -- "$1" >/dev/null; then
+    if builtin declare -F -- "$1" >/dev/null; then
         "$1"
     elif [[ -f $REALMFS_PROJECT/realmfs-modules/$1 ]]; then
         source "$REALMFS_PROJECT/realmfs-modules/$1"

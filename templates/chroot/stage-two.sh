@@ -17,6 +17,31 @@ set --
 source /run/realmfs/lib/chroot/lib.sh
 source /run/realmfs/lib/chroot/base.sh
 source /run/realmfs/lib/chroot/state.sh
+
+# The resolver of the build, for steps with the network; what was there comes back, unless
+# the step has put something else in its place.
+__realmfs_resolver_in() {
+    [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
+    rm -rf -- "$__realmfs_run/out/resolv.conf"
+    if [[ -e /etc/resolv.conf || -L /etc/resolv.conf ]]; then
+        cp --archive --no-target-directory -- /etc/resolv.conf "$__realmfs_run/out/resolv.conf" || return
+        rm -f -- /etc/resolv.conf
+    fi
+    (umask 022 && cat "$__realmfs_run/in/resolv.conf" >/etc/resolv.conf)
+}
+
+__realmfs_resolver_out() {
+    [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
+    if [[ ! -L /etc/resolv.conf ]] && cmp -s /etc/resolv.conf "$__realmfs_run/in/resolv.conf"; then
+        rm -f -- /etc/resolv.conf
+        [[ ! -e $__realmfs_run/out/resolv.conf && ! -L $__realmfs_run/out/resolv.conf ]] \
+            || cp --archive --no-target-directory -- "$__realmfs_run/out/resolv.conf" /etc/resolv.conf
+    fi
+}
+
+# Before build.conf and the state bring functions that may have the names of commands.
+__realmfs_resolver_in || exit 97
+
 source "$__realmfs_run/in/settings-before.sh"
 __realmfs_conf=$(<"$__realmfs_run/in/config")
 if [[ -n $__realmfs_conf ]]; then
@@ -33,44 +58,27 @@ if [[ -f $__realmfs_run/in/state.sh ]]; then
     source "$__realmfs_run/in/state.sh"
 fi
 
-# The resolver of the build, for steps with the network; what was there comes back, unless
-# the step has put something else in its place.
-__realmfs_resolver_in() {
-    local IFS=$' \t\n'
-    [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
-    rm -rf -- "$__realmfs_run/out/resolv.conf"
-    if [[ -e /etc/resolv.conf || -L /etc/resolv.conf ]]; then
-        cp --archive --no-target-directory -- /etc/resolv.conf "$__realmfs_run/out/resolv.conf"
-        rm -f -- /etc/resolv.conf
-    fi
-    (umask 022 && cat "$__realmfs_run/in/resolv.conf" >/etc/resolv.conf)
+# What follows the module. Whatever it has set, the rest is the framework's own shell.
+__realmfs_complete() {
+    __realmfs_take_shell
+    __realmfs_changed_helpers
+    __realmfs_resolver_out || exit 97
+    # After the last module there is nobody to hand on to.
+    [[ $__realmfs_last == yes ]] || __realmfs_hand_over >"$__realmfs_run/out/state.sh" || exit 97
+    [[ -n $__realmfs_errors_on ]] || __realmfs_record warning "$__realmfs_name leaves set +e behind; it is set again for the next module"
+    __realmfs_record "done" "$(<"$__realmfs_run/in/token")"
 }
 
-__realmfs_resolver_out() {
-    [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
-    if [[ ! -L /etc/resolv.conf ]] && cmp -s /etc/resolv.conf "$__realmfs_run/in/resolv.conf"; then
-        rm -f -- /etc/resolv.conf
-        [[ ! -e $__realmfs_run/out/resolv.conf && ! -L $__realmfs_run/out/resolv.conf ]] \
-            || cp --archive --no-target-directory -- "$__realmfs_run/out/resolv.conf" /etc/resolv.conf
-    fi
-}
-
-__realmfs_resolver_in || exit 97
-__realmfs_helpers=$(declare -f module info warn fatal install_file)
-trap '__realmfs_failed $? "$BASH_COMMAND"' ERR
-trap - EXIT
+__realmfs_helpers=$(builtin declare -f module info warn fatal install_file)
+builtin trap '__realmfs_failed $? "$BASH_COMMAND"' ERR
+builtin trap - EXIT
 __realmfs_restore_traps
-set -eEo pipefail
-set +u
+builtin set -eEo pipefail
+builtin set +u
 module "$__realmfs_name"
-trap - ERR
+builtin trap - ERR
 __realmfs_errors_on=${-//[^e]/}
-set +eE +o pipefail
-# Whatever the module has set, what follows is ours until the state is written.
-__realmfs_take_shell
-__realmfs_changed_helpers
-__realmfs_resolver_out
-__realmfs_hand_over >"$__realmfs_run/out/state.sh"
-[[ -n $__realmfs_errors_on ]] || __realmfs_record warning "$__realmfs_name leaves set +e behind; it is set again for the next module"
-[[ $__realmfs_last == yes ]] || trap - EXIT
-__realmfs_record "done" "$(<"$__realmfs_run/in/token")"
+builtin set +eE +o pipefail
+# In a subshell: the user's EXIT trap, which ends the last step, needs the user's functions.
+(__realmfs_complete) || builtin exit 97
+[[ $__realmfs_last == yes ]] || builtin trap - EXIT

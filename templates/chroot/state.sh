@@ -3,70 +3,92 @@
 # sourced is written as a script that the next step sources at its top level.
 
 # Variables that bash keeps itself, or that are handed over in another way.
-readonly __realmfs_own='^(_|BASH|BASHOPTS|BASHPID|BASH_(ALIASES|ARGC|ARGV|ARGV0|CMDS|COMMAND|EXECUTION_STRING|LINENO|LOADABLES_PATH|MONOSECONDS|REMATCH|SOURCE|SUBSHELL|TRAPSIG|VERSINFO|VERSION)|COMP_(CWORD|KEY|LINE|POINT|TYPE|WORDBREAKS|WORDS)|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|HOSTNAME|HOSTTYPE|IFS|LINENO|MACHTYPE|OLDPWD|OSTYPE|PIPESTATUS|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|__realmfs_.*)$'
+readonly __realmfs_own='^(_|BASH|BASHOPTS|BASHPID|BASH_(ALIASES|ARGC|ARGV|ARGV0|CMDS|COMMAND|EXECUTION_STRING|LINENO|LOADABLES_PATH|MONOSECONDS|REMATCH|SOURCE|SUBSHELL|TRAPSIG|VERSINFO|VERSION)|COMP_(CWORD|KEY|LINE|POINT|TYPE|WORDBREAKS|WORDS)|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|IFS|LINENO|OLDPWD|PIPESTATUS|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|__realmfs_.*)$'
 # Options that the framework sets before every module.
 readonly __realmfs_armed='^set [-+]o (errexit|errtrace|nounset|pipefail)$'
 
+# What the shell was after build.conf, and what the module has made of its functions.
+declare -A __realmfs_variables=() __realmfs_functions=() __realmfs_now_functions=()
+
 # Names of locals begin with __realmfs_ where declare -p runs: a local would hide the user's
-# variable of that name.
+# variable of that name. The builtins are named as such where functions of the user, which may
+# have their names, are still there.
 
 # One line a variable: bash writes line feeds in values as $'\n'.
 __realmfs_list_variables() {
-    local IFS=$' \t\n' __realmfs_line __realmfs_key
-    local -n __realmfs_into=$1
+    builtin local IFS=$' \t\n' __realmfs_line __realmfs_key
+    builtin local -n __realmfs_into=$1
     __realmfs_into=()
-    while IFS= read -r __realmfs_line; do
+    while IFS= builtin read -r __realmfs_line; do
         __realmfs_key=${__realmfs_line#declare -* }
         __realmfs_key=${__realmfs_key%%=*}
         [[ $__realmfs_key =~ $__realmfs_own ]] || __realmfs_into["$__realmfs_key"]=$__realmfs_line
-    done < <(declare -p)
+    done < <(builtin declare -p)
+}
+
+# All functions of the shell as one text: most modules define none, and one comparison shows it.
+__realmfs_function_text() {
+    builtin declare -f
+    builtin declare -F
 }
 
 __realmfs_list_functions() {
-    local IFS=$' \t\n' flags name text
-    local -n __realmfs_into=$1
+    builtin local IFS=$' \t\n' flags name text
+    builtin local -n __realmfs_into=$1
     __realmfs_into=()
-    while read -r _ flags name; do
-        [[ $name != __realmfs_* ]] || continue
-        text=$(declare -f "$name")
+    while builtin read -r _ flags name; do
+        [[ $name != __realmfs_* ]] || builtin continue
+        text=$(builtin declare -f "$name")
         # Exported and readonly functions.
         [[ $flags == -f ]] || text+=$'\n'"declare $flags -- $name"
         __realmfs_into["$name"]=$text
-    done < <(declare -F)
+    done < <(builtin declare -F)
 }
 
 # __realmfs_snapshot: remembers the state that the difference is taken from.
 __realmfs_snapshot() {
-    declare -gA __realmfs_variables=() __realmfs_functions=()
     __realmfs_list_variables __realmfs_variables
-    __realmfs_all_functions=$(
-        declare -f
-        declare -F
-    )
+    __realmfs_all_functions=$(__realmfs_function_text)
     __realmfs_list_functions __realmfs_functions
-    __realmfs_shopt=$(shopt -p)
-    __realmfs_set=$(set +o)
-    __realmfs_umask=$(umask)
+    __realmfs_shopt=$(builtin shopt -p)
+    __realmfs_set=$(builtin set +o)
+    __realmfs_umask=$(builtin umask)
     __realmfs_first_ifs=${IFS-unset}
 }
 
 # Set by the state that an earlier step has handed on.
 __realmfs_restore_traps() { :; }
 
-# What must be read before the framework's own commands run under plain options.
+# Reads what the module has made of the shell, and then makes it one in which the framework's
+# own commands mean what they say. Run in a subshell: the module's shell stays as it is.
 __realmfs_take_shell() {
+    unset -f builtin
+    __realmfs_new_traps=$(builtin trap -p)
     __realmfs_ifs=${IFS-unset}
     IFS=$' \t\n'
-    __realmfs_new_shopt=$(shopt -p)
-    __realmfs_new_set=$(set +o)
-    __realmfs_new_traps=$(trap -p)
-    __realmfs_new_umask=$(umask)
+    __realmfs_new_shopt=$(builtin shopt -p)
+    __realmfs_new_set=$(builtin set +o)
+    __realmfs_new_umask=$(builtin umask)
     __realmfs_new_cwd=$PWD
-    trap - DEBUG RETURN
-    shopt -u nocasematch nullglob failglob nocaseglob xpg_echo
-    set +xvfk +o posix
+    builtin trap - DEBUG RETURN
+    builtin shopt -u nocasematch nullglob failglob nocaseglob xpg_echo
+    builtin set +xvfk +o posix
+    __realmfs_new_functions=same
+    if [[ $(__realmfs_function_text) != "$__realmfs_all_functions" ]]; then
+        __realmfs_new_functions=changed
+        __realmfs_list_functions __realmfs_now_functions
+    fi
+    __realmfs_user_helpers=$(builtin declare -f module info warn fatal install_file)
+    __realmfs_drop_functions
     umask 022
     cd /
+}
+
+__realmfs_drop_functions() {
+    builtin local name
+    while builtin read -r _ _ name; do
+        [[ $name == __realmfs_* ]] || builtin unset -f -- "$name" 2>/dev/null
+    done < <(builtin declare -F)
 }
 
 # The lines of NEW that do not stand in OLD.
@@ -95,18 +117,12 @@ __realmfs_hand_over_variables() {
 
 __realmfs_hand_over_functions() {
     local name
-    local -A now=()
-    # Most modules define no function: one comparison then is all.
-    [[ $(
-        declare -f
-        declare -F
-    ) != "$__realmfs_all_functions" ]] || return 0
-    __realmfs_list_functions now
+    [[ $__realmfs_new_functions == changed ]] || return 0
     for name in "${!__realmfs_functions[@]}"; do
-        [[ -v now[$name] ]] || printf 'unset -f -- %q\n' "$name"
+        [[ -v __realmfs_now_functions[$name] ]] || printf 'unset -f -- %q\n' "$name"
     done
-    for name in "${!now[@]}"; do
-        [[ ${__realmfs_functions[$name]-} == "${now[$name]}" ]] || printf '%s\n' "${now[$name]}"
+    for name in "${!__realmfs_now_functions[@]}"; do
+        [[ ${__realmfs_functions[$name]-} == "${__realmfs_now_functions[$name]}" ]] || printf '%s\n' "${__realmfs_now_functions[$name]}"
     done
 }
 
@@ -115,7 +131,7 @@ __realmfs_hand_over() {
     __realmfs_new_lines "$__realmfs_shopt" "$__realmfs_new_shopt"
     __realmfs_hand_over_variables
     __realmfs_hand_over_functions
-    __realmfs_new_lines "$__realmfs_set" "$__realmfs_new_set" | grep -Ev "$__realmfs_armed"
+    __realmfs_new_lines "$__realmfs_set" "$__realmfs_new_set" | grep -Ev "$__realmfs_armed" || [[ $? == 1 ]] || return
     case $__realmfs_ifs in
         "$__realmfs_first_ifs") ;;
         unset) printf 'unset -v IFS\n' ;;
@@ -128,7 +144,7 @@ __realmfs_hand_over() {
 
 # A helper that a module, not build.conf, has put in the place of the framework's.
 __realmfs_changed_helpers() {
-    [[ $(declare -f module info warn fatal install_file) == "$__realmfs_helpers" ]] \
+    [[ $__realmfs_user_helpers == "$__realmfs_helpers" ]] \
         || __realmfs_record warning "$__realmfs_name redefines a function of the framework (module, info, warn, fatal or install_file)"
 }
 

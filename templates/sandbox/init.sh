@@ -152,6 +152,14 @@ lifeline() {
 work &
 worker=$!
 lifeline "$worker" &
+watcher=$!
 status=0
-wait -n || status=$?
+ended=
+wait -n -p ended || status=$?
+if [[ $ended == "$worker" ]]; then
+    # On a line of its own, whatever the builder has left unfinished. The lock lasts until the
+    # launcher has given the results their names and lets the lifeline go.
+    printf '\n{"kind":"ended"}\n' >&4
+    wait "$watcher" || true
+fi
 exit "$status"

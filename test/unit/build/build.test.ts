@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { errorLines, explain, guiltyPackage, hideCredentials } from '../../../src/build/failures.ts';
 import { parsePackageList, sumsText } from '../../../src/build/manifest.ts';
 import { chooseMirrors, parseRepositories } from '../../../src/build/mirror.ts';
+import { shownPlace } from '../../../src/build/module-failure.ts';
 import { planBuild } from '../../../src/build/plan.ts';
 import { aptProgress, BootstrapProgress } from '../../../src/build/progress.ts';
 import { debootstrapArguments } from '../../../src/build/stage-one.ts';
-import { settingsInside, shownPlace } from '../../../src/build/stage-two.ts';
+import { settingsInside } from '../../../src/build/stage-two.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { CommandError, FetchError, PreflightError } from '../../../src/errors.ts';
 

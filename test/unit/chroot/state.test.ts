@@ -13,7 +13,8 @@ given() { echo first; }
 function steps(...scripts: string[]): { stdout: string; stderr: string; run: string } {
   const run = chrootScripts();
   const begin = `${load}\n${conf}\ncd /\n__realmfs_snapshot\n[[ ! -f $run/in/state.sh ]] || source "$run/in/state.sh"\n__realmfs_restore_traps`;
-  const end = '__realmfs_take_shell\n__realmfs_hand_over >"$run/out/state.sh"\ntrap - EXIT\nmv "$run/out/state.sh" "$run/in/state.sh"';
+  const end =
+    '(__realmfs_take_shell; __realmfs_hand_over >"$run/out/state.sh"; mv "$run/out/state.sh" "$run/in/state.sh"); builtin trap - EXIT';
   const results = scripts.map((script, index) => bash(`${begin}\n${script}\n${index === scripts.length - 1 ? '' : end}`, run));
   return { stdout: results.at(-1)?.stdout ?? '', stderr: results.map(({ stderr }) => stderr).join(''), run };
 }
@@ -88,8 +89,13 @@ describe('what a step leaves, the next one finds', () => {
   test.each([
     ['cd', 'cd() { builtin cd "$@" && echo "now in $PWD"; }'],
     ['unset', 'unset() { echo mine; }'],
+    ['read', 'read() { echo mine; }'],
+    ['printf', 'printf() { echo mine; }'],
+    ['declare', 'declare() { echo mine; }'],
+    ['continue', 'continue() { echo mine; }'],
+    ['grep', 'grep() { echo mine; }; umask 027'],
   ])('a function of the user that is called %s', (_, change) => {
-    const { stdout, stderr } = steps(`${change}; GIVEN=5; f() { :; }`, 'echo "$GIVEN"; declare -F f');
+    const { stdout, stderr } = steps(`${change}; GIVEN=5; f() { :; }`, 'echo "$GIVEN"; builtin declare -F f');
     expect(stderr).toBe('');
     expect(stdout).toBe('5\nf\n');
   });
@@ -152,9 +158,10 @@ describe('what the framework tells the builder', () => {
   });
 
   test('a changed helper is a warning', () => {
-    const script = '__realmfs_name=mine; __realmfs_helpers=$(declare -f module info warn fatal install_file)';
-    expect(told(`${script}; __realmfs_changed_helpers`)).toEqual([]);
-    expect(told(`${script}; info() { :; }; __realmfs_changed_helpers`)).toEqual([
+    const script = '__realmfs_name=mine; __realmfs_helpers=$(declare -f module info warn fatal install_file); __realmfs_snapshot';
+    const end = '__realmfs_take_shell; __realmfs_changed_helpers';
+    expect(told(`${script}; ${end}`)).toEqual([]);
+    expect(told(`${script}; info() { :; }; ${end}`)).toEqual([
       ['warning', 'mine redefines a function of the framework (module, info, warn, fatal or install_file)'],
     ]);
   });

@@ -119,7 +119,14 @@ test('what the question shows', () => {
 test('the first stop asks, the second ends, and so does time', () => {
   vi.useFakeTimers();
   const done: string[] = [];
-  const sandbox = { pid: 1, ended: new Promise<never>(() => {}), stop: () => done.push('stop'), kill: () => done.push('kill') };
+  const sandbox = {
+    pid: 1,
+    silent: new Promise<never>(() => {}),
+    ended: new Promise<never>(() => {}),
+    release: () => {},
+    stop: () => done.push('stop'),
+    kill: () => done.push('kill'),
+  };
   const stopper = new Stopper();
   const release = stopper.attach(sandbox);
   stopper.stop('interrupted by SIGINT', 130);

@@ -414,7 +414,15 @@ describe('stopping', () => {
 
   function fakeSandbox() {
     const done: string[] = [];
-    return { done, pid: 1, ended: new Promise<never>(() => {}), stop: () => void done.push('stop'), kill: () => void done.push('kill') };
+    return {
+      done,
+      pid: 1,
+      silent: new Promise<never>(() => {}),
+      release: () => {},
+      ended: new Promise<never>(() => {}),
+      stop: () => void done.push('stop'),
+      kill: () => void done.push('kill'),
+    };
   }
 
   test('a build that does not end within 5 s is killed', () => {

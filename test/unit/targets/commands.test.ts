@@ -18,10 +18,7 @@ test('names and files of the targets', () => {
     ['tarball-xz', 'realmfs-rootfs.tar.xz'],
     ['ext4', 'citadel-realmfs.ext4'],
   ]);
-  for (const target of targets) {
-    expect(findTarget(target.name)).toBe(target);
-    for (const { file } of target.commands(input)) expect(Object.keys(target.tools)).toContain(file);
-  }
+  for (const target of targets) expect(findTarget(target.name)).toBe(target);
   expect(() => findTarget('qcow2')).toThrow('no target qcow2');
 });
 

@@ -1,0 +1,102 @@
+import { readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { type BuilderError, CommandError, ConfigError } from '../errors.ts';
+import { SANDBOX } from '../resources.ts';
+import { statOrUndefined } from '../system/files.ts';
+import type { CommandResult } from '../system/runner.ts';
+import { errorLines, guiltyPackage } from './failures.ts';
+
+/** A record of lib.sh's `__realmfs_record`. */
+export interface StatusRecord {
+  readonly kind: string;
+  readonly fields: readonly string[];
+}
+
+/** The records that a step has written; none if the file is gone. */
+export async function readStatus(file: string): Promise<StatusRecord[]> {
+  if (!(await statOrUndefined(file))?.isFile()) return [];
+  return (await readFile(file, 'utf8'))
+    .split('\x1e')
+    .filter((text) => text !== '')
+    .map((text) => {
+      const [kind = '', ...fields] = text.split('\x1f');
+      return { kind, fields };
+    });
+}
+
+/** Names a place inside the sandbox as the user knows it. */
+export function shownPlace(file: string, line: string): string {
+  const shown = file
+    .replace(`${SANDBOX}/project/`, '')
+    .replace(`${SANDBOX}/lib/modules/`, 'built-in module ')
+    .replace(`${SANDBOX}/lib/chroot/`, 'built-in ');
+  return line === '' || line === '0' ? shown : `${shown}:${line}`;
+}
+
+/** Makes the error of a module that was not completed, from what it and the framework have said. */
+export function moduleFailure(options: {
+  name: string;
+  command: string;
+  how: string;
+  result: CommandResult;
+  records: readonly StatusRecord[];
+  step: string;
+}): BuilderError {
+  const { name, result, step } = options;
+  const unknown = result.tail.flatMap((line) => {
+    const match =
+      /^E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate|Version '([^']+)' for '([^']+)' was not found|Couldn't find any package by (?:glob|regex) '([^']+)')/.exec(
+        line,
+      );
+    return match === null ? [] : [match[1] ?? match[2] ?? match[5] ?? `${match[4]}=${match[3]}`];
+  });
+  if (step === 'packages' && unknown.length > 0) {
+    const names = [...new Set(unknown)];
+    const error = new ConfigError([{ message: `unknown ${names.length === 1 ? 'package' : 'packages'}: ${names.join(', ')}` }]);
+    error.step = step;
+    return error;
+  }
+  const cause = failureCause(options);
+  return new CommandError(
+    cause,
+    { exitCode: result.exitCode, signal: result.signal, tail: result.tail, line: options.command },
+    step || name,
+  );
+}
+
+function failureCause({
+  name,
+  how,
+  result,
+  records,
+  step,
+}: {
+  name: string;
+  how: string;
+  result: CommandResult;
+  records: readonly StatusRecord[];
+  step: string;
+}): string {
+  const fatal = records.find(({ kind }) => kind === 'fatal');
+  if (fatal !== undefined) {
+    const [message = '', file = '', line = ''] = fatal.fields;
+    return file === '' || file.startsWith(`${SANDBOX}/lib/chroot/`) ? message : `${shownPlace(file, line)}: ${message}`;
+  }
+  const guilty = guiltyPackage(result.tail);
+  if (step === 'packages' && guilty !== undefined) return `the package ${guilty} could not be installed`;
+  const said = step === 'packages' ? errorLines(result.tail).at(-1) : undefined;
+  if (said !== undefined) return said;
+  // The trap also reports commands whose failure did not end the module: under set +e, say.
+  const failed = records.findLast(({ kind, fields }) => kind === 'failed' && fields[0] === String(result.exitCode));
+  if (failed !== undefined) {
+    const [code = '', command = '', file = '', line = ''] = failed.fields;
+    const place = file === '' ? `module ${name}` : shownPlace(file, line);
+    return `${place}: exit code ${code} from: ${command.replaceAll('\n', ' ')}`;
+  }
+  if (result.exitCode === 96) return result.tail.at(-1) ?? 'the image cannot be entered';
+  if (result.exitCode === 0) return `module ${name} ended the shell before it was complete (exit, exec or a closed shell)`;
+  const signal = Object.entries(constants.signals).find(([, number]) => result.exitCode === 128 + number)?.[0];
+  if (signal !== undefined) return `module ${name} was killed by ${signal}`;
+  const last = result.tail.findLast((line) => line.startsWith(SANDBOX) && /: line \d+: /.test(line));
+  return `module ${name} ${how} before it was complete${last === undefined ? '' : `: ${shownPlace(last, '')}`}`;
+}
