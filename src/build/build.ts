@@ -2,6 +2,7 @@ import { readdir, rmdir } from 'node:fs/promises';
 import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript } from '../config/evaluate.ts';
 import { copyLibrary, copyProject, projectContents } from '../config/project.ts';
+import { DEBIAN_KEYRING } from '../config/settings.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
 import { targets } from '../targets/all.ts';
@@ -11,8 +12,9 @@ import { explained } from './failures.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, hostRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
-import { checkKeyring, knownSuites, stageOne } from './stage-one.ts';
-import { type Stage, StageTwo } from './stage-two.ts';
+import { findProxy } from './release.ts';
+import { checkKeyring, defaultMirror, knownSuites, stageOne } from './stage-one.ts';
+import { type Stage, StageTwo, signedBy } from './stage-two.ts';
 import { writeTargets } from './targets.ts';
 
 /** What a build has left in the staging folder. */
@@ -82,16 +84,36 @@ async function checkArchitecture(arch: string, host: string, ctx: BuildContext):
 }
 
 async function findMirrors(config: Config, ctx: BuildContext): Promise<Mirrors> {
-  const mirrors = chooseMirrors({ main: config.mirror, security: config.securityMirror }, await hostRepositories(ctx.runner));
+  const found = chooseMirrors({ main: config.mirror, security: config.securityMirror }, await hostRepositories(ctx.runner));
+  const mirrors = found.main === '' ? chooseMirrors({ main: await defaultMirror(), security: config.securityMirror }, []) : found;
   if (mirrors.security === '')
     ctx.steps.warn('no mirror of security updates is known: the image names none (DEBIAN_SECURITY_MIRROR sets one)');
   return mirrors;
 }
 
 async function bootstrap(plan: BuildPlan, mirrors: Mirrors, ctx: BuildContext): Promise<Stage> {
-  const { mirror, releaseDate } = await stageOne(plan.config, mirrors, ctx);
-  const stage = { plan, mirror, securityMirror: mirrors.security, sourceDateEpoch: plan.config.sourceDateEpoch ?? releaseDate };
-  await new StageTwo(stage, ctx).script('prepare.sh', ownSettings(stage));
+  const { config } = plan;
+  const proxy = await findProxy(mirrors.main, ctx);
+  const releaseDate = await stageOne(config, mirrors.main, proxy, ctx);
+  const stage = {
+    plan,
+    mirror: mirrors.main,
+    securityMirror: mirrors.security,
+    proxy,
+    releaseDate,
+    sourceDateEpoch: config.sourceDateEpoch ?? releaseDate,
+  };
+  const sources = {
+    EXTRA_SOURCES: config.extraSources.text,
+    EXTRA_KEYS: config.extraSources.keys.join('\n'),
+    EXTRA_PINS: config.extraPins,
+  };
+  const keyring = config.keyring === DEBIAN_KEYRING ? {} : { 'archive-keyring': config.keyring };
+  await new StageTwo(stage, ctx).script(
+    'prepare.sh',
+    { ...ownSettings(stage), ...sources, DEBIAN_SIGNED_BY: signedBy(config.keyring) },
+    keyring,
+  );
   return stage;
 }
 

@@ -1,6 +1,7 @@
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { findSetting } from '../config/settings.ts';
 import type { Artifact } from '../events.ts';
 import { version } from '../resources.ts';
 import { sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
@@ -27,6 +28,15 @@ export const manifestSchema = z.object({
   components: z.array(z.string()),
   /** Seconds since 1970. */
   sourceDateEpoch: z.number(),
+  /** The Date of the base suite's Release file, seconds since 1970. */
+  releaseDate: z.number(),
+  /** False: an archive that had expired, or was dated in the future, would have been taken. */
+  checkDates: z.boolean(),
+  /** The host's file with the keys of the archive. */
+  keyring: z.string(),
+  /** Further repositories and pins, as they stand in the image. */
+  extraSources: z.string(),
+  extraPins: z.string(),
   network: z.boolean(),
   inputs: z.object({
     config: z.object({ file: z.string(), sha256: digest }).nullable(),
@@ -63,7 +73,9 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
     const sha256 = module.origin === 'function' ? {} : { sha256: await sha256Linked(path.join(folder, module.name)) };
     modules.push({ step, origin: module.origin, ...sha256 });
   }
-  const given = Object.entries({ ...envFile, ...environment, ...overrides }).filter(([key]) => !/PASSWORD|SECRET|TOKEN/.test(key));
+  const given = Object.entries({ ...envFile, ...environment, ...overrides }).filter(
+    ([key]) => !/PASSWORD|SECRET|TOKEN/.test(key) && findSetting(key)?.type !== 'builder',
+  );
   const manifest: z.infer<typeof manifestSchema> = {
     format: MANIFEST_FORMAT,
     builder: { name: 'realmfs-builder', version },
@@ -76,6 +88,11 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
     securityMirror: hideCredentials(stage.securityMirror),
     components: [...config.components],
     sourceDateEpoch: stage.sourceDateEpoch,
+    releaseDate: stage.releaseDate,
+    checkDates: config.checkDates,
+    keyring: config.keyring,
+    extraSources: hideCredentials(config.extraSources.text),
+    extraPins: config.extraPins,
     network: config.network,
     inputs: {
       config: configName === null ? null : { file: configName, sha256: await sha256Linked(path.join(paths.project, configName)) },

@@ -10,7 +10,7 @@ export interface HostRepository {
 
 /** The mirrors that a build uses. */
 export interface Mirrors {
-  /** Empty: debootstrap's own default. */
+  /** Empty: not known. */
   readonly main: string;
   /** Empty: no security suite is known. */
   readonly security: string;

@@ -1,32 +1,37 @@
 import { chmod, copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { CommandError, FetchError, PreflightError } from '../errors.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
-import { readSigned, releaseField } from '../store/index-file.ts';
 import { PackageHarvest } from '../store/packages.ts';
-import { statOrUndefined, writeWhole } from '../system/files.ts';
+import { statOrUndefined } from '../system/files.ts';
 import type { Command } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
-import { errorLines, explained, guiltyPackage, renamed } from './failures.ts';
-import type { Mirrors } from './mirror.ts';
+import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from './failures.ts';
 import { BootstrapProgress } from './progress.ts';
+import { checkUsedRelease, fetchEnvironment, fetchRelease } from './release.ts';
 
 const SUITE_SCRIPTS = '/usr/share/debootstrap/scripts';
+const DEBOOTSTRAP = '/usr/sbin/debootstrap';
+/** Debian suites that an older debootstrap has no script for. */
+const NEWER: readonly string[] = ['forky', 'duke'];
 const SEED = '/tmp/bootstrap.tgz';
-const WGETRC = '/tmp/wgetrc';
 
-/** What stage one leaves for the steps after it. */
-export interface Bootstrap {
-  /** The mirror that was used; debootstrap's own default is read back from the image. */
-  readonly mirror: string;
-  /** The Date of the suite's Release, seconds since 1970. */
-  readonly releaseDate: number;
+/** The suites that can be built: those of the host's debootstrap, and newer ones of Debian. */
+export async function knownSuites(): Promise<string[]> {
+  const names = await readdir(SUITE_SCRIPTS);
+  return [...names.filter((name) => !name.includes('.') && !name.endsWith('-common')), ...NEWER.filter((name) => !names.includes(name))];
 }
 
-/** The suites that the host's debootstrap knows. */
-export async function knownSuites(): Promise<string[]> {
-  return (await readdir(SUITE_SCRIPTS)).filter((name) => !name.includes('.') && !name.endsWith('-common'));
+/** The script for a suite that is newer than the host's debootstrap: Debian's are all links to that of sid. */
+async function suiteScript(release: string): Promise<string[]> {
+  return (await readdir(SUITE_SCRIPTS)).includes(release) ? [] : [`${SUITE_SCRIPTS}/sid`];
+}
+
+/** The mirror that debootstrap itself would take. */
+export async function defaultMirror(): Promise<string> {
+  const mirror = /^DEF_MIRROR="(https?:[^"]+)"/m.exec(await readFile(DEBOOTSTRAP, 'utf8'))?.[1];
+  if (mirror === undefined) throw new PreflightError('no mirror is known', { step: 'preflight', hint: 'set DEBIAN_MIRROR' });
+  return mirror.replace(/\/+$/, '');
 }
 
 /** Refuses a keyring that is not there: debootstrap would go on without one. */
@@ -54,40 +59,65 @@ export function debootstrapArguments(config: Config, components: readonly string
     '--force-check-gpg',
     config.release,
     paths.root,
-    ...(mirror === '' ? [] : [mirror]),
+    mirror,
   ];
 }
 
 /**
  * Bootstraps the root in two calls of debootstrap: the first fetches and checks everything, with
- * the network; the second unpacks and configures, without it. In between and while the first one
- * runs, what was fetched is taken into the cache.
+ * the network; the second unpacks and configures, without it. The Release file comes before both.
+ * In between and while the first one runs, what was fetched is taken into the cache. Returns the
+ * Date of the Release file, seconds since 1970.
  */
-export async function stageOne(config: Config, mirrors: Mirrors, ctx: BuildContext): Promise<Bootstrap> {
+export async function stageOne(
+  config: Config,
+  mirror: string,
+  proxy: Readonly<Record<string, string>>,
+  ctx: BuildContext,
+): Promise<number> {
   const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, config.keyring, ctx.runner);
   await mkdir(paths.root, { recursive: true });
   await chmod(paths.root, 0o755);
-  await forgetRelease(config.release);
-  await writeWhole(WGETRC, 'connect_timeout = 30\nread_timeout = 60\ndns_timeout = 30\ntries = 3\n');
-  await explained(paths.work, async () => {
-    const progress = new BootstrapProgress();
-    await harvest.during(() => bootstrap(config, mirrors.main, true, progress, ctx));
+  const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy);
+  return explained(paths.work, async () => {
+    await harvest.hideOddities();
+    await forgetRelease(config.release);
+    const release = await fetchRelease(config, mirror, env, ctx);
+    const settings = { env, epoch: config.sourceDateEpoch ?? release.date, progress: new BootstrapProgress() };
+    await harvest.during(() => bootstrap(config, mirror, true, settings, ctx));
     await harvest.harvestLists();
-    const missing = (await readdir(`${paths.apt}/lists`)).every((name) => !name.endsWith('_InRelease') && !name.endsWith('_Release'));
-    if (missing) throw new FetchError('debootstrap has left no Release file', { step: ctx.steps.current });
-    await bootstrap(config, mirrors.main, false, progress, ctx);
+    await checkUsedRelease(config, mirror, release, ctx);
+    // The built-in package step checks what it installs. A module that calls apt does not.
+    const modules = [...config.preModules, config.packageModule, ...config.postModules];
+    const strange = config.network && modules.some(({ origin }) => origin !== 'built-in');
+    await Promise.all([bootstrap(config, mirror, false, settings, ctx), strange ? harvest.hideUnproven() : undefined]);
+    return release.date;
   });
-  return { mirror: mirrors.main || (await usedMirror()), releaseDate: await releaseDate(config, ctx) };
 }
 
-/** debootstrap takes an InRelease that lies there for current: it must not see that of an earlier build. */
+/** debootstrap takes a Release file that lies there for current: it must not see that of an earlier build. */
 async function forgetRelease(release: string): Promise<void> {
   for (const name of await readdir(`${paths.apt}/lists`)) {
     if (/_(?:In)?Release(?:\.gpg)?$/.test(name) && name.includes(`_dists_${release}_`)) await rm(`${paths.apt}/lists/${name}`);
   }
 }
 
-async function bootstrap(config: Config, mirror: string, fetch: boolean, progress: BootstrapProgress, ctx: BuildContext): Promise<void> {
+/** Counts what a fetch of debootstrap could not get; true as soon as trying on is in vain. */
+function hopeless(): (line: string) => boolean {
+  let retries = 0;
+  return (line) => {
+    if (/^W: Retrying failed download/.test(line)) retries += 1;
+    return retries >= 3 || /^W: Couldn't download package/.test(line);
+  };
+}
+
+async function bootstrap(
+  config: Config,
+  mirror: string,
+  fetch: boolean,
+  settings: { env: Readonly<Record<string, string>>; epoch: number; progress: BootstrapProgress },
+  ctx: BuildContext,
+): Promise<void> {
   // When it unpacks, debootstrap names no source at all if it is told of more than one component;
   // prepare.sh adds the others.
   const components = fetch ? config.components : config.components.slice(0, 1);
@@ -95,17 +125,18 @@ async function bootstrap(config: Config, mirror: string, fetch: boolean, progres
   const command: Command = sandboxed({
     label: 'debootstrap',
     script: 'bootstrap.sh',
-    args: debootstrapArguments(config, components, mirror, seed),
+    args: [...debootstrapArguments(config, components, mirror, seed), ...(await suiteScript(config.release))],
     network: fetch,
     onLine: (line) => {
-      const at = progress.take(line);
+      const at = settings.progress.take(line);
       if (at !== undefined) ctx.steps.progress(at.percent, at.text);
     },
+    ...(fetch ? { stopOn: hopeless() } : {}),
     env: {
       RB_ROOT: paths.root,
-      WGETRC,
       DEBIAN_FRONTEND: 'noninteractive',
-      ...(fetch ? { ...ctx.request.proxy, TAR_OPTIONS: '--exclude=var' } : {}),
+      SOURCE_DATE_EPOCH: String(settings.epoch),
+      ...(fetch ? { ...settings.env, TAR_OPTIONS: '--exclude=var' } : {}),
     },
   });
   try {
@@ -115,8 +146,11 @@ async function bootstrap(config: Config, mirror: string, fetch: boolean, progres
     const log = await keepLog();
     const said = errorLines(error.outputTail).at(-1);
     const guilty = guiltyPackage([...log, ...error.outputTail]);
+    const lost = error.outputTail.findLast((line) => /^W: (?:Couldn't download|Retrying failed)/.test(line));
     error.details.push(...log.slice(-20).map((line) => `log:     ${line}`));
     if (guilty !== undefined) throw renamed(error, `debootstrap failed at the package ${guilty}`);
+    if (fetch && lost !== undefined && error.signal !== undefined)
+      throw new FetchError(hideCredentials(lost.slice(3)), { step: error.step, details: error.details, cause: error });
     if (said !== undefined && fetch) throw new FetchError(said, { step: error.step, details: error.details, cause: error });
     if (said !== undefined) throw renamed(error, `debootstrap: ${said}`);
     throw error;
@@ -131,25 +165,4 @@ async function keepLog(): Promise<string[]> {
     return (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
   }
   return [];
-}
-
-async function usedMirror(): Promise<string> {
-  const text = await readFile(`${paths.root}/etc/apt/sources.list`, 'utf8');
-  const mirror = /^deb (?:\[[^\]]*\] )?(\S+)/m.exec(text)?.[1];
-  if (mirror === undefined)
-    throw new FetchError('debootstrap has named no mirror in sources.list; set DEBIAN_MIRROR', { step: 'bootstrap' });
-  return mirror.replace(/\/+$/, '');
-}
-
-async function releaseDate(config: Config, ctx: BuildContext): Promise<number> {
-  const lists = `${paths.apt}/lists`;
-  for (const name of await readdir(lists)) {
-    if (!name.endsWith(`_dists_${config.release}_InRelease`)) continue;
-    const signed = await readSigned(path.join(lists, name), config.keyring, ctx.runner);
-    const date = Date.parse(releaseField(signed?.text ?? '', 'Date') ?? '');
-    if (!Number.isNaN(date)) return Math.floor(date / 1000);
-  }
-  throw new FetchError(`the Release file of ${config.release} is not signed by a valid key of ${config.keyring}, or has no Date`, {
-    step: ctx.steps.current,
-  });
 }

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from 'shell-quote';
 import { settingsBefore, shellLines } from '../config/evaluate.ts';
-import { settings } from '../config/settings.ts';
+import { DEBIAN_KEYRING, settings } from '../config/settings.ts';
+import { KEYRINGS } from '../config/sources.ts';
+import { FetchError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
-import { PackageHarvest } from '../store/packages.ts';
+import { PackageHarvest, parseUris } from '../store/packages.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -20,6 +22,10 @@ export interface Stage {
   readonly plan: BuildPlan;
   readonly mirror: string;
   readonly securityMirror: string;
+  /** Proxy variables for fetches. */
+  readonly proxy: Readonly<Record<string, string>>;
+  /** The Date of the base suite's Release, seconds since 1970. */
+  readonly releaseDate: number;
   readonly sourceDateEpoch: number;
 }
 
@@ -44,6 +50,13 @@ export function stepEnvironment(stage: Stage): Record<string, string> {
   };
 }
 
+/** Where the archive's keys lie in the image: Debian's come with a package, others are put there by prepare.sh. */
+export function signedBy(keyring: string): string {
+  if (keyring === DEBIAN_KEYRING) return keyring;
+  const name = path.basename(keyring);
+  return `${KEYRINGS}/${/\.(gpg|asc)$/.test(name) ? name : `${name}.gpg`}`;
+}
+
 /** Script lines that give every setting its final value inside the image. */
 export function settingsInside(stage: Stage, overrides: Readonly<Record<string, string>>): string {
   const { config } = stage.plan;
@@ -65,6 +78,7 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
     ...settings
       .filter(({ key, type }) => type !== 'builder' && key in final && !(key in planned) && !key.startsWith('BASE_'))
       .map(({ key }) => `__realmfs_settle ${key} ${quote([config.raw[key] ?? '', final[key] ?? ''])}`),
+    `DEBIAN_SIGNED_BY=${quote([signedBy(config.keyring)])}`,
     'export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
     ...Object.entries(planned).map(([key, list]) => `__realmfs_planned_${key}=(${quote([...list])})`),
   ]);
@@ -82,9 +96,10 @@ export class StageTwo {
     this.#ctx = ctx;
   }
 
-  /** One of our own scripts in templates/chroot, without build.conf and without the network. */
-  async script(name: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+  /** One of our own scripts in templates/chroot, without build.conf and without the network. `files`: names in its `in/` folder. */
+  async script(name: string, env: Readonly<Record<string, string>> = {}, files: Readonly<Record<string, string>> = {}): Promise<string> {
     const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...env });
+    for (const [as, file] of Object.entries(files)) await copyFile(file, path.join(folder, 'in', as));
     const args = ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/${name}`];
     await explained(paths.work, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, network: false })));
     return path.join(folder, 'out');
@@ -100,8 +115,18 @@ export class StageTwo {
     const { keyring } = this.#stage.plan.config;
     const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, keyring, this.#ctx.runner);
     const phase = (name: string): Record<string, string> => ({ REALMFS_PACKAGES_PHASE: name, REALMFS_APT_STATUS_FD: '3' });
-    const fetch = { network: true, last: false, env: { ...this.#ctx.request.proxy, ...phase('fetch') } };
-    await harvest.during(() => this.#module(module.name, fetch));
+    const timeout = { REALMFS_FETCH_TIMEOUT: String(this.#ctx.request.fetchTimeout) };
+    const fetch = { network: true, last: false, env: { ...this.#stage.proxy, ...timeout, ...phase('fetch') } };
+    const get = async (): Promise<string[]> => {
+      const out = await harvest.during(() => this.#module(module.name, fetch));
+      return harvest.verify(parseUris(await readFile(path.join(path.dirname(out), 'uris'), 'utf8')));
+    };
+    const wrong = await get();
+    if (wrong.length > 0) {
+      this.#ctx.steps.warn(`damaged in the cache, fetched again: ${wrong.join(', ')}`);
+      const still = await get();
+      if (still.length > 0) throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
+    }
     await harvest.harvestLists();
     this.#state = await this.#module(module.name, { network: false, last, env: phase('install') });
   }

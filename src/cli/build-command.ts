@@ -60,7 +60,7 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     scope.defer('staging folder', () => removeStaging([staging, ...(lock.held ? left : [])], output, cache));
     const outputNames = namesOfOutput(place.project, output);
     await writeWhole(path.join(staging, REQUEST), JSON.stringify({ ...request, outputNames }), 0o600);
-    return runBuild({ output, staging, cache, project: place.project, tmpfsSize, lock }, around);
+    return runBuild({ output, staging, cache, project: place.project, tmpfsSize, keyring: value(request, 'DEBIAN_KEYRING'), lock }, around);
   });
 }
 
@@ -68,6 +68,8 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
 async function makeRequest(options: CliOptions, place: Place, around: BuildSurroundings): Promise<BuildRequest> {
   const overrides: Record<string, string> = { ...options.set };
   if (options.targets.length > 0) overrides.IMAGE_TARGETS = options.targets.join(' ');
+  if (options.proxy !== undefined) overrides.APT_PROXY = options.proxy;
+  if (options.keyring !== undefined) overrides.DEBIAN_KEYRING = path.resolve(around.cwd, options.keyring);
   if (place.configName === null) {
     for (const key of Object.keys(overrides)) {
       if (findSetting(key) === undefined) throw new UsageError(`--set: ${key} is no setting${suggestion(key, settingKeys)}`);
@@ -75,7 +77,7 @@ async function makeRequest(options: CliOptions, place: Place, around: BuildSurro
   }
   const pick = (keys: readonly string[]): Record<string, string> =>
     Object.fromEntries(keys.flatMap((key) => (around.env[key] === undefined ? [] : [[key, around.env[key]]])));
-  return {
+  const request = {
     configName: place.configName,
     hasProject: place.project !== '',
     outputNames: [],
@@ -84,16 +86,33 @@ async function makeRequest(options: CliOptions, place: Place, around: BuildSurro
     overrides,
     keepRootfs: options.keepRootfs,
     tmpfs: options.tmpfs,
-    proxy: pick(['http_proxy', 'https_proxy', 'no_proxy']),
     version,
+  };
+  return {
+    ...request,
+    proxy: proxyVariables(setting(request, 'APT_PROXY'), pick(['http_proxy', 'https_proxy', 'no_proxy'])),
+    fetchTimeout: Number(setting(request, 'FETCH_TIMEOUT')),
   };
 }
 
-function setting(request: BuildRequest, key: string): string {
-  const value = request.overrides[key] ?? request.environment[key] ?? request.envFile[key] ?? findSetting(key)?.fallback ?? '';
-  const fault = findSetting(key)?.check?.(value);
+/** The proxy variables for fetches: of the setting, else of the environment. DIRECT: none, and none is looked for. */
+function proxyVariables(proxy: string, environment: Readonly<Record<string, string>>): Record<string, string> {
+  if (proxy === 'DIRECT') return { no_proxy: '*' };
+  return proxy === '' ? { ...environment } : { ...environment, http_proxy: proxy, https_proxy: proxy };
+}
+
+type Settings = Pick<BuildRequest, 'overrides' | 'environment' | 'envFile'>;
+
+/** A setting that the launcher itself needs; build.conf comes too late for it. */
+function setting(request: Settings, key: string): string {
+  const found = value(request, key);
+  const fault = findSetting(key)?.check?.(found);
   if (fault !== undefined) throw new UsageError(`${key}: ${fault}`);
-  return value;
+  return found;
+}
+
+function value({ overrides, environment, envFile }: Settings, key: string): string {
+  return overrides[key] ?? environment[key] ?? envFile[key] ?? findSetting(key)?.fallback ?? '';
 }
 
 async function makeStaging(output: string): Promise<string> {
@@ -145,6 +164,7 @@ interface BuildFolders {
   readonly cache: string;
   readonly project: string;
   readonly tmpfsSize: number;
+  readonly keyring: string;
   /** Told once this build holds the output folder. */
   readonly lock: { held: boolean };
 }

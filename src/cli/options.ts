@@ -21,6 +21,8 @@ export interface CliOptions {
   readonly confirm: boolean;
   readonly keepRootfs: boolean;
   readonly set: Readonly<Record<string, string>>;
+  readonly proxy: string | undefined;
+  readonly keyring: string | undefined;
   /** In milliseconds. */
   readonly timeout: number | undefined;
   readonly progress: ProgressKind;
@@ -77,6 +79,8 @@ function program(): Command {
     .option('--no-cache', 'reuse no layer; fetched packages are reused all the same')
     .option('--keep-rootfs', 'leave the finished tree at DIR/rootfs')
     .option('--set <key=value>', 'a setting of build.conf or realmfs.env; may be repeated', collectSet)
+    .option('--proxy <url>', 'for fetches only, never in the image; DIRECT: none')
+    .option('--keyring <file>', 'the keys that the archive must be signed by (short for --set DEBIAN_KEYRING)')
     .option('--timeout <time>', 'for the whole build (90s, 30m, 2h); then exit 124', parsed('--timeout', parseTime, 'time'))
     .addOption(new Option('--progress <kind>', 'how to show progress').choices(progressKinds).default('auto'))
     .option('-q, --quiet', 'show no progress (short for --progress quiet)')
@@ -123,6 +127,8 @@ export function parseArguments(args: readonly string[]): Parsed {
     confirm: boolean;
     keepRootfs?: true;
     set?: Record<string, string>;
+    proxy?: string;
+    keyring?: string;
     timeout?: number;
     progress: ProgressKind;
     quiet?: true;
@@ -150,6 +156,8 @@ export function parseArguments(args: readonly string[]): Parsed {
       confirm: raw.confirm,
       keepRootfs: raw.keepRootfs === true,
       set: raw.set ?? {},
+      proxy: raw.proxy,
+      keyring: raw.keyring,
       timeout: raw.timeout,
       progress: raw.quiet ? 'quiet' : raw.progress,
       verbose: raw.verbose === true || raw.debug === true,

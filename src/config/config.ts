@@ -7,6 +7,7 @@ import { assignmentLine, checkScript, type Evaluation, fileNames, unknownOverrid
 import { suggestion } from './nearest.ts';
 import type { BuildRequest } from './request.ts';
 import { findSetting, settings, splitTargets } from './settings.ts';
+import { type ExtraSources, readPins, readSources } from './sources.ts';
 
 /** Where a module comes from, in the order of the look-up. */
 export type ModuleOrigin = 'function' | 'project' | 'built-in';
@@ -34,6 +35,12 @@ export interface Config {
   readonly name: string;
   readonly profile: string;
   readonly userPassword: string;
+  /** Whether the dates in Release files count. */
+  readonly checkDates: boolean;
+  /** Further repositories, as they are written to the image. */
+  readonly extraSources: ExtraSources;
+  /** apt's pins; empty: none. */
+  readonly extraPins: string;
   /** Whether modules have the network. */
   readonly network: boolean;
   readonly sourceDateEpoch: number | undefined;
@@ -103,6 +110,9 @@ export async function makeConfig(options: {
   const components = (raw.DEBIAN_COMPONENTS ?? '').split(/\s+/).filter((word) => word !== '');
   if (components.length === 0) add('DEBIAN_COMPONENTS', 'DEBIAN_COMPONENTS: names no component');
 
+  const extraSources = await readSources(raw.EXTRA_SOURCES ?? '', project, (message) => add('EXTRA_SOURCES', `EXTRA_SOURCES: ${message}`));
+  const extraPins = await readPins(raw.EXTRA_PINS ?? '', project, (message) => add('EXTRA_PINS', `EXTRA_PINS: ${message}`));
+
   const projectModules = await fileNames(folders.project);
   const builtIn = await fileNames(folders.builtIn);
   const checked = new Set<string>();
@@ -147,6 +157,9 @@ export async function makeConfig(options: {
     name: setting('REALMFS_NAME'),
     profile: setting('REALMFS_PROFILE'),
     userPassword: setting('REALMFS_USER_PASSWORD'),
+    checkDates: setting('CHECK_DATES') !== 'off',
+    extraSources,
+    extraPins,
     network: setting('NETWORK') !== 'off',
     sourceDateEpoch: setting('SOURCE_DATE_EPOCH') === '' ? undefined : Number(setting('SOURCE_DATE_EPOCH')),
     packages: words(evaluation.variables.get('PACKAGES')),

@@ -16,8 +16,10 @@ export const buildRequestSchema = z.object({
   overrides: values,
   keepRootfs: z.boolean(),
   tmpfs: z.boolean(),
-  /** Proxy variables of the caller; for fetches only. */
+  /** http_proxy, https_proxy and no_proxy; for fetches only. Empty: a proxy may be looked for. */
   proxy: values,
+  /** Seconds without a byte after which a fetch is tried again. */
+  fetchTimeout: z.number(),
   version: z.string(),
 });
 

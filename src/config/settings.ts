@@ -12,6 +12,9 @@ export interface Setting {
   readonly doc: string;
 }
 
+/** Debian's keys, where the package debian-archive-keyring puts them. */
+export const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
+
 const suite = /^[a-z][a-z0-9.+-]*$/;
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const label = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
@@ -33,6 +36,14 @@ function mustBeMirror(value: string): string | undefined {
   if (!URL.canParse(value)) return `'${shown}' is no URL; a mirror looks like http://mirror.example/debian`;
   const { protocol, hostname: host } = new URL(value);
   if (!['http:', 'https:'].includes(protocol) || host === '') return `'${shown}' is no http or https URL`;
+  return undefined;
+}
+
+function mustBeProxy(value: string): string | undefined {
+  if (value === '' || value === 'DIRECT') return undefined;
+  const shown = value.replace(/\/\/[^/@]*@/, '//***@');
+  if (/[\s'"\\]/.test(value) || !URL.canParse(value) || !['http:', 'https:'].includes(new URL(value).protocol))
+    return `'${shown}' is no proxy; one looks like http://proxy.example:3128`;
   return undefined;
 }
 
@@ -87,7 +98,7 @@ export const settings: readonly Setting[] = [
   {
     key: 'DEBIAN_KEYRING',
     type: 'text',
-    fallback: '/usr/share/keyrings/debian-archive-keyring.gpg',
+    fallback: DEBIAN_KEYRING,
     check: mustBeFile,
     doc: "the host's keyring that the archive must be signed by",
   },
@@ -109,6 +120,20 @@ export const settings: readonly Setting[] = [
     doc: 'which base lists: citadel or minimal',
   },
   { key: 'REALMFS_USER_PASSWORD', type: 'text', fallback: 'user', doc: 'the password of the user `user`; empty: locked' },
+  {
+    key: 'CHECK_DATES',
+    type: 'text',
+    fallback: 'on',
+    check: mustBeOneOf('on', 'off'),
+    doc: 'off: an archive whose Release file has expired, or is dated in the future, is taken all the same',
+  },
+  {
+    key: 'EXTRA_SOURCES',
+    type: 'text',
+    fallback: '',
+    doc: 'further repositories: deb822 text or a file of the project; each names its key in Signed-By',
+  },
+  { key: 'EXTRA_PINS', type: 'text', fallback: '', doc: "apt's pins: text in the form of apt_preferences(5), or a file of the project" },
   { key: 'NETWORK', type: 'text', fallback: 'on', check: mustBeOneOf('on', 'off'), doc: 'whether modules have the network' },
   {
     key: 'SOURCE_DATE_EPOCH',
@@ -123,6 +148,20 @@ export const settings: readonly Setting[] = [
     fallback: '/var/cache/realmfs-builder',
     check: mustBeFile,
     doc: 'where fetched packages are kept (environment, realmfs.env or --set)',
+  },
+  {
+    key: 'APT_PROXY',
+    type: 'builder',
+    fallback: '',
+    check: mustBeProxy,
+    doc: 'the proxy for fetches, or DIRECT; default: http_proxy of the environment, else what auto-apt-proxy finds',
+  },
+  {
+    key: 'FETCH_TIMEOUT',
+    type: 'builder',
+    fallback: '60',
+    check: (value) => (/^[1-9]\d{0,4}$/.test(value) ? undefined : `'${value}' is no number of seconds`),
+    doc: 'seconds without a byte after which a fetch is tried again, three times in all; connecting may take half of it',
   },
 ];
 

@@ -12,6 +12,8 @@ export interface SandboxOptions {
   readonly cache: string;
   /** Empty: no project. */
   readonly project: string;
+  /** The file of DEBIAN_KEYRING, if it is known before build.conf is read. */
+  readonly keyring?: string;
   /** Bytes of the tmpfs; 0: on disk. */
   readonly tmpfsSize: number;
   readonly onEvent: (event: BuildEvent) => void;
@@ -136,6 +138,7 @@ function spawnSandbox(options: SandboxOptions) {
         RB_STAGING: options.staging,
         RB_CACHE: options.cache,
         RB_PROJECT: options.project,
+        RB_KEYRING: options.keyring ?? '',
         RB_PROGRAM: programRoot,
         RB_NODE: process.execPath,
         RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),

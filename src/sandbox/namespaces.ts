@@ -15,9 +15,10 @@ export function sandboxed(options: {
   env?: Readonly<Record<string, string>>;
   timeout?: number;
   onLine?: (line: string) => void;
+  stopOn?: (line: string) => boolean;
   onStatus?: (line: string) => void;
 }): Command {
-  const { label, script, args, network, env, timeout, onLine, onStatus } = options;
+  const { label, script, args, network, env, timeout, onLine, stopOn, onStatus } = options;
   const namespaces = ['--mount', '--pid', '--ipc', '--uts', ...(network ? [] : ['--net'])];
   return {
     label,
@@ -41,6 +42,7 @@ export function sandboxed(options: {
     ...(env === undefined ? {} : { env }),
     ...(timeout === undefined ? {} : { timeout }),
     ...(onLine === undefined ? {} : { onLine }),
+    ...(stopOn === undefined ? {} : { stopOn }),
     ...(onStatus === undefined ? {} : { onStatus }),
   };
 }

@@ -19,11 +19,30 @@ export interface SignedRelease {
   readonly indices: ReadonlyMap<string, IndexEntry>;
 }
 
+/** A Release file that was found to be signed, or why it is not. */
+export type SignatureCheck = { readonly release: SignedRelease } | { readonly fault: string };
+
+/** Lines by which gpgv says what is wrong with a signature (doc/DETAILS of GnuPG), in words. */
+const faults: readonly [keyword: string, words: string][] = [
+  ['BADSIG', 'was changed after it was signed'],
+  ['REVKEYSIG', 'is signed by a key that was revoked'],
+  ['EXPKEYSIG', 'is signed by a key that has expired'],
+  ['EXPSIG', 'has a signature that has expired'],
+  ['NO_PUBKEY', 'is signed by a key that is not in the keyring'],
+  ['ERRSIG', 'has a signature that cannot be checked'],
+];
+
 /**
- * Checks the signature of an InRelease file with the keyring and returns the signed text, or
- * undefined if no good signature by an unexpired key is on it.
+ * Checks the signature of an InRelease file: at least one good signature by a key of the keyring
+ * that has neither expired nor been revoked. Others may stand beside it.
  */
-export async function readSigned(file: string, keyring: string, runner: Runner): Promise<SignedRelease | undefined> {
+export async function checkSignature(file: string, keyring: string, runner: Runner): Promise<SignatureCheck> {
+  // Several messages in one file: what is signed and what is read would not be the same.
+  const whole = await readFile(file, 'latin1');
+  if (!/^-----BEGIN PGP SIGNED MESSAGE-----\r?\n/.test(whole)) return { fault: 'is not signed' };
+  if (whole.split(/^-----BEGIN PGP SIGNED MESSAGE-----/m).length !== 2 || !/^-----END PGP SIGNATURE-----\s*$/m.test(whole.slice(-40))) {
+    return { fault: 'holds more than one signed text' };
+  }
   const out = `/tmp/signed-${createHash('sha256').update(file).digest('hex').slice(0, 16)}`;
   await rm(out, { force: true });
   const status: string[] = [];
@@ -33,12 +52,24 @@ export async function readSigned(file: string, keyring: string, runner: Runner):
     args: ['--quiet', '--status-fd', '3', '--keyring', keyring, '--output', out, '--', file],
     onStatus: (line) => status.push(line),
   });
+  const said = (keyword: string): string | undefined => status.find((line) => line.startsWith(`[GNUPG:] ${keyword} `));
   // Exit code 2 also stands for a further signature by a key that the keyring does not have.
-  if (![0, 2].includes(result.exitCode ?? -1) || !status.some((line) => line.startsWith('[GNUPG:] GOODSIG '))) return undefined;
-  if (status.some((line) => line.startsWith('[GNUPG:] BADSIG '))) return undefined;
-  const text = await readFile(out, 'utf8');
-  await rm(out, { force: true });
-  return { file: path.basename(file), text, indices: parseRelease(text) };
+  if (said('GOODSIG') !== undefined && said('BADSIG') === undefined && [0, 2].includes(result.exitCode ?? -1)) {
+    const text = await readFile(out, 'utf8');
+    await rm(out, { force: true });
+    return { release: { file: path.basename(file), text, indices: parseRelease(text) } };
+  }
+  for (const [keyword, words] of faults) {
+    const key = said(keyword)?.split(' ')[2];
+    if (key !== undefined) return { fault: `${words} (${key})` };
+  }
+  return { fault: 'is not signed' };
+}
+
+/** The signed Release file, or undefined if no good signature is on it. */
+export async function readSigned(file: string, keyring: string, runner: Runner): Promise<SignedRelease | undefined> {
+  const check = await checkSignature(file, keyring, runner);
+  return 'release' in check ? check.release : undefined;
 }
 
 /** The SHA256 section of a Release file. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, lstat, readdir, rename, utimes } from 'node:fs/promises';
+import { copyFile, lstat, readdir, rename, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
@@ -96,6 +96,48 @@ export class PackageHarvest {
     }
   }
 
+  /** Hides what is no regular file from the build: a pipe in the cache would let debootstrap wait for ever. */
+  async hideOddities(): Promise<void> {
+    const archives = path.join(this.#folders.view, 'archives');
+    for (const entry of await readdir(archives, { withFileTypes: true })) {
+      if (entry.name.endsWith('.deb') && !entry.isFile()) await rm(path.join(archives, entry.name), { recursive: true });
+    }
+  }
+
+  /**
+   * Hides every package file of the shared cache that is not, byte for byte, what a signed index
+   * says: apt takes a file of the right name and size without a further look.
+   */
+  async hideUnproven(): Promise<void> {
+    await this.#refresh();
+    const shared = path.join(this.#folders.cache, 'archives');
+    for (const name of await readdir(shared)) {
+      if (!name.endsWith('.deb')) continue;
+      const entry = this.#entries.get(name);
+      if (entry === undefined) await rm(path.join(this.#folders.view, 'archives', name), { recursive: true, force: true });
+      else if (!(await this.#matches(path.join(shared, name), entry))) await this.#drop(name);
+    }
+  }
+
+  /** Checks the files that apt is about to install; removes the wrong ones and returns their names. */
+  async verify(wanted: ReadonlyMap<string, IndexEntry>): Promise<string[]> {
+    const wrong: string[] = [];
+    for (const [name, entry] of wanted) {
+      if (await this.#matches(path.join(this.#folders.view, 'archives', name), entry)) continue;
+      wrong.push(name);
+      await this.#drop(name);
+    }
+    return wrong;
+  }
+
+  /** Removes a file from the build's view and from the shared cache. */
+  async #drop(name: string): Promise<void> {
+    this.#done.delete(name);
+    for (const folder of [path.join(this.#folders.view, 'archives'), path.join(this.#folders.cache, 'archives')]) {
+      await rm(path.join(folder, name), { recursive: true, force: true });
+    }
+  }
+
   async #releases(lists: string): Promise<SignedRelease[]> {
     const releases: SignedRelease[] = [];
     for (const file of await readdir(lists)) {
@@ -126,8 +168,8 @@ export class PackageHarvest {
   }
 
   async #matches(file: string, entry: IndexEntry): Promise<boolean> {
-    const stat = await lstat(file);
-    return stat.isFile() && stat.size === entry.size && (await sha256File(file)) === entry.sha256;
+    const stat = await statOrUndefined(file);
+    return stat?.isFile() === true && stat.size === entry.size && (await sha256File(file)) === entry.sha256;
   }
 
   /** Copies under a temporary name, syncs, renames: the final name never stands for a part. */
@@ -143,4 +185,16 @@ export class PackageHarvest {
       await removeFile(part);
     }
   }
+}
+
+/** The files that apt wants, from what `apt-get --print-uris` prints: `'URI' NAME SIZE SHA256:HEX`. */
+export function parseUris(text: string): Map<string, IndexEntry> {
+  const wanted = new Map<string, IndexEntry>();
+  for (const line of text.split('\n')) {
+    const match = /^'[^']*' (\S+) (\d+) SHA256:([0-9a-f]{64})$/.exec(line);
+    if (match?.[1] !== undefined) wanted.set(match[1], { size: Number(match[2]), sha256: match[3] ?? '' });
+    // A line that says no SHA-256 is a file that nobody vouches for.
+    else if (line.startsWith("'")) wanted.set(line.split(' ')[1] ?? line, { size: -1, sha256: '' });
+  }
+  return wanted;
 }

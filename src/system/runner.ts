@@ -19,6 +19,8 @@ export interface Command {
   readonly timeout?: number;
   /** Lines of output, as they come. */
   readonly onLine?: (line: string) => void;
+  /** The command is ended as soon as this is true of a line of its output: going on would be in vain. */
+  readonly stopOn?: (line: string) => boolean;
   /** Lines that the command writes to its descriptor 3. */
   readonly onStatus?: (line: string) => void;
   /** Killed by SIGKILL at once: it is PID 1's parent of namespaces of its own and blocks SIGTERM. */
@@ -71,11 +73,13 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
     if (signal.aborted) throw interrupted(signal);
     report({ kind: 'command', step: currentStep(), line: commandLine(command) });
     const tail: string[] = [];
+    let killer: NodeJS.Timeout | undefined;
     const keep = (line: string): void => {
       tail.push(line);
       if (tail.length > TAIL) tail.shift();
       onLine(line);
       command.onLine?.(line);
+      if (command.stopOn?.(line) === true) stop();
     };
     const child = execa(command.file, [...command.args], {
       cwd: command.cwd ?? '/',
@@ -94,11 +98,10 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
       splitters.push(connect(status, command.onStatus));
     }
     let timedOut = false;
-    let killer: NodeJS.Timeout | undefined;
-    const stop = (): void => {
+    function stop(): void {
       killGroup(child.pid, command.sandboxed === true ? 'SIGKILL' : 'SIGTERM');
       killer ??= setTimeout(() => killGroup(child.pid, 'SIGKILL'), GRACE);
-    };
+    }
     const timer =
       command.timeout === undefined
         ? undefined

@@ -8,4 +8,19 @@ rm -f -- /etc/hostname
 printf '%s\n' "$REALMFS_HOSTNAME" >/etc/hostname
 rm -f -- /etc/resolv.conf
 : >/etc/resolv.conf
-printf 'deb %s %s %s\n' "$DEBIAN_MIRROR" "$DEBIAN_RELEASE" "$DEBIAN_COMPONENTS" >/etc/apt/sources.list
+signed_by=
+# Keys that lie in the image already, or that the builder hands in.
+if [[ -e /run/realmfs/in/archive-keyring ]]; then
+    mkdir -p /etc/apt/keyrings
+    install -m 0644 /run/realmfs/in/archive-keyring "$DEBIAN_SIGNED_BY"
+    signed_by="[signed-by=$DEBIAN_SIGNED_BY] "
+fi
+printf 'deb %s%s %s %s\n' "$signed_by" "$DEBIAN_MIRROR" "$DEBIAN_RELEASE" "$DEBIAN_COMPONENTS" >/etc/apt/sources.list
+if [[ -n $EXTRA_SOURCES ]]; then
+    mkdir -p /etc/apt/keyrings
+    while IFS= read -r key; do
+        [[ -z $key ]] || install -m 0644 -- "$REALMFS_PROJECT/$key" "/etc/apt/keyrings/${key##*/}"
+    done <<<"$EXTRA_KEYS"
+    printf '%s' "$EXTRA_SOURCES" >/etc/apt/sources.list.d/extra.sources
+fi
+[[ -z $EXTRA_PINS ]] || printf '%s' "$EXTRA_PINS" >/etc/apt/preferences.d/extra.pref

@@ -10,6 +10,7 @@
 #   RB_MODE      build | clean       RB_OUT       output folder (host path)
 #   RB_STAGING   staging folder      RB_CACHE     cache folder
 #   RB_PROJECT   project folder, or empty
+#   RB_KEYRING   the keyring of the archive, or empty
 #   RB_PROGRAM   the program's own folder    RB_NODE   the node binary
 #   RB_TMPFS     size of the tmpfs in bytes, or empty: build on disk, in the staging folder
 set -Eeuo pipefail
@@ -52,6 +53,18 @@ keep_resolv_conf() {
     esac
 }
 
+# A keyring below a folder that the view hides is put where it lies on the host.
+keep_keyring() {
+    case $RB_KEYRING in
+        /run/* | /tmp/*)
+            [[ ! -f $RB_KEYRING ]] || {
+                mkdir -p -- "$1${RB_KEYRING%/*}"
+                cat -- "$RB_KEYRING" >"$1$RB_KEYRING"
+            }
+            ;;
+    esac
+}
+
 make_view() {
     local new=$RB_CACHE/mnt target stale index resolv=
     local -a targets=() stales=()
@@ -74,6 +87,7 @@ make_view() {
     mount -t tmpfs -o mode=0755,nosuid,nodev,size=256m realmfs-run "$new/run"
     mount -t tmpfs -o mode=1777,nosuid,nodev,size=512m realmfs-tmp "$new/tmp"
     keep_resolv_conf "$new" "$resolv"
+    keep_keyring "$new"
 
     mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
     touch "$new$base/node"

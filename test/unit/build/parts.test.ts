@@ -29,6 +29,9 @@ const config: Config = {
   name: 'base',
   profile: 'minimal',
   userPassword: '',
+  checkDates: true,
+  extraSources: { text: '', keys: [] },
+  extraPins: '',
   network: true,
   sourceDateEpoch: undefined,
   packages: [],
@@ -66,7 +69,6 @@ describe('the command line of debootstrap', () => {
       ['http://mirror.example/debian'],
     ],
     ['unpacking', ['main'], 'http://mirror.example/debian', ['--unpack-tarball=/t'], ['http://mirror.example/debian']],
-    ["with debootstrap's own mirror", ['main'], '', [], []],
   ])('%s', (_, components, mirror, seed, end) => {
     expect(debootstrapArguments(config, components, mirror, seed)).toEqual([
       ...seed,
@@ -258,6 +260,11 @@ describe('the manifest', () => {
     securityMirror: '',
     components: ['main'],
     sourceDateEpoch: 1_757_000_000,
+    releaseDate: 1_757_000_000,
+    checkDates: true,
+    keyring: '/k.gpg',
+    extraSources: '',
+    extraPins: '',
     network: true,
     inputs: {
       config: { file: 'build.conf', sha256: digest },
@@ -310,6 +317,8 @@ describe('settings inside the image', () => {
     plan: planBuild({ ...config, ...changes }),
     mirror: 'http://mirror.example/debian',
     securityMirror: 'http://mirror.example/debian-security',
+    proxy: {},
+    releaseDate: 7,
     sourceDateEpoch: 7,
   });
 

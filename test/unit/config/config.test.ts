@@ -19,6 +19,7 @@ const request: BuildRequest = {
   keepRootfs: false,
   tmpfs: true,
   proxy: {},
+  fetchTimeout: 60,
   version: '0',
 };
 

@@ -24,6 +24,7 @@ const request: BuildRequest = {
   keepRootfs: false,
   tmpfs: true,
   proxy: {},
+  fetchTimeout: 60,
   version: '0',
 };
 

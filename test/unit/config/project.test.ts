@@ -191,6 +191,7 @@ describe('values on their way to bash', () => {
     keepRootfs: false,
     tmpfs: true,
     proxy: {},
+    fetchTimeout: 60,
     version: '0',
   };
   const odd = [

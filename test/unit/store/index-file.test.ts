@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { archiveName, parsePackages, parseRelease, readSigned, releaseField, trustedIndices } from '../../../src/store/index-file.ts';
+import {
+  archiveName,
+  checkSignature,
+  parsePackages,
+  parseRelease,
+  readSigned,
+  releaseField,
+  trustedIndices,
+} from '../../../src/store/index-file.ts';
 import { PackageHarvest } from '../../../src/store/packages.ts';
 import { fakeCommand, withFakes } from '../../helpers/fake-command.ts';
 import { realRunner, recordingRunner } from '../../helpers/runners.ts';
@@ -118,36 +126,47 @@ test('the call of gpgv', async () => {
     'gpgv',
     'while (($#)); do [[ $1 != --output ]] || out=$2; shift; done; echo "Date: x" >"$out"; echo "[GNUPG:] GOODSIG 1 x" >&3',
   );
-  const signed = await readSigned('/lists/m_InRelease', '/keys.gpg', withFakes(realRunner(), fake));
+  const file = path.join(tempRoot({ m_InRelease: makeSigningKey('any').clearsign('Date: x\n') }), 'm_InRelease');
+  const signed = await readSigned(file, '/keys.gpg', withFakes(realRunner(), fake));
   expect(signed?.text).toBe('Date: x\n');
   expect(fake.calls()).toEqual([
-    [
-      '--quiet',
-      '--status-fd',
-      '3',
-      '--keyring',
-      '/keys.gpg',
-      '--output',
-      expect.stringMatching(/^\/tmp\/signed-/),
-      '--',
-      '/lists/m_InRelease',
-    ],
+    ['--quiet', '--status-fd', '3', '--keyring', '/keys.gpg', '--output', expect.stringMatching(/^\/tmp\/signed-/), '--', file],
   ]);
 });
 
 test.each([
-  ['gpgv cannot be run', { exitCode: 127 }],
-  ['gpgv says good, and fails in another way', { exitCode: 1, status: ['[GNUPG:] GOODSIG 1 x'] }],
-  ['a good word in the name of a key', { exitCode: 2, status: ['[GNUPG:] ERRSIG 1 [GNUPG:] GOODSIG 1 x'] }],
-  ['one good and one bad', { exitCode: 1, status: ['[GNUPG:] GOODSIG 1 x', '[GNUPG:] BADSIG 2 y'] }],
-])('%s: refused', async (_, answer) => {
+  ['gpgv cannot be run', { exitCode: 127 }, 'is not signed'],
+  ['gpgv says good, and fails in another way', { exitCode: 1, status: ['[GNUPG:] GOODSIG 1 x'] }, 'is not signed'],
+  [
+    'a good word in the name of a key',
+    { exitCode: 2, status: ['[GNUPG:] ERRSIG 1 [GNUPG:] GOODSIG 1 x'] },
+    'has a signature that cannot be checked (1)',
+  ],
+  ['one good and one bad', { exitCode: 1, status: ['[GNUPG:] GOODSIG 1 x', '[GNUPG:] BADSIG 2 y'] }, 'was changed after it was signed (2)'],
+  [
+    'a key that the keyring does not have',
+    { exitCode: 2, status: ['[GNUPG:] ERRSIG 3', '[GNUPG:] NO_PUBKEY 3'] },
+    'is signed by a key that is not in the keyring (3)',
+  ],
+  ['a revoked key', { exitCode: 0, status: ['[GNUPG:] REVKEYSIG 4 x'] }, 'is signed by a key that was revoked (4)'],
+])('%s: refused', async (_, answer, fault) => {
+  const file = path.join(tempRoot({ m_InRelease: makeSigningKey('any').clearsign('Date: x\n') }), 'm_InRelease');
   expect(
-    await readSigned(
-      '/lists/m_InRelease',
+    await checkSignature(
+      file,
       '/k',
       recordingRunner(() => answer),
     ),
-  ).toBeUndefined();
+  ).toEqual({ fault });
+});
+
+test('two signed texts in one file are refused, whoever has signed the second', async () => {
+  const [key, thief] = [makeSigningKey('archive'), makeSigningKey('thief')];
+  const root = tempRoot({ m_InRelease: `${thief.clearsign('SHA256:\n')}${key.clearsign('SHA256:\n')}` });
+  writeFileSync(path.join(root, 'keys.gpg'), key.keyring);
+  expect(await checkSignature(path.join(root, 'm_InRelease'), path.join(root, 'keys.gpg'), realRunner())).toEqual({
+    fault: 'holds more than one signed text',
+  });
 });
 
 describe('what a signed release covers', () => {

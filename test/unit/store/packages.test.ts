@@ -4,12 +4,15 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { archiveName, parsePackages, parseRelease, readSigned, releaseField } from '../../../src/store/index-file.ts';
-import { PackageHarvest } from '../../../src/store/packages.ts';
+import { PackageHarvest, parseUris } from '../../../src/store/packages.ts';
 import type { Command, Runner } from '../../../src/system/runner.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
 const folder = (): string => tempRoot();
+/** The frame of a signed text; what is in it is the fake gpgv's business. */
+const framed = (text: string): string =>
+  `-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n${text}-----BEGIN PGP SIGNATURE-----\n\n-----END PGP SIGNATURE-----\n`;
 
 /** A runner whose gpgv finds every file well signed, or says what `status` says. */
 function gpgv(status = ['[GNUPG:] GOODSIG 1 x'], exitCode = 0): Runner {
@@ -47,7 +50,7 @@ test.each([
   ['none', [], 2, false],
 ])('signatures: %s', async (_, status, exitCode, good) => {
   const file = path.join(folder(), 'x_InRelease');
-  writeFileSync(file, 'Date: x\n');
+  writeFileSync(file, framed('Date: x\n'));
   expect((await readSigned(file, '/k', gpgv(status, exitCode))) !== undefined).toBe(good);
 });
 
@@ -65,7 +68,7 @@ function cacheAndView(packagesText: string, releaseText: string) {
 
 const good = 'the package';
 const packages = `Package: good\nVersion: 1\nArchitecture: all\nSize: ${good.length}\nSHA256: ${hash(good)}\n`;
-const release = `SHA256:\n ${hash(packages)} ${packages.length} main/binary-amd64/Packages\n`;
+const release = framed(`SHA256:\n ${hash(packages)} ${packages.length} main/binary-amd64/Packages\n`);
 
 test('only files whose name, size and hash are signed are taken', async () => {
   const { cache, view } = cacheAndView(packages, release);
@@ -111,4 +114,55 @@ test('signed lists are taken, unsigned ones are not', async () => {
   expect(readdirSync(path.join(cache, 'lists'))).toEqual(['partial']);
   await new PackageHarvest({ cache, view }, '/k', gpgv()).harvestLists();
   expect(readdirSync(path.join(cache, 'lists')).sort()).toEqual(['m_dists_s_InRelease', 'm_dists_s_main_binary-amd64_Packages', 'partial']);
+});
+
+test('what apt wants, with its hashes', () => {
+  const wanted = parseUris(
+    `Reading package lists...\n'http://mirror.example/a_1%7e2.deb' a_1~2_all.deb 5 SHA256:${hash('a')}\n'http://mirror.example/b.deb' b_1_all.deb 6 MD5Sum:00\n`,
+  );
+  expect([...wanted]).toEqual([
+    ['a_1~2_all.deb', { size: 5, sha256: hash('a') }],
+    ['b_1_all.deb', { size: -1, sha256: '' }],
+  ]);
+});
+
+test('a wrong file in the cache is removed from the cache and from the view', async () => {
+  const { cache, view } = cacheAndView(packages, release);
+  const harvest = new PackageHarvest({ cache, view }, '/k', gpgv());
+  const wanted = new Map([['good_1_all.deb', { size: good.length, sha256: hash(good) }]]);
+  for (const [content, wrong] of [
+    [good, []],
+    ['the forgery', ['good_1_all.deb']],
+    ['the', ['good_1_all.deb']],
+  ] as const) {
+    for (const archives of [path.join(cache, 'archives'), path.join(view, 'archives')]) {
+      mkdirSync(archives, { recursive: true });
+      writeFileSync(path.join(archives, 'good_1_all.deb'), content);
+    }
+    expect(await harvest.verify(wanted)).toEqual(wrong);
+    for (const folder of [cache, view]) {
+      expect(readdirSync(path.join(folder, 'archives')).includes('good_1_all.deb')).toBe(wrong.length === 0);
+    }
+  }
+  expect(await harvest.verify(wanted)).toEqual(['good_1_all.deb']);
+});
+
+test('what is no file, and what no signed index proves, is hidden', async () => {
+  const { cache, view } = cacheAndView(packages, release);
+  const [shared, seen] = [path.join(cache, 'archives'), path.join(view, 'archives')];
+  mkdirSync(seen);
+  for (const folder of [shared, seen]) {
+    writeFileSync(path.join(folder, 'good_1_all.deb'), folder === shared ? 'the forgery' : good);
+    writeFileSync(path.join(folder, 'old_1_all.deb'), 'old');
+    execFileSync('mkfifo', [path.join(folder, 'pipe_1_all.deb')]);
+    symlinkSync('/etc/passwd', path.join(folder, 'link_1_all.deb'));
+    mkdirSync(path.join(folder, 'folder_1_all.deb'));
+  }
+  const harvest = new PackageHarvest({ cache, view }, '/k', gpgv());
+  await harvest.hideOddities();
+  expect(readdirSync(seen).sort()).toEqual(['good_1_all.deb', 'old_1_all.deb']);
+  await harvest.hideUnproven();
+  expect(readdirSync(seen)).toEqual([]);
+  // Of the shared cache only what is wrong goes; the rest may belong to another suite.
+  expect(readdirSync(shared).sort()).toEqual(['folder_1_all.deb', 'link_1_all.deb', 'old_1_all.deb', 'partial', 'pipe_1_all.deb']);
 });

@@ -1,0 +1,103 @@
+import { readFile, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { statOrUndefined } from '../system/files.ts';
+
+/** Repositories beside the base archive. */
+export interface ExtraSources {
+  /** deb822 text, in which keys of the project have their place in the image; empty: none. */
+  readonly text: string;
+  /** Keys below the project folder that are copied to KEYRINGS. */
+  readonly keys: readonly string[];
+}
+
+/** Where keys of the project are put in the image. */
+export const KEYRINGS = '/etc/apt/keyrings';
+
+type Field = readonly [name: string, value: string];
+
+/**
+ * Reads EXTRA_SOURCES: deb822 text as in sources.list(5), or a file of the project that holds it.
+ * Every repository names who signs it; nothing is trusted without a key.
+ */
+export async function readSources(value: string, project: string, fail: (message: string) => void): Promise<ExtraSources> {
+  const text = await textOf(value, 'Types', project, fail);
+  const keys: string[] = [];
+  const written: string[] = [];
+  for (const [index, fields] of stanzas(text).entries()) {
+    const wrong = (message: string): void => fail(`repository ${index + 1} ${message}`);
+    const field = (name: string): string | undefined => fields.find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1].trim();
+    for (const name of ['Types', 'URIs', 'Suites', 'Signed-By']) if (!field(name)) wrong(`has no ${name}`);
+    if (/^(yes|true|on|1)$/i.test(field('Trusted') ?? '')) wrong('says Trusted: yes; a key in Signed-By is needed instead');
+    for (const address of (field('URIs') ?? '').split(/\s+/)) {
+      if (address !== '' && !/^https?:\/\/[^/\s]+/.test(address)) wrong(`has the address '${address}', which is no http or https URL`);
+    }
+    const signedBy = field('Signed-By') ?? '';
+    const isFile = signedBy !== '' && !signedBy.includes('\n') && !signedBy.startsWith('/') && !/^[0-9A-F\s,!]+$/i.test(signedBy);
+    if (isFile) {
+      const found = await projectFile(signedBy, project);
+      if (!found) wrong(`has the key ${signedBy}, but there is no such file in the project folder`);
+      else if (!/\.(gpg|asc)$/.test(signedBy)) wrong(`has the key ${signedBy}: apt wants a name that ends in .gpg or .asc`);
+      else keys.push(signedBy);
+    }
+    const line = ([name, content]: Field): string =>
+      isFile && name.toLowerCase() === 'signed-by' ? `${name}: ${KEYRINGS}/${path.basename(signedBy)}` : `${name}:${content}`;
+    written.push(fields.map((entry) => `${line(entry)}\n`).join(''));
+  }
+  const names = new Set(keys.map((key) => path.basename(key)));
+  if (names.size < new Set(keys).size) fail('two keys have the same file name');
+  return { text: written.join('\n'), keys: [...new Set(keys)] };
+}
+
+/** Reads EXTRA_PINS: text as in apt_preferences(5), or a file of the project that holds it. */
+export async function readPins(value: string, project: string, fail: (message: string) => void): Promise<string> {
+  const text = await textOf(value, 'Package', project, fail);
+  for (const [index, fields] of stanzas(text).entries()) {
+    for (const name of ['Package', 'Pin', 'Pin-Priority']) {
+      if (!fields.some(([key, content]) => key.toLowerCase() === name.toLowerCase() && content.trim() !== ''))
+        fail(`pin ${index + 1} has no ${name}`);
+    }
+  }
+  return text === '' || text.endsWith('\n') ? text : `${text}\n`;
+}
+
+/** The text itself, if it has the field that such a text begins with, else that of the file it names. */
+async function textOf(value: string, field: string, project: string, fail: (message: string) => void): Promise<string> {
+  if (value.trim() === '' || new RegExp(`^${field}:`, 'im').test(value)) return value;
+  if (value.includes('\n') || !(await projectFile(value, project))) {
+    fail(`'${value.split('\n')[0]}' is neither a text with '${field}:' nor a file in the project folder`);
+    return '';
+  }
+  return readFile(path.join(project, value), 'utf8');
+}
+
+async function projectFile(name: string, project: string): Promise<boolean> {
+  if (project === '') return false;
+  try {
+    const real = await realpath(path.join(project, name));
+    return real.startsWith(`${await realpath(project)}/`) && (await statOrUndefined(real))?.isFile() === true;
+  } catch {
+    // Not there, or a link that leads nowhere.
+    return false;
+  }
+}
+
+/** The paragraphs of a deb822 text: fields in their order, continuation lines kept; comments are dropped. */
+function stanzas(text: string): Field[][] {
+  const all: Field[][] = [];
+  let fields: [string, string][] = [];
+  const end = (): void => {
+    if (fields.length > 0) all.push(fields);
+    fields = [];
+  };
+  for (const line of text.split('\n')) {
+    const match = /^([!-9;-~]+):(.*)$/.exec(line);
+    const last = fields.at(-1);
+    if (line.startsWith('#')) continue;
+    if (line.trim() === '') end();
+    else if (/^\s/.test(line) && last !== undefined) last[1] += `\n${line}`;
+    else if (match?.[1] !== undefined) fields.push([match[1], match[2] ?? '']);
+    else fields.push([line, '']);
+  }
+  end();
+  return all;
+}
