@@ -1,7 +1,7 @@
 import { readdir, rmdir } from 'node:fs/promises';
 import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript } from '../config/evaluate.ts';
-import { copyLibrary, copyProject, projectContents } from '../config/project.ts';
+import { copyLibrary, copyProgram, copyProject, projectContents } from '../config/project.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
@@ -30,6 +30,9 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   const config = await ctx.steps.run('config', () => readConfig(ctx));
   const plan = planBuild(config);
   ctx.steps.plan(plan.steps);
+  if (plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in')) {
+    await copyProgram(paths.program, `${paths.library}/program`);
+  }
   const mirrors = await findMirrors(config, ctx);
   const stage = await ctx.steps.run('bootstrap', () => bootstrap(plan, mirrors, ctx));
   const packageList = await runStageTwo(stage, ctx);
@@ -37,6 +40,9 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, ctx));
   return finish(artifacts, ctx);
 }
+
+/** The module that puts the program into the image. */
+const SELF = 'install-realmfs-builder';
 
 /** Parts of a project that are not built in yet. */
 const notYet: readonly string[] = ['overlay', 'packages', 'hooks', 'hooks.d'];

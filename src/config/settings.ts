@@ -119,6 +119,13 @@ export const settings: readonly Setting[] = [
     check: mustBeOneOf('citadel', 'minimal'),
     doc: 'which base lists: citadel or minimal',
   },
+  {
+    key: 'REALMFS_SELF_HOSTING',
+    type: 'text',
+    fallback: 'on',
+    check: mustBeOneOf('on', 'off'),
+    doc: 'whether an image of the profile citadel holds the builder itself, from trixie on',
+  },
   { key: 'REALMFS_USER_PASSWORD', type: 'text', fallback: 'user', doc: 'the password of the user `user`; empty: locked' },
   {
     key: 'CHECK_DATES',

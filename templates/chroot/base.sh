@@ -2,20 +2,33 @@
 # The base lists of the two profiles, and how they join the user's lists. Sourced before
 # build.conf, by the evaluation and by stage two alike.
 
-BASE_PACKAGES='iproute2 less xz-utils sudo dbus libpam-systemd openssh-client packagekit-gtk3-module libcanberra-gtk3-module libpulse0 fonts-roboto-hinted bash-completion'
-BASE_PRE_INSTALL_MODULES='utility-library configure-locale create-user set-hostname no-install-recommends write-apt-sources'
-BASE_POST_INSTALL_MODULES='loginctl-enable-linger configure-systemd install-configure-host0 install-launch-script setup-theme-symlinks apt-cacher-ng add-xsettings-schema'
-
 declare -A __realmfs_citadel=(
-    [BASE_PACKAGES]=$BASE_PACKAGES
-    [BASE_PRE_INSTALL_MODULES]=$BASE_PRE_INSTALL_MODULES
-    [BASE_POST_INSTALL_MODULES]=$BASE_POST_INSTALL_MODULES
+    [BASE_PACKAGES]='iproute2 less xz-utils sudo dbus libpam-systemd openssh-client packagekit-gtk3-module libcanberra-gtk3-module libpulse0 fonts-roboto-hinted bash-completion'
+    [BASE_PRE_INSTALL_MODULES]='utility-library configure-locale create-user set-hostname no-install-recommends write-apt-sources'
+    [BASE_POST_INSTALL_MODULES]='loginctl-enable-linger configure-systemd install-configure-host0 install-launch-script setup-theme-symlinks apt-cacher-ng add-xsettings-schema'
 )
 declare -A __realmfs_minimal=(
     [BASE_PACKAGES]='iproute2 less xz-utils sudo dbus libpam-systemd openssh-client bash-completion'
-    [BASE_PRE_INSTALL_MODULES]=$BASE_PRE_INSTALL_MODULES
+    [BASE_PRE_INSTALL_MODULES]=${__realmfs_citadel[BASE_PRE_INSTALL_MODULES]}
     [BASE_POST_INSTALL_MODULES]='loginctl-enable-linger configure-systemd'
 )
+# What the profile citadel has beside: the builder itself, and what it needs.
+declare -A __realmfs_self_hosting=(
+    [BASE_PACKAGES]=' nodejs debootstrap gpgv wget e2fsprogs ca-certificates'
+    [BASE_PRE_INSTALL_MODULES]=''
+    [BASE_POST_INSTALL_MODULES]=' install-realmfs-builder'
+)
+BASE_PACKAGES=${__realmfs_citadel[BASE_PACKAGES]}${__realmfs_self_hosting[BASE_PACKAGES]}
+BASE_PRE_INSTALL_MODULES=${__realmfs_citadel[BASE_PRE_INSTALL_MODULES]}
+BASE_POST_INSTALL_MODULES=${__realmfs_citadel[BASE_POST_INSTALL_MODULES]}${__realmfs_self_hosting[BASE_POST_INSTALL_MODULES]}
+
+# Whether the image holds the builder. Older suites have a Node that is too old for it.
+__realmfs_is_self_hosting() {
+    case $DEBIAN_RELEASE in
+        buster | bullseye | bookworm | oldstable | oldoldstable) return 1 ;;
+    esac
+    [[ ${REALMFS_PROFILE:-citadel} != minimal && ${REALMFS_SELF_HOSTING:-on} == on ]]
+}
 
 # What a package of the base lists is called in the suites that have dropped its old name.
 # trixie: fonts-roboto-hinted is gone, fonts-roboto-unhinted carries the same faces.
@@ -35,22 +48,20 @@ __realmfs_words() {
     builtin read -r -d '' -a __words <<<"${__source[*]-}" || true
 }
 
-# __realmfs_base ARRAY NAME: the words of a base list. The list of the default profile,
-# also where build.conf has added to it, becomes that of the chosen profile.
+# __realmfs_base ARRAY NAME: the words of a base list. The list that stood there before
+# build.conf, also where build.conf has added to it, becomes that of the chosen profile.
 __realmfs_base() {
     local -n __list=$1
-    local -a __default
-    local __text=${__realmfs_citadel[$2]} __head __package __new
+    local -a __default __profile
+    local __text=${__realmfs_citadel[$2]}${__realmfs_self_hosting[$2]} __package __new
     __realmfs_words "$1" "$2"
-    if [[ ${REALMFS_PROFILE:-citadel} == minimal ]]; then
-        __realmfs_words __default __text
-        __head="${__list[*]:0:${#__default[@]}}"
-        if [[ $__head == "${__default[*]}" ]]; then
-            __text=${__realmfs_minimal[$2]}
-            __list=("${__list[@]:${#__default[@]}}")
-            __realmfs_words __default __text
-            __list=("${__default[@]}" "${__list[@]}")
-        fi
+    __realmfs_words __default __text
+    if [[ "${__list[*]:0:${#__default[@]}}" == "${__default[*]}" ]]; then
+        __text=${__realmfs_citadel[$2]}
+        [[ ${REALMFS_PROFILE:-citadel} != minimal ]] || __text=${__realmfs_minimal[$2]}
+        ! __realmfs_is_self_hosting || __text+=${__realmfs_self_hosting[$2]}
+        __realmfs_words __profile __text
+        __list=("${__profile[@]}" "${__list[@]:${#__default[@]}}")
     fi
     [[ $2 == BASE_PACKAGES ]] || return 0
     __default=("${__list[@]}")

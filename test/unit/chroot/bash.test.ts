@@ -69,11 +69,19 @@ describe('lists', () => {
   const citadel = (font: string): string =>
     `iproute2 less xz-utils sudo dbus libpam-systemd openssh-client packagekit-gtk3-module libcanberra-gtk3-module libpulse0 ${font} bash-completion`;
 
+  const self = ' nodejs debootstrap gpgv wget e2fsprogs ca-certificates';
+
   test.each([
-    ['nothing', '', `declare --\n${citadel('fonts-roboto-unhinted')}|${citadelPost}\n`],
+    ['nothing', '', `declare --\n${citadel('fonts-roboto-unhinted')}${self}|${citadelPost} install-realmfs-builder\n`],
+    ['no builder in the image', 'REALMFS_SELF_HOSTING=off', `declare --\n${citadel('fonts-roboto-unhinted')}|${citadelPost}\n`],
+    [
+      'no builder in the image, and additions',
+      'REALMFS_SELF_HOSTING=off\nBASE_PACKAGES+=" wget x"',
+      `declare --\n${citadel('fonts-roboto-unhinted')} wget x|${citadelPost}\n`,
+    ],
     ['bookworm has the old font', 'DEBIAN_RELEASE=bookworm', `declare --\n${citadel('fonts-roboto-hinted')}|${citadelPost}\n`],
-    ['a string', "BASE_PACKAGES='x  y'\nPACKAGES=' a\n b '", `declare --\nx y a b|${citadelPost}\n`],
-    ['arrays', 'BASE_PACKAGES=(x y)\nPACKAGES=(a)\nPACKAGES+=("b c")', `declare -a\nx y a b c|${citadelPost}\n`],
+    ['a string', "BASE_PACKAGES='x  y'\nPACKAGES=' a\n b '", `declare --\nx y a b|${citadelPost} install-realmfs-builder\n`],
+    ['arrays', 'BASE_PACKAGES=(x y)\nPACKAGES=(a)\nPACKAGES+=("b c")', `declare -a\nx y a b c|${citadelPost} install-realmfs-builder\n`],
     ['a profile', 'REALMFS_PROFILE=minimal\nPACKAGES=a', `declare --\n${minimal} a|loginctl-enable-linger configure-systemd\n`],
     [
       'a profile, and an addition to a base list',
