@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from 'shell-quote';
-import { settingsBefore, shellLines } from '../config/evaluate.ts';
+import { overrideLines, settingsBefore, shellLines } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING, settings } from '../config/settings.ts';
 import { KEYRINGS } from '../config/sources.ts';
 import { FetchError } from '../errors.ts';
@@ -74,7 +74,7 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
     POST_INSTALL_MODULES: config.postModules.map(({ name }) => name),
   };
   return shellLines([
-    ...Object.entries(overrides).map(([key, value]) => `__realmfs_override ${key} ${quote([value])}`),
+    ...overrideLines(overrides),
     ...settings
       .filter(({ key, type }) => type !== 'builder' && key in final && !(key in planned) && !key.startsWith('BASE_'))
       .map(({ key }) => `__realmfs_settle ${key} ${quote([config.raw[key] ?? '', final[key] ?? ''])}`),

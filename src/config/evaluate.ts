@@ -32,11 +32,18 @@ export function settingsBefore(request: BuildRequest): string {
 /** Script lines that come after build.conf when it is evaluated: the command line wins, defaults fill up. */
 export function settingsAfter(request: BuildRequest): string {
   return shellLines([
-    ...Object.entries(request.overrides).map(([key, value]) => `__realmfs_override ${key} ${quote([value])}`),
+    ...overrideLines(request.overrides),
     ...settings.flatMap(({ key, fallback, type }) =>
       fallback === undefined || type === 'builder' ? [] : [`__realmfs_default ${key} ${quote([fallback])}`],
     ),
   ]);
+}
+
+/** Script lines by which the command line wins over build.conf; what is the builder's own never gets there. */
+export function overrideLines(overrides: Readonly<Record<string, string>>): string[] {
+  return Object.entries(overrides)
+    .filter(([key]) => findSetting(key)?.type !== 'builder')
+    .map(([key, value]) => `__realmfs_override ${key} ${quote([value])}`);
 }
 
 /** Joins lines into the text of a script. */

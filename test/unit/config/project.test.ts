@@ -244,6 +244,11 @@ describe('values on their way to bash', () => {
     expect(lines).toContain("__realmfs_default DEBIAN_COMPONENTS 'main non-free-firmware'");
   });
 
+  test("what is the builder's own is not told to build.conf, before or after", () => {
+    const own = { ...request, overrides: { REALMFS_CACHE_DIR: '/c', APT_PROXY: 'DIRECT' } };
+    expect(settingsBefore(own) + settingsAfter(own)).not.toMatch(/CACHE_DIR|APT_PROXY/);
+  });
+
   test('a request survives its way through JSON', () => {
     const full = { ...request, overrides: { A: "b\n'c" }, proxy: { http_proxy: 'http://proxy.example:3128' } };
     expect(buildRequestSchema.parse(JSON.parse(JSON.stringify(full)))).toEqual(full);
