@@ -43,7 +43,7 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
   const request = await makeRequest(options, place, around);
   await checkTools();
   const output = await makeOutput(options.directory, around.cwd, around.owner);
-  const cache = await makeCache(setting(request, 'REALMFS_CACHE_DIR'));
+  const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
   const tmpfsSize = await planTmpfs(options.tmpfs, options.tmpfsSize, output);
   if (options.confirm) {
     const names = resultNames.filter((name) => name !== 'rootfs' || options.keepRootfs);
@@ -65,7 +65,11 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
 }
 
 /** The settings of the environment and the command line that the builder is to use. */
-async function makeRequest(options: CliOptions, place: Place, around: BuildSurroundings): Promise<BuildRequest> {
+export async function makeRequest(
+  options: Pick<CliOptions, 'set' | 'targets' | 'keepRootfs' | 'tmpfs'>,
+  place: Place,
+  around: Pick<BuildSurroundings, 'env' | 'owner'>,
+): Promise<BuildRequest> {
   const overrides: Record<string, string> = { ...options.set };
   if (options.targets.length > 0) overrides.IMAGE_TARGETS = options.targets.join(' ');
   if (place.configName === null) {
@@ -89,7 +93,8 @@ async function makeRequest(options: CliOptions, place: Place, around: BuildSurro
   };
 }
 
-function setting(request: BuildRequest, key: string): string {
+/** The value of a setting that build.conf has no say in; throws if it is wrong. */
+export function checkedSetting(request: BuildRequest, key: string): string {
   const value = request.overrides[key] ?? request.environment[key] ?? request.envFile[key] ?? findSetting(key)?.fallback ?? '';
   const fault = findSetting(key)?.check?.(value);
   if (fault !== undefined) throw new UsageError(`${key}: ${fault}`);
@@ -107,7 +112,7 @@ async function makeStaging(output: string): Promise<string> {
 }
 
 /** Names in the project folder that the results have, or the folder that holds them. */
-function namesOfOutput(project: string, output: string): string[] {
+export function namesOfOutput(project: string, output: string): string[] {
   const below = path.relative(project, output);
   if (below === '') return resultNames;
   return below.startsWith('..') ? [] : [below.split(path.sep)[0] ?? ''];
