@@ -49,7 +49,7 @@ export const plannedSchema = z.object({
 });
 
 /** What `plan --json` prints. */
-export const planSchema = plannedSchema.extend({
+export const planSchema = z.object({
   version: z.literal(PLAN_VERSION),
   builder: z.object({ name: z.literal('realmfs-builder'), version: z.string() }),
   /** The configuration file; null: the built-in base image. */
@@ -57,6 +57,7 @@ export const planSchema = plannedSchema.extend({
   /** The output folder, which need not be there. */
   output: z.string(),
   warnings: z.array(z.string()),
+  ...plannedSchema.shape,
 });
 
 export type PlannedSetting = z.infer<typeof settingSchema>;

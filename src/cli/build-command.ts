@@ -240,11 +240,16 @@ export class ReportedError extends BuilderError {
   }
 }
 
+/** Why there is no sandbox, as the last program has said it; mount points to dmesg behind its cause. */
+export function setUpFault({ noise }: SandboxEnd): string {
+  return noise.findLast((line) => !line.includes('dmesg(1)')) ?? 'it was killed';
+}
+
 function failureOf(outcome: { ready: boolean; step: string; failure?: Failure }, end: SandboxEnd): Error {
   if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
   const details = end.noise.map((line) => `output:  ${line}`);
   if (!outcome.ready) {
-    return new PreflightError(`the sandbox could not be set up: ${end.noise.at(-1) ?? 'it was killed'}`, {
+    return new PreflightError(`the sandbox could not be set up: ${setUpFault(end)}`, {
       step: 'preflight',
       details,
       hint: 'a build needs root with all capabilities; containers often take them away',

@@ -238,6 +238,7 @@ function readBuild(command: Command): Parsed {
 
 /** What to say of a word that is neither a command nor a file. */
 export function unknownWord(word: string): UsageError {
-  const hint = /^[\w.-]+$/.test(word) ? suggestion(word, [...commandNames, '--new', '--help', '--version', 'build.conf']) : '';
+  const candidates = [...commandNames, '--new', '--help', '--version', 'build.conf'].filter((name) => name !== word);
+  const hint = /^[\w.-]+$/.test(word) ? suggestion(word, candidates) : '';
   return new UsageError(`${word}: there is no such file or command${hint}`, { hint: 'realmfs-builder --help lists the options' });
 }

@@ -5,7 +5,7 @@ import type { BuildRequest } from '../config/request.ts';
 import { BuilderError, type Failure, InterruptedError, PreflightError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
-import { checkedSetting, makeRequest, namesOfOutput, ReportedError } from './build-command.ts';
+import { checkedSetting, makeRequest, namesOfOutput, ReportedError, setUpFault } from './build-command.ts';
 import type { PlanOptions } from './options.ts';
 import { findOutput, findPlace } from './place.ts';
 import { planText } from './plan-text.ts';
@@ -82,7 +82,7 @@ function failureOf(outcome: Outcome, end: SandboxEnd, around: PlanSurroundings):
   if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
   const details = end.noise.map((line) => `output:  ${line}`);
   if (outcome.ready) return new BuilderError('the builder ended without a plan: was it killed?', { step: outcome.step, details });
-  const said = end.noise.at(-1) ?? 'it was killed';
+  const said = setUpFault(end);
   return around.isRoot
     ? new PreflightError(`the sandbox could not be set up: ${said}`, {
         step: 'preflight',

@@ -150,7 +150,12 @@ export async function fileNames(folder: string): Promise<string[]> {
   }
 }
 
-/** Problems of `--set KEY=VALUE` with keys that neither the builder nor build.conf knows. */
-export function unknownOverrides(request: BuildRequest, evaluation: Evaluation): string[] {
-  return Object.keys(request.overrides).filter((key) => findSetting(key) === undefined && !evaluation.names.has(key));
+/**
+ * Keys of `--set KEY=VALUE` that neither the builder nor build.conf knows. What build.conf sets only
+ * where there is no value yet (`: "${KEY:=x}"`) is not in `names`, but stands in its text.
+ */
+export function unknownOverrides(request: BuildRequest, evaluation: Evaluation, text: string): string[] {
+  const known = (key: string): boolean =>
+    findSetting(key) !== undefined || evaluation.names.has(key) || assignmentLine(text, key) !== undefined;
+  return Object.keys(request.overrides).filter((key) => !known(key));
 }

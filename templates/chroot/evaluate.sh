@@ -7,7 +7,7 @@
 #   said NAME (kept|changed)                   for each that had one before options and defaults: what
 #                                              was there before build.conf, or what build.conf has made of it
 #   base NAME COUNT WORD...                    for each base list, as the profile and the suite make it
-#   name NAME                                  for each variable that build.conf has made
+#   name NAME                                  for each variable that build.conf has made or changed
 #   function NAME FILE LINE                    for each function that is defined
 #   done
 # settings-before.sh and settings-after.sh lie beside build.conf's copy, made by the builder.
@@ -20,8 +20,7 @@ set --
 
 source /run/realmfs/lib/chroot/lib.sh
 source /run/realmfs/lib/chroot/base.sh
-source /run/realmfs/lib/settings-before.sh
-# __realmfs_note ARRAY: what the settings are now, those without a value left out.
+# __realmfs_note ARRAY: what the variables of __realmfs_keys are now, those without a value left out.
 __realmfs_note() {
     local -n __noted=$1
     local __key
@@ -34,6 +33,11 @@ __realmfs_note() {
     done
 }
 declare -A __realmfs_before=() __realmfs_after=()
+__realmfs_settings=("${__realmfs_keys[@]}") __realmfs_known=()
+mapfile -t __realmfs_known < <(compgen -v)
+source /run/realmfs/lib/settings-before.sh
+# An option may set a variable that is no setting.
+mapfile -t -O "${#__realmfs_keys[@]}" __realmfs_keys < <(comm -13 <(printf '%s\n' "${__realmfs_known[@]}" | sort) <(compgen -v | sort))
 __realmfs_note __realmfs_before
 mapfile -t __realmfs_known < <(compgen -v)
 cd "$REALMFS_PROJECT" || exit 97
@@ -54,14 +58,14 @@ __realmfs_report() {
         if [[ ${__realmfs_before[$name]-} == "${__realmfs_after[$name]}" ]]; then
             printf '%s\0' said "$name" kept
         else
-            printf '%s\0' said "$name" changed
+            printf '%s\0' said "$name" changed name "$name"
         fi
     done
     for name in BASE_PACKAGES BASE_PRE_INSTALL_MODULES BASE_POST_INSTALL_MODULES; do
         __realmfs_base list "$name"
         printf '%s\0' base "$name" "${#list[@]}" ${list[@]+"${list[@]}"}
     done
-    for name in "${__realmfs_keys[@]}"; do
+    for name in "${__realmfs_settings[@]}"; do
         __realmfs_has_value "$name" || continue
         local -n value=$name
         if [[ ${value@a} == *a* ]]; then

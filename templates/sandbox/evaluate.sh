@@ -32,5 +32,6 @@ setpriv --pdeathsig KILL "${user[@]}" --inh-caps -all --bounding-set -all \
     --no-new-privs /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent TERM=dumb LANG=C.UTF-8 \
     REALMFS_PROJECT="$base/project" bash --noprofile --norc "$base/lib/chroot/evaluate.sh" "$@" </dev/null &
 status=0
-wait $! || status=$?
+# bash would write its own line about a command that a signal has ended.
+{ wait $! || status=$?; } 2>/dev/null
 exit "$status"

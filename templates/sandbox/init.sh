@@ -70,7 +70,7 @@ make_view() {
     bind_read_only / "$new"
     for target in "${targets[@]}"; do
         # A mount that is hidden by another, or on a file that is gone, is not in the view.
-        [[ ! -e $new$target ]] || bind_read_only "$target" "$new$target"
+        [[ ! -e $target || ! -e $new$target ]] || bind_read_only "$target" "$new$target"
     done
     mount -t proc -o nosuid,nodev,noexec proc "$new/proc"
     mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$new/sys"
