@@ -3,6 +3,7 @@ import { readFile, unlink } from 'node:fs/promises';
 import { build } from './build/build.ts';
 import { paths, StepClock } from './build/context.ts';
 import { hideCredentials } from './build/failures.ts';
+import { planOnly } from './build/plan-only.ts';
 import { buildRequestSchema } from './config/request.ts';
 import { InterruptedError, toFailure } from './errors.ts';
 import type { BuildEvent } from './events.ts';
@@ -37,8 +38,12 @@ try {
   const request = buildRequestSchema.parse(JSON.parse(await readFile(requestFile, 'utf8')));
   await unlink(requestFile);
   const runner = createRunner({ report, signal: stopping.signal, currentStep: () => steps.current });
-  const result = await build({ request, runner, report, steps });
-  report({ kind: 'built', files: result.files, rootfs: result.rootfs });
+  const context = { request, runner, report, steps };
+  if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
+  else {
+    const result = await build(context);
+    report({ kind: 'built', files: result.files, rootfs: result.rootfs });
+  }
 } catch (error) {
   report({ kind: 'failed', failure: toFailure(error, steps.current) });
   process.exitCode = 1;

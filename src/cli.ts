@@ -3,8 +3,9 @@ import { realpathSync } from 'node:fs';
 import { buildCommand, ReportedError } from './cli/build-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { writeNew } from './cli/new-command.ts';
-import { type CliOptions, parseArguments } from './cli/options.ts';
+import { type CliOptions, type PlanOptions, parseArguments } from './cli/options.ts';
 import { sudoOwner } from './cli/place.ts';
+import { planCommand } from './cli/plan-command.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
 import { Stopper } from './cli/stopper.ts';
 import { PreflightError, toFailure } from './errors.ts';
@@ -20,14 +21,14 @@ process.stderr.on('error', () => {});
 
 const stopper = new Stopper();
 stopper.listen();
-const state: { options?: CliOptions; log?: string } = {};
+const state: { options?: Pick<CliOptions, 'color' | 'debug'>; log?: string } = {};
 
 try {
   const parsed = parseArguments(argv.slice(2));
   if (parsed.kind === 'text') process.stdout.write(parsed.text);
   else {
     state.options = parsed.options;
-    await run(parsed.options);
+    await (parsed.kind === 'plan' ? plan(parsed.options) : run(parsed.options));
   }
 } catch (error) {
   const failure = error instanceof ReportedError ? error.failure : toFailure(error, '');
@@ -39,6 +40,32 @@ try {
 // Listeners of signals and timers that are of no more use must not keep the process.
 process.exit();
 
+/** The command line that does the same as root. */
+function asRoot(): string {
+  return sudoCommand(process.execPath, realpathSync(argv[1] ?? ''), argv.slice(2));
+}
+
+async function plan(options: PlanOptions): Promise<void> {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  const reporter = chooseReporter({
+    ...options,
+    progress: options.debug ? 'plain' : 'quiet',
+    verbose: options.debug,
+    ci: true,
+    noColor: true,
+  });
+  const text = await planCommand(options, {
+    cwd: process.cwd(),
+    env,
+    owner: uid === 0 ? sudoOwner(env) : { uid, gid },
+    isRoot: uid === 0,
+    sudo: asRoot(),
+    reporter,
+    stopper,
+  });
+  process.stdout.write(text);
+}
+
 async function run(options: CliOptions): Promise<void> {
   const owner = sudoOwner(env);
   if (options.isNew) {
@@ -46,8 +73,7 @@ async function run(options: CliOptions): Promise<void> {
     return;
   }
   if (process.getuid?.() !== 0) {
-    const command = sudoCommand(process.execPath, realpathSync(argv[1] ?? ''), argv.slice(2));
-    throw new PreflightError('a build needs root', { step: 'preflight', hint: `run: ${command}` });
+    throw new PreflightError('a build needs root', { step: 'preflight', hint: `run: ${asRoot()}` });
   }
   if (options.timeout !== undefined) stopper.limit(options.timeout);
   const reporter = chooseReporter({ ...options, ci: (env.CI ?? '') !== '', noColor: (env.NO_COLOR ?? '') !== '' });

@@ -23,6 +23,8 @@ export type BuildEvent =
   | { readonly kind: 'output'; readonly step: string; readonly line: string }
   | { readonly kind: 'warning'; readonly step: string; readonly text: string }
   | { readonly kind: 'artifact'; readonly artifact: Artifact }
+  /** What `plan` was asked for; plannedSchema in build/plan-report.ts has its form. */
+  | { readonly kind: 'planned'; readonly plan: object }
   | { readonly kind: 'built'; readonly files: readonly string[]; readonly rootfs: boolean }
   | { readonly kind: 'failed'; readonly failure: Failure };
 

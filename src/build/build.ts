@@ -1,6 +1,6 @@
 import { readdir, rmdir } from 'node:fs/promises';
 import { type Config, makeConfig } from '../config/config.ts';
-import { checkScript } from '../config/evaluate.ts';
+import { checkScript, type Evaluation } from '../config/evaluate.ts';
 import { copyLibrary, copyProgram, copyProject, projectContents } from '../config/project.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
@@ -10,7 +10,7 @@ import { type BuildContext, paths } from './context.ts';
 import { evaluate } from './evaluation.ts';
 import { explained } from './failures.ts';
 import { writeManifest } from './manifest.ts';
-import { chooseMirrors, hostRepositories, type Mirrors } from './mirror.ts';
+import { chooseMirrors, type HostRepository, hostRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
 import { findProxy } from './release.ts';
 import { checkKeyring, defaultMirror, knownSuites, stageOne } from './stage-one.ts';
@@ -27,13 +27,13 @@ export interface BuildResult {
 
 /** Runs a whole build: one step a line. */
 export async function build(ctx: BuildContext): Promise<BuildResult> {
-  const config = await ctx.steps.run('config', () => readConfig(ctx));
+  const { config } = await ctx.steps.run('config', () => readConfig(ctx));
   const plan = planBuild(config);
   ctx.steps.plan(plan.steps);
   if (plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in')) {
     await copyProgram(paths.program, `${paths.library}/program`);
   }
-  const mirrors = await findMirrors(config, ctx);
+  const mirrors = await findMirrors(config, await hostRepositories(ctx.runner), ctx);
   const stage = await ctx.steps.run('bootstrap', () => bootstrap(plan, mirrors, ctx));
   const packageList = await runStageTwo(stage, ctx);
   const artifacts = await writeTargets(stage, ctx);
@@ -47,7 +47,11 @@ const SELF = 'install-realmfs-builder';
 /** Parts of a project that are not built in yet. */
 const notYet: readonly string[] = ['overlay', 'packages', 'hooks', 'hooks.d'];
 
-async function readConfig(ctx: BuildContext): Promise<Config> {
+/** Reads and checks the configuration; `bindData` as in copyProject. */
+export async function readConfig(
+  ctx: BuildContext,
+  options: { bindData?: boolean } = {},
+): Promise<{ config: Config; evaluation: Evaluation }> {
   const { request, runner } = ctx;
   await copyLibrary(paths.program, paths.library);
   if (request.hasProject) {
@@ -55,7 +59,7 @@ async function readConfig(ctx: BuildContext): Promise<Config> {
     for (const name of names.filter((entry) => notYet.includes(entry)))
       ctx.steps.warn(`${name}/ is there, but this version makes no use of it`);
     if (request.configName !== null && !names.includes(request.configName)) names.push(request.configName);
-    await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, runner });
+    await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, runner, ...options });
   }
   if (request.configName !== null) {
     const problems = await checkScript(`${paths.project}/${request.configName}`, request.configName, runner);
@@ -75,7 +79,7 @@ async function readConfig(ctx: BuildContext): Promise<Config> {
   });
   await checkKeyring(config);
   await checkArchitecture(config.arch, hostArch, ctx);
-  return config;
+  return { config, evaluation };
 }
 
 async function checkArchitecture(arch: string, host: string, ctx: BuildContext): Promise<void> {
@@ -89,8 +93,9 @@ async function checkArchitecture(arch: string, host: string, ctx: BuildContext):
   }
 }
 
-async function findMirrors(config: Config, ctx: BuildContext): Promise<Mirrors> {
-  const found = chooseMirrors({ main: config.mirror, security: config.securityMirror }, await hostRepositories(ctx.runner));
+/** The mirrors of a build; warns if one is missing. */
+export async function findMirrors(config: Config, hosts: readonly HostRepository[], ctx: BuildContext): Promise<Mirrors> {
+  const found = chooseMirrors({ main: config.mirror, security: config.securityMirror }, hosts);
   const mirrors = found.main === '' ? chooseMirrors({ main: await defaultMirror(), security: config.securityMirror }, []) : found;
   if (mirrors.security === '')
     ctx.steps.warn('no mirror of security updates is known: the image names none (DEBIAN_SECURITY_MIRROR sets one)');

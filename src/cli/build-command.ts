@@ -43,7 +43,7 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
   const request = await makeRequest(options, place, around);
   await checkTools();
   const output = await makeOutput(options.directory, around.cwd, around.owner);
-  const cache = await makeCache(setting(request, 'REALMFS_CACHE_DIR'));
+  const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
   const tmpfsSize = await planTmpfs(options.tmpfs, options.tmpfsSize, output);
   if (options.confirm) {
     const names = resultNames.filter((name) => name !== 'rootfs' || options.keepRootfs);
@@ -60,12 +60,19 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     scope.defer('staging folder', () => removeStaging([staging, ...(lock.held ? left : [])], output, cache));
     const outputNames = namesOfOutput(place.project, output);
     await writeWhole(path.join(staging, REQUEST), JSON.stringify({ ...request, outputNames }), 0o600);
-    return runBuild({ output, staging, cache, project: place.project, tmpfsSize, keyring: value(request, 'DEBIAN_KEYRING'), lock }, around);
+    return runBuild(
+      { output, staging, cache, project: place.project, tmpfsSize, keyring: settingValue(request, 'DEBIAN_KEYRING'), lock },
+      around,
+    );
   });
 }
 
 /** The settings of the environment and the command line that the builder is to use. */
-async function makeRequest(options: CliOptions, place: Place, around: BuildSurroundings): Promise<BuildRequest> {
+export async function makeRequest(
+  options: Pick<CliOptions, 'set' | 'targets' | 'keepRootfs' | 'tmpfs' | 'proxy' | 'keyring'>,
+  place: Place,
+  around: Pick<BuildSurroundings, 'cwd' | 'env' | 'owner'>,
+): Promise<BuildRequest> {
   const overrides: Record<string, string> = { ...options.set };
   if (options.targets.length > 0) overrides.IMAGE_TARGETS = options.targets.join(' ');
   if (options.proxy !== undefined) overrides.APT_PROXY = options.proxy;
@@ -90,8 +97,8 @@ async function makeRequest(options: CliOptions, place: Place, around: BuildSurro
   };
   return {
     ...request,
-    proxy: proxyVariables(setting(request, 'APT_PROXY'), pick(['http_proxy', 'https_proxy', 'no_proxy'])),
-    fetchTimeout: Number(setting(request, 'FETCH_TIMEOUT')),
+    proxy: proxyVariables(checkedSetting(request, 'APT_PROXY'), pick(['http_proxy', 'https_proxy', 'no_proxy'])),
+    fetchTimeout: Number(checkedSetting(request, 'FETCH_TIMEOUT')),
   };
 }
 
@@ -104,14 +111,15 @@ function proxyVariables(proxy: string, environment: Readonly<Record<string, stri
 type Settings = Pick<BuildRequest, 'overrides' | 'environment' | 'envFile'>;
 
 /** A setting that the launcher itself needs; build.conf comes too late for it. */
-function setting(request: Settings, key: string): string {
-  const found = value(request, key);
+export function checkedSetting(request: Settings, key: string): string {
+  const found = settingValue(request, key);
   const fault = findSetting(key)?.check?.(found);
   if (fault !== undefined) throw new UsageError(`${key}: ${fault}`);
   return found;
 }
 
-function value({ overrides, environment, envFile }: Settings, key: string): string {
+/** A setting without build.conf's word. */
+export function settingValue({ overrides, environment, envFile }: Settings, key: string): string {
   return overrides[key] ?? environment[key] ?? envFile[key] ?? findSetting(key)?.fallback ?? '';
 }
 
@@ -126,7 +134,7 @@ async function makeStaging(output: string): Promise<string> {
 }
 
 /** Names in the project folder that the results have, or the folder that holds them. */
-function namesOfOutput(project: string, output: string): string[] {
+export function namesOfOutput(project: string, output: string): string[] {
   const below = path.relative(project, output);
   if (below === '') return resultNames;
   return below.startsWith('..') ? [] : [below.split(path.sep)[0] ?? ''];
@@ -255,11 +263,16 @@ export class ReportedError extends BuilderError {
   }
 }
 
+/** Why there is no sandbox, as the last program has said it; mount points to dmesg behind its cause. */
+export function setUpFault({ noise }: SandboxEnd): string {
+  return noise.findLast((line) => !line.includes('dmesg(1)')) ?? 'it was killed';
+}
+
 function failureOf(outcome: { ready: boolean; step: string; failure?: Failure }, end: SandboxEnd): Error {
   if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
   const details = end.noise.map((line) => `output:  ${line}`);
   if (!outcome.ready) {
-    return new PreflightError(`the sandbox could not be set up: ${end.noise.at(-1) ?? 'it was killed'}`, {
+    return new PreflightError(`the sandbox could not be set up: ${setUpFault(end)}`, {
       step: 'preflight',
       details,
       hint: 'a build needs root with all capabilities; containers often take them away',

@@ -31,8 +31,16 @@ export interface CliOptions {
   readonly color: ColorChoice;
 }
 
-/** What is to be done: run with options, or print a text and end. */
-export type Parsed = { readonly kind: 'options'; readonly options: CliOptions } | { readonly kind: 'text'; readonly text: string };
+/** What the command line of `plan` says. */
+export type PlanOptions = Pick<CliOptions, 'config' | 'directory' | 'targets' | 'set' | 'keyring' | 'debug' | 'color'> & {
+  readonly json: boolean;
+};
+
+/** What is to be done: build with options, run a command, or print a text and end. */
+export type Parsed =
+  | { readonly kind: 'options'; readonly options: CliOptions }
+  | { readonly kind: 'plan'; readonly options: PlanOptions }
+  | { readonly kind: 'text'; readonly text: string };
 
 const EXAMPLES = `Examples:
   realmfs-builder --new              write a build.conf to start from
@@ -40,6 +48,7 @@ const EXAMPLES = `Examples:
   sudo realmfs-builder -t -z         a tarball, plain and compressed
   sudo realmfs-builder --set DEBIAN_RELEASE=bookworm other/build.conf
   sudo realmfs-builder --no-tmpfs    build on disk, where memory is short
+  realmfs-builder plan               show what a build would do, and why
 
 `;
 
@@ -62,80 +71,106 @@ function parsed(option: string, parse: (text: string) => number | undefined, wha
   };
 }
 
-function program(): Command {
-  return new Command('realmfs-builder')
-    .usage('[options] [CONFIG]')
-    .description('Builds a Debian root file system or image from one shell file.')
+/** Adds what steers a configuration: CONFIG itself, the output folder, targets. */
+function steered(command: Command): Command {
+  return command
     .argument('[config]', 'the configuration file')
-    .option('--new', 'write build.conf from the template; never over an existing file')
+    .option('--keyring <file>', 'the keys that the archive must be signed by (short for --set DEBIAN_KEYRING)')
     .option('-d, --directory <dir>', 'where results go', 'realmfs')
     .option('-t', 'a tarball (short for --targets tarball)')
     .option('-z', 'an xz tarball (short for --targets tarball-xz)')
     .option('-i', 'an ext4 image (short for --targets ext4)')
-    .option('--targets <list>', 'what to make: tarball, tarball-xz, ext4')
+    .option('--targets <list>', 'what to make: tarball, tarball-xz, ext4');
+}
+
+const setOption = ['--set <key=value>', 'a setting of build.conf or realmfs.env; may be repeated', collectSet] as const;
+const colorOption = (): Option => new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto');
+
+/** A command beside the build: how its words are read, and what they mean. */
+interface CommandRow {
+  readonly doc: string;
+  readonly make: () => Command;
+  readonly read: (command: Command) => Parsed;
+}
+
+/** All commands; the entry runs them by the kind of what `read` returns. */
+const commands: Readonly<Record<string, CommandRow>> = {
+  plan: { doc: 'show settings, their origin and the steps; builds nothing', make: planProgram, read: readPlan },
+};
+
+/** Words that name a command; a file of that name is written ./NAME. */
+export const commandNames: readonly string[] = Object.keys(commands);
+
+function program(): Command {
+  const list = Object.entries(commands).map(([name, { doc }]) => `  ${name.padEnd(22)} ${doc}`);
+  return steered(
+    new Command('realmfs-builder')
+      .usage('[options] [CONFIG]')
+      .description('Builds a Debian root file system or image from one shell file.')
+      .option('--new', 'write build.conf from the template; never over an existing file'),
+  )
     .option('--no-tmpfs', 'build on disk, in the output folder')
     .option('--tmpfs-size <size>', 'bound the tmpfs (2G, 900M)', parsed('--tmpfs-size', parseSize, 'size'))
     .option('--no-confirm', 'ask no question before the build')
     .option('--no-cache', 'reuse no layer; fetched packages are reused all the same')
     .option('--keep-rootfs', 'leave the finished tree at DIR/rootfs')
-    .option('--set <key=value>', 'a setting of build.conf or realmfs.env; may be repeated', collectSet)
+    .option(...setOption)
     .option('--proxy <url>', 'for fetches only, never in the image; DIRECT: none')
-    .option('--keyring <file>', 'the keys that the archive must be signed by (short for --set DEBIAN_KEYRING)')
     .option('--timeout <time>', 'for the whole build (90s, 30m, 2h); then exit 124', parsed('--timeout', parseTime, 'time'))
     .addOption(new Option('--progress <kind>', 'how to show progress').choices(progressKinds).default('auto'))
     .option('-q, --quiet', 'show no progress (short for --progress quiet)')
     .option('-v, --verbose', 'show the output of every command')
     .option('--debug', 'show commands and stack traces too')
-    .addOption(new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto'))
+    .addOption(colorOption())
     .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .addHelpText('beforeAll', EXAMPLES)
-    .addHelpText('after', NOTES);
+    .addHelpText('after', `\nCommands (realmfs-builder COMMAND --help says more):\n${list.join('\n')}\n${NOTES}`);
 }
 
-/**
- * Reads a command line, without the two words of node and the script.
- * @throws UsageError for anything that is wrong with it.
- */
-export function parseArguments(args: readonly string[]): Parsed {
-  let text = '';
-  const command = program()
-    .exitOverride()
-    .configureOutput({
-      writeOut: (part) => {
-        text += part;
-      },
-      writeErr: () => {},
-      outputError: () => {},
-    });
-  try {
-    command.parse([...args], { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return { kind: 'text', text };
-    throw new UsageError(error.message.replace(/^error: /, ''), { hint: 'realmfs-builder --help lists the options' });
-  }
-  const raw = command.opts<{
-    new?: true;
-    directory: string;
-    t?: true;
-    z?: true;
-    i?: true;
-    targets?: string;
-    tmpfs: boolean;
-    tmpfsSize?: number;
-    confirm: boolean;
-    keepRootfs?: true;
-    set?: Record<string, string>;
-    proxy?: string;
-    keyring?: string;
-    timeout?: number;
-    progress: ProgressKind;
-    quiet?: true;
-    verbose?: true;
-    debug?: true;
-    color: ColorChoice;
-  }>();
+function planProgram(): Command {
+  return steered(
+    new Command('realmfs-builder plan')
+      .usage('[options] [CONFIG]')
+      .description('Shows every setting with its origin, and every step. Needs no root and leaves nothing.'),
+  )
+    .option(...setOption)
+    .option('--json', 'one JSON object on standard output')
+    .option('--debug', 'show commands and stack traces')
+    .addOption(colorOption())
+    .helpOption('-h, --help', 'print this help');
+}
+
+/** The command that a command line begins with, and the command line without its name. */
+function splitCommand(args: readonly string[], write: (text: string) => void): { name: string | undefined; rest: readonly string[] } {
+  const finder = silent(program().enablePositionalOptions().helpCommand(false), write);
+  for (const name of commandNames) finder.command(name);
+  const { operands, unknown } = finder.parseOptions([...args]);
+  const [name = ''] = operands;
+  const at = args.length - unknown.length - 1;
+  // Behind `--` it is the name of a file.
+  if (!commandNames.includes(name) || args[at] !== name || args[at - 1] === '--') return { name: undefined, rest: args };
+  return { name, rest: [...args.slice(0, at), ...args.slice(at + 1)] };
+}
+
+/** Makes a command throw where it would print and end. */
+function silent(command: Command, write: (text: string) => void): Command {
+  return command.exitOverride().configureOutput({ writeOut: write, writeErr: () => {}, outputError: () => {} });
+}
+
+interface Steering {
+  readonly directory: string;
+  readonly t?: true;
+  readonly z?: true;
+  readonly i?: true;
+  readonly targets?: string;
+  readonly set?: Record<string, string>;
+  readonly keyring?: string;
+}
+
+/** The part of the options that steers a configuration. */
+function readSteering(command: Command): Pick<CliOptions, 'config' | 'directory' | 'targets' | 'set' | 'keyring'> {
+  const raw = command.opts<Steering>();
   const targets = [
     ...(raw.t ? ['tarball'] : []),
     ...(raw.z ? ['tarball-xz'] : []),
@@ -144,20 +179,63 @@ export function parseArguments(args: readonly string[]): Parsed {
   ];
   if (raw.targets !== undefined && splitTargets(raw.targets).length === 0) throw new UsageError('--targets: names no target');
   if (raw.directory === '') throw new UsageError('--directory: names no folder');
+  return { config: command.args[0], directory: raw.directory, targets: [...new Set(targets)], set: raw.set ?? {}, keyring: raw.keyring };
+}
+
+/**
+ * Reads a command line, without the two words of node and the script.
+ * @throws UsageError for anything that is wrong with it.
+ */
+export function parseArguments(args: readonly string[]): Parsed {
+  let text = '';
+  const write = (part: string): void => {
+    text += part;
+  };
+  let help = 'realmfs-builder --help';
+  try {
+    const { name, rest } = splitCommand(args, write);
+    const row = name === undefined ? undefined : commands[name];
+    if (row !== undefined) help = `realmfs-builder ${name} --help`;
+    const command = silent(row?.make() ?? program(), write);
+    command.parse([...rest], { from: 'user' });
+    return (row?.read ?? readBuild)(command);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return { kind: 'text', text };
+    throw new UsageError(error.message.replace(/^error: /, ''), { hint: `${help} lists the options` });
+  }
+}
+
+function readPlan(command: Command): Parsed {
+  const raw = command.opts<{ json?: true; debug?: true; color: ColorChoice }>();
+  return { kind: 'plan', options: { ...readSteering(command), json: raw.json === true, debug: raw.debug === true, color: raw.color } };
+}
+
+function readBuild(command: Command): Parsed {
+  const raw = command.opts<{
+    new?: true;
+    tmpfs: boolean;
+    tmpfsSize?: number;
+    confirm: boolean;
+    keepRootfs?: true;
+    proxy?: string;
+    timeout?: number;
+    progress: ProgressKind;
+    quiet?: true;
+    verbose?: true;
+    debug?: true;
+    color: ColorChoice;
+  }>();
   return {
     kind: 'options',
     options: {
+      ...readSteering(command),
       isNew: raw.new === true,
-      config: command.args[0],
-      directory: raw.directory,
-      targets: [...new Set(targets)],
       tmpfs: raw.tmpfs,
       tmpfsSize: raw.tmpfsSize,
       confirm: raw.confirm,
       keepRootfs: raw.keepRootfs === true,
-      set: raw.set ?? {},
       proxy: raw.proxy,
-      keyring: raw.keyring,
       timeout: raw.timeout,
       progress: raw.quiet ? 'quiet' : raw.progress,
       verbose: raw.verbose === true || raw.debug === true,
@@ -169,6 +247,7 @@ export function parseArguments(args: readonly string[]): Parsed {
 
 /** What to say of a word that is neither a command nor a file. */
 export function unknownWord(word: string): UsageError {
-  const hint = /^[\w.-]+$/.test(word) ? suggestion(word, ['--new', '--help', '--version', 'build.conf']) : '';
+  const candidates = [...commandNames, '--new', '--help', '--version', 'build.conf'].filter((name) => name !== word);
+  const hint = /^[\w.-]+$/.test(word) ? suggestion(word, candidates) : '';
   return new UsageError(`${word}: there is no such file or command${hint}`, { hint: 'realmfs-builder --help lists the options' });
 }

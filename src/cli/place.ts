@@ -63,6 +63,22 @@ export async function makeOutput(directory: string, cwd: string, owner: Owner | 
   }
 }
 
+/** Where the output folder is or would be, as a real path; makes nothing. */
+export async function findOutput(directory: string, cwd: string): Promise<string> {
+  const wanted = path.resolve(cwd, directory);
+  for (let there = wanted; ; there = path.dirname(there)) {
+    try {
+      const real = await realpath(there);
+      if (!(await stat(real)).isDirectory()) throw new UsageError(`--directory: ${directory} is not a folder`);
+      return path.join(real, path.relative(there, wanted));
+    } catch (error) {
+      // Of what the caller may not look into, nothing more is known.
+      if (hasCode(error, 'EACCES')) return wanted;
+      if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR')) throw error;
+    }
+  }
+}
+
 /** Makes the cache folder, 0700 and root's: what lies in it is installed as root. */
 export async function makeCache(folder: string): Promise<string> {
   const fail = (why: string): PreflightError => new PreflightError(`the cache folder ${folder} ${why}`, { step: 'preflight' });

@@ -40,9 +40,9 @@ async function isInstalled(tool: string): Promise<boolean> {
 }
 
 /** Throws if programs are missing: all of them, with the one command that installs them. */
-export async function checkTools(): Promise<void> {
+export async function checkTools(tools: readonly string[] = Object.keys(requiredTools)): Promise<void> {
   const missing: string[] = [];
-  for (const tool of Object.keys(requiredTools)) if (!(await isInstalled(tool))) missing.push(tool);
+  for (const tool of tools) if (!(await isInstalled(tool))) missing.push(tool);
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map((tool) => requiredTools[tool]))];
   throw new PreflightError(`missing: ${missing.join(', ')}`, { step: 'preflight', hint: `apt-get install ${packages.join(' ')}` });

@@ -87,7 +87,7 @@ export async function makeConfig(options: {
     problems.push({ file, ...(line === undefined ? {} : { line }), message });
   };
 
-  for (const key of unknownOverrides(request, evaluation)) {
+  for (const key of unknownOverrides(request, evaluation, text)) {
     problems.push({
       file: '--set',
       message: `${key}: neither a setting nor a variable of ${shown}${suggestion(key, [...settings.map((row) => row.key), ...evaluation.names])}`,

@@ -14,6 +14,13 @@ export interface ShellValue {
 /** What build.conf says, as bash has read it. */
 export interface Evaluation {
   readonly variables: ReadonlyMap<string, ShellValue>;
+  /**
+   * Settings that had a value after build.conf and before options and defaults: `kept` is what was
+   * there before it, `changed` what build.conf has made.
+   */
+  readonly said: ReadonlyMap<string, 'kept' | 'changed'>;
+  /** The words of each base list, as the profile and the suite make them. */
+  readonly bases: ReadonlyMap<string, readonly string[]>;
   /** Names of all variables that build.conf has made. */
   readonly names: ReadonlySet<string>;
   /** Functions, with the place where they are defined. */
@@ -96,6 +103,8 @@ export function assignmentLine(text: string, key: string): number | undefined {
 export function parseEvaluation(bytes: Buffer): Evaluation | undefined {
   const fields = bytes.toString('utf8').split('\0');
   const variables = new Map<string, ShellValue>();
+  const said = new Map<string, 'kept' | 'changed'>();
+  const bases = new Map<string, string[]>();
   const names = new Set<string>();
   const functions = new Map<string, { file: string; line: number }>();
   let at = 0;
@@ -107,6 +116,14 @@ export function parseEvaluation(bytes: Buffer): Evaluation | undefined {
         variables.set(key, { type: type === 'array' ? 'array' : 'string', values: Array.from({ length: count }, next) });
         break;
       }
+      case 'said':
+        said.set(next(), next() === 'kept' ? 'kept' : 'changed');
+        break;
+      case 'base': {
+        const [key, count] = [next(), Number(next())];
+        bases.set(key, Array.from({ length: count }, next));
+        break;
+      }
       case 'name':
         names.add(next());
         break;
@@ -116,7 +133,7 @@ export function parseEvaluation(bytes: Buffer): Evaluation | undefined {
         break;
       }
       case 'done':
-        return { variables, names, functions };
+        return { variables, said, bases, names, functions };
       default:
         return undefined;
     }
@@ -140,7 +157,12 @@ export async function fileNames(folder: string): Promise<string[]> {
   }
 }
 
-/** Problems of `--set KEY=VALUE` with keys that neither the builder nor build.conf knows. */
-export function unknownOverrides(request: BuildRequest, evaluation: Evaluation): string[] {
-  return Object.keys(request.overrides).filter((key) => findSetting(key) === undefined && !evaluation.names.has(key));
+/**
+ * Keys of `--set KEY=VALUE` that neither the builder nor build.conf knows. What build.conf sets only
+ * where there is no value yet (`: "${KEY:=x}"`) is not in `names`, but stands in its text.
+ */
+export function unknownOverrides(request: BuildRequest, evaluation: Evaluation, text: string): string[] {
+  const known = (key: string): boolean =>
+    findSetting(key) !== undefined || evaluation.names.has(key) || assignmentLine(text, key) !== undefined;
+  return Object.keys(request.overrides).filter((key) => !known(key));
 }

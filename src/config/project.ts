@@ -55,13 +55,15 @@ async function sizeOf(file: string): Promise<number> {
 
 /**
  * Copies the project into the sandbox: `project` keeps modes and links for stage two, `evaluate`
- * holds what build.conf may source, readable for nobody.
+ * holds what build.conf may source, readable for nobody. With `bindData` folders of data are
+ * not copied to `project` but shown there, which gives the same view.
  */
 export async function copyProject(options: {
   source: string;
   project: string;
   evaluate: string;
   names: readonly string[];
+  bindData?: boolean;
   runner: Runner;
 }): Promise<void> {
   const { source, names, runner } = options;
@@ -74,8 +76,10 @@ export async function copyProject(options: {
   }
   if (names.length === 0) return;
   const scripts: string[] = [];
+  const bound: string[] = [];
   for (const name of names) {
     const stat = await lstat(path.join(source, name));
+    if (options.bindData && stat.isDirectory() && dataFolders.has(name)) bound.push(name);
     if (stat.isDirectory() ? !dataFolders.has(name) : stat.isSymbolicLink() || (stat.isFile() && stat.size <= LARGEST_SCRIPT))
       scripts.push(name);
   }
@@ -84,7 +88,15 @@ export async function copyProject(options: {
     const args = ['--archive', '--no-preserve=ownership', '--target-directory', target, '--', ...entries];
     await runner.run({ label: 'copying the project', file: 'cp', args, cwd: source });
   };
-  await copy(options.project, names);
+  await copy(
+    options.project,
+    names.filter((name) => !bound.includes(name)),
+  );
+  for (const name of bound) {
+    const target = path.join(options.project, name);
+    await mkdir(target);
+    await runner.run({ label: 'showing the project', file: 'mount', args: ['--rbind', '--', path.join(source, name), target] });
+  }
   await copy(options.evaluate, scripts);
   await runner.run({ label: 'copying the scripts', file: 'chmod', args: ['--recursive', 'a+rX', '--', options.evaluate] });
 }

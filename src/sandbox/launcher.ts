@@ -4,20 +4,35 @@ import type { BuildEvent } from '../events.ts';
 import { programRoot } from '../resources.ts';
 import { LineSplitter } from '../system/lines.ts';
 
-/** How the launcher starts a sandbox. */
-export interface SandboxOptions {
+/** The sandbox of a build, or the one that empties what builds have left. */
+interface BuildSandbox {
   readonly mode: 'build' | 'clean';
   readonly output: string;
   readonly staging: string;
   readonly cache: string;
+  /** Bytes of the tmpfs; 0: on disk. */
+  readonly tmpfsSize: number;
+}
+
+/** The sandbox of `plan`: no lock, no folder of the host that could be written. */
+interface PlanSandbox {
+  readonly mode: 'plan';
+  /** What the builder is asked, as JSON. */
+  readonly request: string;
+  /** Without root it begins with a user namespace. */
+  readonly isRoot: boolean;
+  /** The home folder of a caller who is not root, or empty. */
+  readonly home: string;
+}
+
+/** How the launcher starts a sandbox. */
+export type SandboxOptions = (BuildSandbox | PlanSandbox) & {
   /** Empty: no project. */
   readonly project: string;
   /** The file of DEBIAN_KEYRING, if it is known before build.conf is read. */
   readonly keyring?: string;
-  /** Bytes of the tmpfs; 0: on disk. */
-  readonly tmpfsSize: number;
   readonly onEvent: (event: BuildEvent) => void;
-}
+};
 
 /** How a sandbox ended. */
 export interface SandboxEnd {
@@ -46,7 +61,7 @@ const LOCKED = 75;
 const NOISE = 40;
 
 /**
- * Starts PID 1 of a build: the output folder is locked, then namespaces are made that the kernel
+ * Starts PID 1 of a build: the output folder is locked (not for a plan), then namespaces are made that the kernel
  * ends together with their PID 1, and PID 1 ends when its lifeline does, that is with this process.
  * Must be called from the main thread: PR_SET_PDEATHSIG belongs to the thread that spawns.
  */
@@ -100,56 +115,51 @@ export function startSandbox(options: SandboxOptions): Sandbox {
 }
 
 /** The chain of programs that makes the namespaces, each in the place of the one before it. */
+function sandboxCommand(options: SandboxOptions): [file: string, ...args: string[]] {
+  const isPlan = options.mode === 'plan';
+  const namespaces = ['--mount', '--pid', '--ipc', '--uts', ...(isPlan ? ['--net'] : [])];
+  const user = isPlan && !options.isRoot ? ['--user', '--map-root-user'] : [];
+  const ending = ['--fork', '--kill-child', '--propagation', isPlan ? 'private' : 'slave'];
+  const init = ['bash', '--noprofile', '--norc', `${programRoot}/templates/sandbox/init.sh`];
+  const unshare = ['--pdeathsig', 'KILL', 'unshare', ...user, ...namespaces, ...ending, '--', ...init];
+  if (isPlan) return ['setpriv', ...unshare];
+  return ['flock', '--nonblock', '--no-fork', '--conflict-exit-code', String(LOCKED), options.output, 'setpriv', ...unshare];
+}
+
 function spawnSandbox(options: SandboxOptions) {
-  return execa(
-    'flock',
-    [
-      '--nonblock',
-      '--no-fork',
-      '--conflict-exit-code',
-      String(LOCKED),
-      options.output,
-      'setpriv',
-      '--pdeathsig',
-      'KILL',
-      'unshare',
-      '--mount',
-      '--pid',
-      '--ipc',
-      '--uts',
-      '--fork',
-      '--kill-child',
-      '--propagation',
-      'slave',
-      '--',
-      'bash',
-      '--noprofile',
-      '--norc',
-      `${programRoot}/templates/sandbox/init.sh`,
-    ],
-    {
-      cwd: '/',
-      extendEnv: false,
-      env: {
-        PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-        LC_ALL: 'C.UTF-8',
-        RB_MODE: options.mode,
-        RB_OUT: options.output,
-        RB_STAGING: options.staging,
-        RB_CACHE: options.cache,
-        RB_PROJECT: options.project,
-        RB_KEYRING: options.keyring ?? '',
-        RB_PROGRAM: programRoot,
-        RB_NODE: process.execPath,
-        RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),
-      },
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
-      buffer: false,
-      reject: false,
-      detached: true,
-      cleanup: false,
+  const [file, ...args] = sandboxCommand(options);
+  const child = execa(file, args, {
+    cwd: '/',
+    extendEnv: false,
+    env: {
+      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+      LC_ALL: 'C.UTF-8',
+      RB_MODE: options.mode,
+      RB_PROJECT: options.project,
+      RB_KEYRING: options.keyring ?? '',
+      RB_PROGRAM: programRoot,
+      RB_NODE: process.execPath,
+      ...(options.mode === 'plan'
+        ? { RB_HOME: options.home }
+        : {
+            RB_OUT: options.output,
+            RB_STAGING: options.staging,
+            RB_CACHE: options.cache,
+            RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),
+          }),
     },
-  );
+    stdio: [options.mode === 'plan' ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+    buffer: false,
+    reject: false,
+    detached: true,
+    cleanup: false,
+  });
+  if (options.mode === 'plan' && child.stdin instanceof Writable) {
+    // A sandbox that is refused reads nothing.
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.request);
+  }
+  return child;
 }
 
 /** An event, or undefined for a line that a killed builder has left unfinished. */

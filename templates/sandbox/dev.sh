@@ -19,3 +19,19 @@ make_dev() {
     mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666,nosuid,noexec devpts "$dev/pts"
     ln -s pts/ptmx "$dev/ptmx"
 }
+
+# bind_dev DIR: the same for a user namespace, where no node can be made: those of the host,
+# and no terminals.
+bind_dev() {
+    local dev=$1 name
+    mount -t tmpfs -o mode=0755,size=64k,nr_inodes=64,nosuid,noexec realmfs-dev "$dev"
+    for name in null zero full random urandom tty; do
+        touch "$dev/$name"
+        mount --bind "/dev/$name" "$dev/$name"
+    done
+    ln -s /proc/self/fd "$dev/fd"
+    for name in 0:stdin 1:stdout 2:stderr; do
+        ln -s "/proc/self/fd/${name%%:*}" "$dev/${name#*:}"
+    done
+    mkdir "$dev/shm"
+}

@@ -2,7 +2,7 @@
 # PID 1 of the evaluation of build.conf: shows it the scripts of the project and runs bash
 # as nobody, without any capability.
 #
-# Arguments: those of templates/chroot/evaluate.sh.
+# Arguments: those of templates/chroot/evaluate.sh. The second one is the file that it writes.
 set -Eeuo pipefail
 readonly base=/run/realmfs
 mount --bind "$base/build/evaluate" "$base/project"
@@ -13,11 +13,25 @@ done
 for part in build cache staging source stale; do
     mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$base/$part"
 done
+# What build.conf leaves in /tmp is not for the builder.
+mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m realmfs-tmp /tmp
+user=(--reuid 65534 --regid 65534 --clear-groups)
+read -r _ _ ids </proc/self/uid_map
+if [[ $ids == 1 ]]; then
+    # A plan without root: the user namespace knows no id but that of the caller. So what belongs
+    # to the caller, and would not to nobody, is taken out of reach.
+    user=()
+    home=$(readlink "$base/home" || true)
+    [[ $home == / || ! -d $home || ! -O $home ]] || mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$home"
+    mount --bind "$2" "$2"
+    mount -o remount,bind,ro,nosuid,nodev /run
+fi
 ip link set lo up
 cd /
-setpriv --pdeathsig KILL --reuid 65534 --regid 65534 --clear-groups --inh-caps -all --bounding-set -all \
+setpriv --pdeathsig KILL "${user[@]}" --inh-caps -all --bounding-set -all \
     --no-new-privs /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent TERM=dumb LANG=C.UTF-8 \
     REALMFS_PROJECT="$base/project" bash --noprofile --norc "$base/lib/chroot/evaluate.sh" "$@" </dev/null &
 status=0
-wait $! || status=$?
+# bash would write its own line about a command that a signal has ended.
+{ wait $! || status=$?; } 2>/dev/null
 exit "$status"

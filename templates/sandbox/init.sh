@@ -6,13 +6,17 @@
 #       A line "stop" asks the builder to stop in good order.
 # fd 4: events to the launcher, one JSON object a line.
 #
+# Mode `plan` has no output folder, staging folder and cache, and may run in a user namespace
+# (plan.sh). Its request comes on standard input.
+#
 # Environment (set by the launcher, nothing else is there):
-#   RB_MODE      build | clean       RB_OUT       output folder (host path)
+#   RB_MODE      build | clean | plan       RB_OUT       output folder (host path)
 #   RB_STAGING   staging folder      RB_CACHE     cache folder
 #   RB_PROJECT   project folder, or empty
 #   RB_KEYRING   the keyring of the archive, or empty
 #   RB_PROGRAM   the program's own folder    RB_NODE   the node binary
 #   RB_TMPFS     size of the tmpfs in bytes, or empty: build on disk, in the staging folder
+#   RB_HOME      the home folder of a caller who is not root, or empty: build.conf does not see it
 set -Eeuo pipefail
 shopt -s inherit_errexit
 
@@ -20,6 +24,8 @@ umask 022
 readonly base=/run/realmfs
 # shellcheck source=templates/sandbox/dev.sh
 source "${BASH_SOURCE[0]%/*}/dev.sh"
+# shellcheck source=templates/sandbox/plan.sh
+source "${BASH_SOURCE[0]%/*}/plan.sh"
 
 # The mounts of the host that a build must see: everything but what is made anew below.
 host_mounts() {
@@ -77,7 +83,7 @@ make_view() {
     bind_read_only / "$new"
     for target in "${targets[@]}"; do
         # A mount that is hidden by another, or on a file that is gone, is not in the view.
-        [[ ! -e $new$target ]] || bind_read_only "$target" "$new$target"
+        [[ ! -e $target || ! -e $new$target ]] || bind_read_only "$target" "$new$target"
     done
     mount -t proc -o nosuid,nodev,noexec proc "$new/proc"
     mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$new/sys"
@@ -104,7 +110,11 @@ make_view() {
     # What the host mounts later must not appear here.
     mount --make-rprivate "$new"
     # From here on nothing of the host can be written but the staging folder and the cache.
-    cd "$new"
+    enter_view "$new"
+}
+
+enter_view() {
+    cd "$1"
     pivot_root . .
     umount --lazy .
     cd /
@@ -144,15 +154,20 @@ work() {
         fd=${fd##*/}
         case $fd in 0 | 1 | 2 | 4 | 255) ;; *) exec {fd}>&- ;; esac
     done
-    make_view
-    remove_stale
-    if [[ $RB_MODE == clean ]]; then
-        remove_stale "$base/staging"
-        return 0
+    if [[ $RB_MODE == plan ]]; then
+        make_plan_view
+        make_plan_work
+    else
+        make_view
+        remove_stale
+        if [[ $RB_MODE == clean ]]; then
+            remove_stale "$base/staging"
+            return 0
+        fi
+        make_work
     fi
-    make_work
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb TMPDIR=/tmp \
-        "$base/node" --no-warnings "$base/program/dist/builder.js" </dev/null
+        "$base/node" --no-warnings "$base/program/dist/builder.js" "$RB_MODE" </dev/null
 }
 
 lifeline() {
@@ -163,6 +178,8 @@ lifeline() {
     done
 }
 
+request=
+[[ $RB_MODE != plan ]] || request=$(cat)
 work &
 worker=$!
 lifeline "$worker" &

@@ -29,6 +29,8 @@ export interface RunningBuild {
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Run as this user, without root's rights; after `shareProgram`. */
+  readonly uid?: number;
 }
 
 /** What a build must leave as it was. */
@@ -90,8 +92,9 @@ export class Machine {
       String(this.#keeper),
       '--mount',
       `--wd=${options.cwd ?? this.folder}`,
-      process.execPath,
-      path.join(program, 'dist/cli.js'),
+      ...(options.uid === undefined
+        ? [process.execPath, path.join(program, 'dist/cli.js')]
+        : [...asUser(options.uid), '/mnt/node', '/mnt/program/dist/cli.js']),
       ...args,
     ];
     const env = {
@@ -134,6 +137,17 @@ export class Machine {
           void ended.then((run) => reject(new Error(`ended before ${name}: ${run.stderr}`)));
         }),
     };
+  }
+
+  /** Shows node and the program where every user can reach them, and lets users into the folder. */
+  shareProgram(): void {
+    chmodSync(this.folder, 0o755);
+    // Not below the folder: `close` empties it.
+    this.shell(
+      'mount -t tmpfs -o mode=0755 tmpfs /mnt; mkdir /mnt/program; touch /mnt/node; mount --bind "$1" /mnt/program; mount --bind "$2" /mnt/node',
+      program,
+      process.execPath,
+    );
   }
 
   run(args: readonly string[], options: RunOptions = {}): Promise<Run> {
@@ -190,6 +204,11 @@ export class Machine {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
+}
+
+/** A command that runs another one as a user, without any group. */
+export function asUser(uid: number): string[] {
+  return ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups'];
 }
 
 /** Processes in other process namespaces than ours that see a mount of this folder, zombies left out: those of its builds. */

@@ -49,6 +49,8 @@ async function config({ text = '', values = {}, functions = [], files = {}, chan
         { type: Array.isArray(value) ? 'array' : 'string', values: [value].flat() },
       ]),
     ),
+    said: new Map(),
+    bases: new Map(),
     names: new Set(Object.keys(values)),
     functions: new Map(functions.map((name) => [name, { file: 'build.conf', line: 1 }])),
   };

@@ -142,6 +142,8 @@ describe('config', () => {
           { type: Array.isArray(value) ? ('array' as const) : ('string' as const), values: [value].flat() },
         ]),
       ),
+      said: new Map(),
+      bases: new Map(),
       names: new Set(['MINE']),
       functions: new Map(functions.map((name) => [name, { file: 'build.conf', line: 1 }])),
     };

@@ -1,0 +1,40 @@
+import { readFile } from 'node:fs/promises';
+import { fileNames } from '../config/evaluate.ts';
+import { CommandError, PreflightError } from '../errors.ts';
+import { hasCode } from '../system/files.ts';
+import { findMirrors, readConfig } from './build.ts';
+import { type BuildContext, paths } from './context.ts';
+import { hostRepositories } from './mirror.ts';
+import { planBuild } from './plan.ts';
+import { describePlan, type Planned } from './plan-report.ts';
+
+/** Reads the configuration as a build does, and says what a build would do. */
+export async function planOnly(ctx: BuildContext): Promise<Planned> {
+  const { config, evaluation } = await ctx.steps.run('config', () => readable(() => readConfig(ctx, { bindData: true })));
+  const hosts = await hostRepositories(ctx.runner);
+  const { configName } = ctx.request;
+  return describePlan({
+    request: ctx.request,
+    evaluation,
+    plan: planBuild(config),
+    mirrors: await findMirrors(config, hosts, ctx),
+    hosts,
+    text: configName === null ? '' : await readFile(`${paths.project}/${configName}`, 'utf8'),
+    modules: {
+      project: await fileNames(`${paths.project}/realmfs-modules`),
+      builtIn: await fileNames(`${paths.library}/modules`),
+    },
+  });
+}
+
+/** A build is root and reads everything; who plans without root may lack the right. */
+async function readable<T>(body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    const denied = error instanceof CommandError ? error.outputTail.find((line) => line.endsWith(': Permission denied')) : undefined;
+    if (denied === undefined && !hasCode(error, 'EACCES')) throw error;
+    const cause = (denied ?? (error instanceof Error ? error.message : '')).replaceAll(`${paths.source}/`, '');
+    throw new PreflightError(`the project cannot be read whole: ${cause}`, { step: 'config', hint: 'a build is root: run it with sudo' });
+  }
+}

@@ -1,0 +1,105 @@
+import path from 'node:path';
+import { type PlanReport, plannedSchema, planReport } from '../build/plan-report.ts';
+import { projectEntries } from '../config/project.ts';
+import type { BuildRequest } from '../config/request.ts';
+import { BuilderError, type Failure, InterruptedError, PreflightError } from '../errors.ts';
+import type { BuildEvent } from '../events.ts';
+import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
+import { checkedSetting, makeRequest, namesOfOutput, ReportedError, settingValue, setUpFault } from './build-command.ts';
+import type { PlanOptions } from './options.ts';
+import { findOutput, findPlace } from './place.ts';
+import { planText } from './plan-text.ts';
+import { checkTools } from './preflight.ts';
+import type { Reporter } from './reporters/reporter.ts';
+import type { Stopper } from './stopper.ts';
+
+/** Programs that a plan needs; debootstrap for the suites that it knows. */
+const TOOLS = ['debootstrap', 'unshare', 'setpriv', 'pivot_root', 'mount', 'ip', 'apt-get', 'dpkg'];
+
+/** What the command needs from its surroundings. */
+export interface PlanSurroundings {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whose realmfs.env is believed, beside root's: the user behind sudo, or the caller. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly isRoot: boolean;
+  /** The command line that runs the same as root. */
+  readonly sudo: string;
+  readonly reporter: Reporter;
+  readonly stopper: Stopper;
+}
+
+/** The text that `plan` prints. Nothing is made on the host. */
+export async function planCommand(options: PlanOptions, around: PlanSurroundings): Promise<string> {
+  const place = await findPlace(options.config, around.cwd, projectEntries);
+  const request = await makeRequest({ ...options, keepRootfs: false, tmpfs: true, proxy: undefined }, place, around);
+  await checkTools(TOOLS);
+  const output = await findOutput(options.directory, around.cwd);
+  checkedSetting(request, 'REALMFS_CACHE_DIR');
+  const outputNames = namesOfOutput(place.project, output);
+  const { planned, warnings } = await runPlan({ ...request, outputNames }, place.project, around);
+  const report: PlanReport = planReport(plannedSchema.parse(planned), {
+    config: place.configName === null ? null : path.join(place.project, place.configName),
+    output,
+    warnings,
+  });
+  return options.json ? `${JSON.stringify(report)}\n` : planText(report);
+}
+
+interface Outcome {
+  ready: boolean;
+  step: string;
+  failure?: Failure;
+  planned?: object;
+  readonly warnings: string[];
+}
+
+async function runPlan(request: BuildRequest, project: string, around: PlanSurroundings): Promise<{ planned: object; warnings: string[] }> {
+  const outcome: Outcome = { ready: false, step: '', warnings: [] };
+  const onEvent = (event: BuildEvent): void => {
+    if (event.kind === 'ready') outcome.ready = true;
+    if (event.kind === 'step-start') outcome.step = event.step;
+    if (event.kind === 'failed') outcome.failure = event.failure;
+    if (event.kind === 'planned') outcome.planned = event.plan;
+    if (event.kind === 'warning') outcome.warnings.push(event.text);
+    around.reporter.report(event);
+  };
+  around.stopper.signal.throwIfAborted();
+  const home = around.isRoot ? '' : (around.env.HOME ?? '');
+  const sandbox = startSandbox({
+    mode: 'plan',
+    request: JSON.stringify(request),
+    project,
+    keyring: settingValue(request, 'DEBIAN_KEYRING'),
+    isRoot: around.isRoot,
+    home,
+    onEvent,
+  });
+  const released = around.stopper.attach(sandbox);
+  await sandbox.silent;
+  released();
+  sandbox.release();
+  const end = await sandbox.ended;
+  const stopped = around.stopper.reason;
+  if (stopped !== undefined) throw new InterruptedError(stopped.message, stopped.exitCode, outcome.step || 'preflight');
+  if (outcome.planned === undefined) throw failureOf(outcome, end, around);
+  return { planned: outcome.planned, warnings: outcome.warnings };
+}
+
+function failureOf(outcome: Outcome, end: SandboxEnd, around: PlanSurroundings): Error {
+  if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
+  const details = end.noise.map((line) => `output:  ${line}`);
+  if (outcome.ready) return new BuilderError('the builder ended without a plan: was it killed?', { step: outcome.step, details });
+  const said = setUpFault(end);
+  return around.isRoot
+    ? new PreflightError(`the sandbox could not be set up: ${said}`, {
+        step: 'preflight',
+        details,
+        hint: 'this needs root with all capabilities; containers often take them away',
+      })
+    : new PreflightError(`this machine makes no sandbox for users: ${said}`, {
+        step: 'preflight',
+        details,
+        hint: `user namespaces are off or restricted; run: ${around.sudo}`,
+      });
+}

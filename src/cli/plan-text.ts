@@ -1,0 +1,39 @@
+import type { PlanReport } from '../build/plan-report.ts';
+import { plainText } from './reporters/reporter.ts';
+
+/** Rows as aligned columns; the last one is as long as it is. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** A value on one line; `-` if there is none. */
+function cell(value: string | readonly string[]): string {
+  const text = typeof value === 'string' ? value : value.join(' ');
+  return plainText(text.replace(/\s+/g, ' ')).trim() || '-';
+}
+
+/** The plan for people: two tables, for settings and for steps. */
+export function planText(report: PlanReport): string {
+  const { settings, steps, packages, targets, warnings } = report;
+  const lines = [
+    `Configuration: ${cell(report.config ?? 'built-in base image')}`,
+    `Output folder: ${cell(report.output)}`,
+    `Targets:       ${cell(targets.map(({ name }) => name))}`,
+    `Packages:      ${cell(packages)}`,
+    '',
+    ...table([['SETTING', 'FROM', 'VALUE'], ...settings.map(({ key, from, value }) => [key, cell(from), cell(value)])]),
+    '',
+    ...table([
+      ['', 'STEP', 'FROM', 'IN PLACE OF'],
+      ...steps.map(({ step, from, overrides }, index) => [String(index + 1).padStart(2), step, cell(from), overrides.join(', ')]),
+    ]),
+    ...warnings.flatMap((text, index) => [...(index === 0 ? [''] : []), `Warning: ${cell(text)}`]),
+  ];
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,64 @@
+# shellcheck shell=bash disable=SC2154
+# The view of `plan`: the host, read-only and without exception. It is made in the same way for
+# root and, in a user namespace, for anybody else. There, mounts come in locked: none can be
+# bound without those below it, and none can lose a flag.
+
+# read_only_below TARGET [HIDDEN...]: makes the mounts at and below TARGET read-only, but those
+# at and below TARGET/HIDDEN.
+read_only_below() {
+    local top=$1 target part
+    shift
+    local -a fields
+    local -A flags=()
+    while read -r -a fields; do
+        printf -v target '%b' "${fields[4]}"
+        [[ $target == "$top" || $target == "$top"/* ]] || continue
+        for part in "$@"; do
+            [[ $target != "$top/$part" && $target != "$top/$part"/* ]] || continue 2
+        done
+        # Of two mounts on one place, the flags of both: which is the upper one is not said.
+        flags[$target]+=,
+        for part in nosuid nodev noexec; do
+            [[ ,${fields[5]}, != *",$part,"* ]] || flags[$target]+=$part,
+        done
+    done </proc/self/mountinfo
+    for target in "${!flags[@]}"; do
+        # What cannot be reached here, nobody in the view can reach.
+        [[ ! -e $target ]] || mount -o "remount,bind,ro${flags[$target]%,}" -- "$target"
+    done
+}
+
+make_plan_view() {
+    local new=/sys/view part
+    # A place that hides nothing of the project, the program and node.
+    mount -t tmpfs -o mode=0755,size=64k realmfs-view /sys
+    mkdir "$new"
+    mount --rbind / "$new"
+    read_only_below "$new" proc sys dev run tmp
+    mount -t proc -o nosuid,nodev,noexec proc "$new/proc"
+    mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$new/sys"
+    bind_dev "$new/dev"
+    read_only_below "$new/dev" shm
+    mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m shm "$new/dev/shm"
+    mount -t tmpfs -o mode=0755,nosuid,nodev,size=64m realmfs-run "$new/run"
+    mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m realmfs-tmp "$new/tmp"
+    keep_keyring "$new"
+
+    mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
+    touch "$new$base/node"
+    mount --rbind -- "$RB_PROGRAM" "$new$base/program"
+    mount --rbind -- "$RB_NODE" "$new$base/node"
+    [[ -z $RB_PROJECT ]] || mount --rbind -- "$RB_PROJECT" "$new$base/source"
+    for part in program node source; do
+        read_only_below "$new$base/$part"
+    done
+    [[ -z $RB_HOME ]] || ln -s -- "$RB_HOME" "$new$base/home"
+    enter_view "$new"
+}
+
+# The bound is that of two copies of the largest project; it takes what they take.
+make_plan_work() {
+    mount -t tmpfs -o mode=0755,nosuid,nodev,size=4608m realmfs-work "$base/build"
+    mkdir "$base"/build/{project,evaluate,lib}
+    (umask 077 && printf '%s' "$request" >"$base/staging/request.json")
+}
