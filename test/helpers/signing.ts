@@ -1,4 +1,4 @@
-import { createHash, createSign, generateKeyPairSync } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, createSign, generateKeyPairSync } from 'node:crypto';
 import { crc24Armor } from './armor.ts';
 
 /** A throw-away OpenPGP key: RSA, version 4 (RFC 9580, made by hand, so that only gpgv is needed). */
@@ -7,6 +7,32 @@ export interface SigningKey {
   readonly keyring: Buffer;
   /** The text with an inline signature, as in an InRelease file. */
   clearsign(text: string): string;
+  /** The signature of the text alone, as one packet; several can stand in one armor. */
+  signature(text: string): Buffer;
+}
+
+/** A private key to make a SigningKey of again. */
+export interface StoredKey {
+  readonly pem: string;
+  /** Seconds since 1970. */
+  readonly made: number;
+}
+
+/** A new private key, made an hour ago, or long ago for one that has expired since. */
+export function newKey(long = false): StoredKey {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return {
+    pem: String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+    made: long ? 1_500_000_000 : Math.floor(Date.now() / 1000) - 3600,
+  };
+}
+
+/** The text with inline signatures of several keys. */
+export function clearsign(text: string, keys: readonly SigningKey[]): string {
+  const lines = text.replace(/\n$/, '').split('\n');
+  const shown = lines.map((line) => (line.startsWith('-') ? `- ${line}` : line)).join('\n');
+  const packets = Buffer.concat(keys.map((key) => key.signature(text)));
+  return `-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n${shown}\n${crc24Armor('SIGNATURE', packets)}`;
 }
 
 const number = (value: number, bytes: number): Buffer => {
@@ -26,10 +52,10 @@ const packet = (tag: number, body: Buffer): Buffer => Buffer.concat([Buffer.from
 const subpacket = (type: number, body: Buffer): Buffer => Buffer.concat([Buffer.from([body.length + 1, type]), body]);
 
 /** Makes a key; `expired` lets its certificate run out a day after it was made, long ago. */
-export function makeSigningKey(name: string, options: { expired?: boolean } = {}): SigningKey {
-  const made = options.expired === true ? 1_500_000_000 : Math.floor(Date.now() / 1000) - 3600;
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  const { n = '', e = '' } = publicKey.export({ format: 'jwk' });
+export function makeSigningKey(name: string, options: { expired?: boolean; revoked?: boolean; stored?: StoredKey } = {}): SigningKey {
+  const { pem, made } = options.stored ?? newKey(options.expired);
+  const privateKey = createPrivateKey(pem);
+  const { n = '', e = '' } = createPublicKey(pem).export({ format: 'jwk' });
   const body = Buffer.concat([
     Buffer.from([4]),
     number(made, 4),
@@ -54,14 +80,17 @@ export function makeSigningKey(name: string, options: { expired?: boolean } = {}
   const user = Buffer.from(`${name} <${name}@key.example>`);
   const certified = Buffer.concat([framed, Buffer.from([0xb4]), number(user.length, 4), user]);
   const flags = Buffer.concat([subpacket(27, Buffer.from([3])), ...(options.expired === true ? [subpacket(9, number(86_400, 4))] : [])]);
-  return {
-    keyring: Buffer.concat([packet(6, body), packet(13, user), signature(0x13, certified, made, flags)]),
-    clearsign(text) {
+  // RFC 9580, 5.2.3.31: the key has been compromised.
+  const reason = subpacket(29, Buffer.concat([Buffer.from([2]), Buffer.from('test')]));
+  const revocation = options.revoked === true ? [signature(0x20, framed, made + 60, reason)] : [];
+  const key: SigningKey = {
+    keyring: Buffer.concat([packet(6, body), ...revocation, packet(13, user), signature(0x13, certified, made, flags)]),
+    clearsign: (text) => clearsign(text, [key]),
+    signature(text) {
       const lines = text.replace(/\n$/, '').split('\n');
       const canonical = lines.map((line) => line.replace(/[ \t\r]+$/, '')).join('\r\n');
-      const shown = lines.map((line) => (line.startsWith('-') ? `- ${line}` : line)).join('\n');
-      const packetBytes = signature(1, Buffer.from(canonical), Math.floor(Date.now() / 1000));
-      return `-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n${shown}\n${crc24Armor('SIGNATURE', packetBytes)}`;
+      return signature(1, Buffer.from(canonical), Math.floor(Date.now() / 1000));
     },
   };
+  return key;
 }

@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import path from 'node:path';
+import { type FixtureArchive, fixtureArchive, type KeyName } from './fixture-archive.ts';
+import { clearsign } from './signing.ts';
+
+/** What goes wrong with an answer. */
+export type Fault =
+  | { readonly kind: 'status'; readonly code: number }
+  /** The connection ends without an answer. */
+  | { readonly kind: 'reset' }
+  /** Nothing more comes after so many bytes. */
+  | { readonly kind: 'hang'; readonly at: number }
+  /** The connection ends after so many bytes, though more were promised. */
+  | { readonly kind: 'cut'; readonly at: number }
+  /** Bytes a second. */
+  | { readonly kind: 'slow'; readonly rate: number }
+  /** The right number of wrong bytes. */
+  | { readonly kind: 'wrong' }
+  | { readonly kind: 'redirect'; readonly to: string };
+
+/** How the Release file of the suite is served. */
+export interface ReleaseChange {
+  /** None: neither InRelease nor Release.gpg is there. */
+  readonly signedBy?: readonly KeyName[];
+  /** The text is changed after it was signed. */
+  readonly forged?: boolean;
+  readonly date?: Date;
+  readonly validUntil?: Date;
+  readonly codename?: string;
+  readonly suite?: string;
+}
+
+/**
+ * A mirror of the fixture archive on loopback, and a proxy: tests name the archive
+ * http://mirror.example/debian and let `http_proxy` lead here.
+ */
+export class FixtureMirror {
+  readonly archive: FixtureArchive;
+  /** Paths that were asked for, in order. */
+  readonly requests: string[] = [];
+  readonly #server = createServer((request, response) => this.#answer(request, response));
+  readonly #faults: { pattern: RegExp; fault: Fault }[] = [];
+  #release: ReleaseChange = {};
+
+  constructor(archive: FixtureArchive) {
+    this.archive = archive;
+  }
+
+  static async start(cache: string): Promise<FixtureMirror> {
+    const mirror = new FixtureMirror(await fixtureArchive(cache));
+    await new Promise<void>((resolve) => mirror.#server.listen(0, '127.0.0.1', resolve));
+    return mirror;
+  }
+
+  get proxy(): string {
+    const address = this.#server.address();
+    return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  }
+
+  get url(): string {
+    return `${this.proxy}/debian`;
+  }
+
+  /** Requests whose path matches go wrong from now on. */
+  fault(pattern: RegExp, fault: Fault): void {
+    this.#faults.push({ pattern, fault });
+  }
+
+  release(change: ReleaseChange): void {
+    this.#release = change;
+  }
+
+  /** No more faults, a good Release file, no requests so far. */
+  clear(): void {
+    this.#faults.length = 0;
+    this.#release = {};
+    this.requests.length = 0;
+  }
+
+  close(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+
+  /** Writes the keyring of the archive to a file. */
+  writeKeyring(file: string): string {
+    writeFileSync(file, this.archive.keyring);
+    return file;
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    // As a proxy it is asked for whole addresses.
+    const { pathname } = new URL(request.url ?? '/', 'http://mirror.example');
+    const name = decodeURIComponent(pathname);
+    this.requests.push(name);
+    const fault = this.#faults.find(({ pattern }) => pattern.test(name))?.fault;
+    const content = this.#content(name);
+    if (fault?.kind === 'reset') request.socket.destroy();
+    else if (fault?.kind === 'status') response.writeHead(fault.code).end('no\n');
+    else if (fault?.kind === 'redirect') response.writeHead(302, { Location: fault.to }).end();
+    else if (content === undefined) response.writeHead(404).end('no\n');
+    else if (fault === undefined) send(response, content);
+    else sendWrong(response, typeof content === 'string' ? readFileSync(content) : content, fault);
+  }
+
+  /** A file's name, or bytes that are made for the occasion. */
+  #content(name: string): string | Buffer | undefined {
+    const { folder, arch } = this.archive;
+    const [, root = '', ...rest] = name.split('/');
+    const below = rest.join('/');
+    if (root === 'debian' && below.startsWith('pool/')) {
+      const file = path.join(folder, 'debian', path.normalize(`/${below}`));
+      return existsSync(file) ? file : undefined;
+    }
+    const match = /^dists\/([a-z-]+)\/(.*)$/.exec(below);
+    if (match === null) return undefined;
+    const [, suite = '', file = ''] = match;
+    if (suite === 'trixie' && root === 'debian') {
+      if (file.startsWith(`main/binary-${arch}/Packages`)) return existing(path.join(folder, path.basename(file)));
+      if (file === `non-free-firmware/binary-${arch}/Packages`) return Buffer.alloc(0);
+      return this.#releaseFile(file, suite, this.#release);
+    }
+    const empty = (root === 'debian' && suite === 'trixie-updates') || (root === 'debian-security' && suite === 'trixie-security');
+    if (!empty) return undefined;
+    return /binary-[^/]+\/Packages$/.test(file) ? Buffer.alloc(0) : this.#releaseFile(file, suite, {});
+  }
+
+  #releaseFile(file: string, suite: string, change: ReleaseChange): Buffer | undefined {
+    const signedBy = change.signedBy ?? ['good'];
+    const text = this.#releaseText(suite, change);
+    if (file === 'Release') return Buffer.from(text);
+    if (file !== 'InRelease' || signedBy.length === 0) return undefined;
+    const signed = clearsign(
+      text,
+      signedBy.map((name) => this.archive.keys[name]),
+    );
+    return Buffer.from(change.forged === true ? signed.replace('Description: fixture', 'Description: fixturE') : signed);
+  }
+
+  #releaseText(suite: string, change: ReleaseChange): string {
+    const { folder, arch, made } = this.archive;
+    const base = suite === 'trixie';
+    const indices = ['main', 'non-free-firmware'].flatMap((component) =>
+      (base && component === 'main' ? ['Packages', 'Packages.xz'] : ['Packages']).map((name) => {
+        const bytes = base && component === 'main' ? readFileSync(path.join(folder, name)) : Buffer.alloc(0);
+        return ` ${createHash('sha256').update(bytes).digest('hex')} ${bytes.length} ${component}/binary-${arch}/${name}\n`;
+      }),
+    );
+    return [
+      'Origin: Debian',
+      `Label: Debian${suite.endsWith('security') ? '-Security' : ''}`,
+      `Suite: ${change.suite ?? suite.replace('trixie', 'stable')}`,
+      `Codename: ${change.codename ?? suite}`,
+      `Date: ${(change.date ?? new Date(made * 1000)).toUTCString()}`,
+      ...(change.validUntil === undefined ? [] : [`Valid-Until: ${change.validUntil.toUTCString()}`]),
+      `Architectures: all ${arch}`,
+      'Components: main non-free-firmware',
+      'Description: fixture',
+      `SHA256:\n${indices.join('')}`,
+    ].join('\n');
+  }
+}
+
+function existing(file: string): string | undefined {
+  return existsSync(file) ? file : undefined;
+}
+
+function send(response: ServerResponse, content: string | Buffer): void {
+  if (typeof content !== 'string') {
+    response.writeHead(200, { 'Content-Length': content.length }).end(content);
+    return;
+  }
+  response.writeHead(200, { 'Content-Length': statSync(content).size });
+  createReadStream(content).pipe(response);
+}
+
+function sendWrong(response: ServerResponse, bytes: Buffer, fault: Fault): void {
+  response.writeHead(200, { 'Content-Length': bytes.length });
+  switch (fault.kind) {
+    case 'hang':
+      response.write(bytes.subarray(0, fault.at));
+      break;
+    case 'cut':
+      response.write(bytes.subarray(0, fault.at), () => response.destroy());
+      break;
+    case 'wrong':
+      response.end(Buffer.from(bytes.map((byte) => byte ^ 0xff)));
+      break;
+    case 'slow': {
+      let at = 0;
+      const timer = setInterval(() => {
+        response.write(bytes.subarray(at, at + fault.rate / 10));
+        at += fault.rate / 10;
+        if (at < bytes.length && !response.destroyed) return;
+        clearInterval(timer);
+        response.end();
+      }, 100);
+      break;
+    }
+    default:
+      throw new Error(`no such fault: ${fault.kind}`);
+  }
+}
