@@ -146,7 +146,9 @@ function lookedUp(key: string, input: PlanInput): (Origin & { value: string }) |
   if ((config.raw[key] ?? '') !== '') return undefined;
   switch (key) {
     case 'DEBIAN_MIRROR':
-      return mirrors.main === '' ? { origin: 'host', from: "debootstrap's default", value: '' } : { ...apt, value: mirrors.main };
+      return hosts.some(({ uri }) => uri === mirrors.main)
+        ? { ...apt, value: mirrors.main }
+        : { origin: 'host', from: "debootstrap's default", value: mirrors.main };
     case 'DEBIAN_SECURITY_MIRROR':
       if (mirrors.security === '') return undefined;
       return config.mirror === '' && hosts.some(({ uri }) => uri === mirrors.security)

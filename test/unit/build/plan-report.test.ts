@@ -78,7 +78,7 @@ function input(changes: Partial<PlanInput> = {}): PlanInput {
     },
     plan: planBuild(config),
     mirrors: { main: 'http://me:hush@mirror.example/debian', security: 'http://mirror.example/debian-security' },
-    hosts: [],
+    hosts: [{ uri: 'http://me:hush@mirror.example/debian', release: 'x', origin: '', label: '' }],
     text: 'PACKAGES=(nginx)\n',
     modules: { project: ['set-hostname', 'mine'], builtIn: ['set-hostname', 'install-packages'] },
     ...changes,
