@@ -55,7 +55,7 @@ __realmfs_report() {
     local name file line
     local -a list
     for name in "${!__realmfs_after[@]}"; do
-        if [[ ${__realmfs_before[$name]-} == "${__realmfs_after[$name]}" ]]; then
+        if [[ -v __realmfs_before[$name] && ${__realmfs_before[$name]} == "${__realmfs_after[$name]}" ]]; then
             printf '%s\0' said "$name" kept
         else
             printf '%s\0' said "$name" changed name "$name"

@@ -242,10 +242,11 @@ echo x >/dev/tcp/127.0.0.1/${port}
 umount -l /run/realmfs/project /run /tmp /; mount -o remount,rw /; mount --bind /run/realmfs/source /media
 }
 attack
-unshare --user --map-root-user --mount --pid --fork bash -c "$(declare -f attack); attack"
+unshare --user --keep-caps --mount --pid --fork bash -c "$(declare -f attack); attack"
 kill -9 1
 look() { grep "^$1" /proc/self/status | cut -f 2; }
 PACKAGES="eff=$(look CapEff) prm=$(look CapPrm) bnd=$(look CapBnd) new=$(look NoNewPrivs) net=$(tail -n +3 /proc/net/dev | wc -l) pids=$(ls -d /proc/[0-9]* | wc -l)"
+PACKAGES+=" inner=$(unshare --user --keep-caps --mount bash -c 'umount ${home}; umount -l ${home}; ls -A ${home} | wc -l')"
 PACKAGES+=" home=$(ls -A ${home} | wc -l) source=$(ls -A /run/realmfs/source | wc -l)"
 `;
       writeFileSync(path.join(project, 'build.conf'), conf);
@@ -256,7 +257,8 @@ PACKAGES+=" home=$(ls -A ${home} | wc -l) source=$(ls -A /run/realmfs/source | w
       );
       expect(said).toMatchObject({ eff: '0'.repeat(16), prm: '0'.repeat(16), bnd: '0'.repeat(16), new: '1', net: '1', source: '0' });
       expect(Number(said.pids)).toBeLessThan(10);
-      if (caller.uid === USER) expect(said.home).toBe('0');
+      if (caller.uid === USER) expect([said.home, said.inner]).toEqual(['0', '0']);
+      else expect(Number(said.inner)).toBeGreaterThan(0);
       expect(readFileSync(path.join(project, 'build.conf'), 'utf8')).toBe(conf);
       expect(machine.shell('stat -c "%a %u" "$1" "$2"; ls -A "$1"', home, project)).toBe(homeMode);
       for (const folder of ['/var/tmp', '/tmp', '/etc', '/dev'])

@@ -41,6 +41,17 @@ test('records of the evaluation', () => {
     '2',
     'a b',
     '',
+    'said',
+    'A',
+    'kept',
+    'said',
+    'L',
+    'changed',
+    'base',
+    'BASE_L',
+    '2',
+    'x',
+    'y',
     'name',
     'A',
     'function',
@@ -53,6 +64,11 @@ test('records of the evaluation', () => {
   const evaluation = parseEvaluation(Buffer.from(records.join('\0')));
   expect(evaluation?.variables.get('A')).toEqual({ type: 'string', values: ['x\ny'] });
   expect(evaluation?.variables.get('L')).toEqual({ type: 'array', values: ['a b', ''] });
+  expect([...(evaluation?.said ?? [])]).toEqual([
+    ['A', 'kept'],
+    ['L', 'changed'],
+  ]);
+  expect(evaluation?.bases.get('BASE_L')).toEqual(['x', 'y']);
   expect([...(evaluation?.names ?? [])]).toEqual(['A']);
   expect(evaluation?.functions.get('f')).toEqual({ file: '/p/build.conf', line: 7 });
 });

@@ -400,3 +400,19 @@ test.each([
   expect(nearest(word, known)).toBe(expected);
   expect(suggestion(word, known)).toBe(expected === undefined ? '' : `; did you mean ${expected}?`);
 });
+
+test('for a plan folders of data are shown, not copied; a link in the place of one is copied', async () => {
+  const root = tempRoot({ 'build.conf': '', 'realmfs-files/x': '', 'lib/x': '' });
+  symlinkSync('lib', path.join(root, 'overlay'));
+  const target = tempRoot();
+  const runner = recordingRunner();
+  const names = ['build.conf', 'lib', 'overlay', 'realmfs-files'];
+  await copyProject({ source: root, project: target, evaluate: '/evaluate', names, bindData: true, runner });
+  expect(runner.commands.map(({ file, args }) => [file, ...args.slice(-3)])).toEqual([
+    ['cp', 'build.conf', 'lib', 'overlay'],
+    ['mount', '--', path.join(root, 'realmfs-files'), path.join(target, 'realmfs-files')],
+    ['cp', 'build.conf', 'lib', 'overlay'],
+    ['chmod', 'a+rX', '--', '/evaluate'],
+  ]);
+  expect(statSync(path.join(target, 'realmfs-files')).isDirectory()).toBe(true);
+});
