@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import { FetchError } from '../errors.ts';
 import { checkSignature, releaseField, type SignedRelease } from '../store/index-file.ts';
 import { statOrUndefined } from '../system/files.ts';
-import { commandLine } from '../system/runner.ts';
+import { commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hideCredentials } from './failures.ts';
 
@@ -96,14 +96,13 @@ async function download(url: string, env: Readonly<Record<string, string>>, ctx:
     label: 'wget',
     // What comes from the network is read without any right on this machine.
     file: 'setpriv',
-    args: [...AS_NOBODY, 'wget', '--no-verbose', '--no-hsts', `--output-document=${out}`, '--', url],
+    args: [...AS_NOBODY, 'wget', '--progress=dot:giga', '--no-hsts', `--output-document=${out}`, '--', url],
     env,
   };
   const result = await ctx.runner.attempt(command);
   if (result.exitCode !== 0) {
-    const last =
-      result.tail.findLast((line) => /ERROR \d+|failed|error|exceeded|unable|timed out|refused/i.test(line)) ?? result.tail.at(-1);
-    const why = (last ?? 'wget could not be started').replace(/^wget: |^\S+ \S+ (?=ERROR)|^http\S+ ?/, '').replace(/\.$/, '');
+    const last = result.tail.findLast((line) => /ERROR \d+|failed|error|exceeded|unable|timed out|refused|No data/i.test(line));
+    const why = (last ?? `wget ${howItEnded(command, result)}`).replace(/^wget: |^\S+ \S+ (?=ERROR|\()/, '').replace(/\.$/, '');
     throw new FetchError(hideCredentials(`${url} cannot be fetched: ${why}`), {
       step: ctx.steps.current,
       details: [`command: ${commandLine(command)}`, ...result.tail.map((line) => `output:  ${line}`)].map(hideCredentials),

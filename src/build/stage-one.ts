@@ -80,7 +80,7 @@ export async function stageOne(
   await chmod(paths.root, 0o755);
   const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy);
   return explained(paths.work, async () => {
-    await harvest.hideOddities();
+    await harvest.removeOddities();
     await forgetRelease(config.release);
     const release = await fetchRelease(config, mirror, env, ctx);
     const settings = { env, epoch: config.sourceDateEpoch ?? release.date, progress: new BootstrapProgress() };

@@ -96,11 +96,10 @@ export class PackageHarvest {
     }
   }
 
-  /** Hides what is no regular file from the build: a pipe in the cache would let debootstrap wait for ever. */
-  async hideOddities(): Promise<void> {
-    const archives = path.join(this.#folders.view, 'archives');
-    for (const entry of await readdir(archives, { withFileTypes: true })) {
-      if (entry.name.endsWith('.deb') && !entry.isFile()) await rm(path.join(archives, entry.name), { recursive: true });
+  /** Removes what is no regular file: a pipe in the cache would let debootstrap wait for ever. */
+  async removeOddities(): Promise<void> {
+    for (const entry of await readdir(path.join(this.#folders.cache, 'archives'), { withFileTypes: true })) {
+      if (entry.name.endsWith('.deb') && !entry.isFile()) await this.#drop(entry.name);
     }
   }
 

@@ -6,7 +6,7 @@ import { realRunner } from './runners.ts';
 import { makeSigningKey, newKey, type SigningKey, type StoredKey } from './signing.ts';
 
 /** What lies in the archive; raised when it changes. */
-const VERSION = 1;
+const VERSION = 2;
 const PACKAGES = ['systemd-sysv', 'locales', 'less', 'tree'];
 
 export const keyNames = ['good', 'expired', 'revoked', 'unknown'] as const;
@@ -43,7 +43,7 @@ const small: Readonly<
   'fixture-setcap': {
     files: { 'usr/bin/fixture-setcap': '#!/bin/sh\n' },
     postinst:
-      'perl -e \'my $v = pack("V5", 0x02000001, 0x2000, 0, 0, 0); syscall(188, "/usr/bin/fixture-setcap", "security.capability", $v, 20, 0) == 0 or die $!\'',
+      'perl -e \'my ($f, $n, $v) = ("/usr/bin/fixture-setcap", "security.capability", pack("V5", 0x02000001, 0x2000, 0, 0, 0)); syscall(188, $f, $n, $v, 20, 0) == 0 or die $!\'',
   },
   'fixture-mknod': { postinst: 'mknod /fixture-device c 1 3' },
   'fixture-big': { more: 'big' },
@@ -110,7 +110,7 @@ async function fetchPackages(folder: string, pool: string): Promise<void> {
     [`--make-tarball=${tarball}`, '--variant=minbase', `--include=${PACKAGES.join(',')}`, 'trixie', work, ...(main === '' ? [] : [main])],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
-  execFileSync('tar', ['-xzf', tarball, '-C', pool, '--strip-components=5', '--wildcards', '*var/cache/apt/archives/*.deb']);
+  execFileSync('tar', ['-xzf', tarball, '-C', pool, '--strip-components=4', '--wildcards', 'var/cache/apt/archives/*.deb']);
 }
 
 function makePackage(

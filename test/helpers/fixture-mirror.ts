@@ -93,10 +93,11 @@ export class FixtureMirror {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     // As a proxy it is asked for whole addresses.
     const { pathname } = new URL(request.url ?? '/', 'http://mirror.example');
-    const name = decodeURIComponent(pathname);
+    // A colon in a version is %3a in the name of the file itself; apt escapes that once more.
+    const name = pathname.replaceAll('%253a', '%3a').replaceAll('%7e', '~');
     this.requests.push(name);
     const fault = this.#faults.find(({ pattern }) => pattern.test(name))?.fault;
-    const content = this.#content(name);
+    const content = this.#content(name.replace(/^\/moved\//, '/'));
     if (fault?.kind === 'reset') request.socket.destroy();
     else if (fault?.kind === 'status') response.writeHead(fault.code).end('no\n');
     else if (fault?.kind === 'redirect') response.writeHead(302, { Location: fault.to }).end();
