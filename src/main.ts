@@ -1,5 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { buildCommand, ReportedError } from './cli/build-command.ts';
+import { doctorText } from './cli/doctor/text.ts';
+import { type DoctorOptions, doctorCommand, doctorFailure } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { writeNew } from './cli/new-command.ts';
 import { type CliOptions, parseArguments } from './cli/options.ts';
@@ -24,6 +26,7 @@ const state: { options?: CliOptions; log?: string } = {};
 try {
   const parsed = parseArguments(argv.slice(2));
   if (parsed.kind === 'text') process.stdout.write(parsed.text);
+  else if (parsed.kind === 'doctor') await runDoctor(parsed.options);
   else {
     state.options = parsed.options;
     await run(parsed.options);
@@ -37,6 +40,13 @@ try {
 }
 // Listeners of signals and timers that are of no more use must not keep the process.
 process.exit();
+
+async function runDoctor(options: DoctorOptions): Promise<void> {
+  const report = await doctorCommand(options, { cwd: process.cwd(), env, owner: sudoOwner(env), signal: stopper.signal });
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report));
+  const failure = doctorFailure(report);
+  if (failure !== undefined) throw failure;
+}
 
 async function run(options: CliOptions): Promise<void> {
   const owner = sudoOwner(env);

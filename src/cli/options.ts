@@ -4,6 +4,7 @@ import { splitTargets } from '../config/settings.ts';
 import { UsageError } from '../errors.ts';
 import { version } from '../resources.ts';
 import { parseSize, parseTime } from '../system/memory.ts';
+import type { DoctorOptions } from './doctor-command.ts';
 
 export const progressKinds = ['auto', 'tty', 'plain', 'json', 'quiet'] as const;
 export type ProgressKind = (typeof progressKinds)[number];
@@ -30,7 +31,10 @@ export interface CliOptions {
 }
 
 /** What is to be done: run with options, or print a text and end. */
-export type Parsed = { readonly kind: 'options'; readonly options: CliOptions } | { readonly kind: 'text'; readonly text: string };
+export type Parsed =
+  | { readonly kind: 'options'; readonly options: CliOptions }
+  | { readonly kind: 'doctor'; readonly options: DoctorOptions }
+  | { readonly kind: 'text'; readonly text: string };
 
 const EXAMPLES = `Examples:
   realmfs-builder --new              write a build.conf to start from
@@ -38,6 +42,7 @@ const EXAMPLES = `Examples:
   sudo realmfs-builder -t -z         a tarball, plain and compressed
   sudo realmfs-builder --set DEBIAN_RELEASE=bookworm other/build.conf
   sudo realmfs-builder --no-tmpfs    build on disk, where memory is short
+  sudo realmfs-builder doctor        what this machine lacks for a build
 
 `;
 
@@ -89,28 +94,54 @@ function program(): Command {
     .addHelpText('after', NOTES);
 }
 
+function doctorProgram(): Command {
+  return new Command('realmfs-builder doctor')
+    .usage('[options]')
+    .description('Says what this machine lacks for a build. Changes nothing.')
+    .option('--json', 'print one JSON object')
+    .option('-d, --directory <dir>', 'where results would go', 'realmfs')
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+/** Reads the words into the command; the text to print if that is all there is to do. */
+function readWords(command: Command, args: readonly string[]): string | undefined {
+  let text = '';
+  command.exitOverride().configureOutput({
+    writeOut: (part) => {
+      text += part;
+    },
+    writeErr: () => {},
+    outputError: () => {},
+  });
+  try {
+    command.parse([...args], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return text;
+    throw new UsageError(error.message.replace(/^error: /, ''), { hint: `${command.name()} --help lists the options` });
+  }
+  return undefined;
+}
+
+function parseDoctor(args: readonly string[]): Parsed {
+  const command = doctorProgram();
+  const text = readWords(command, args);
+  if (text !== undefined) return { kind: 'text', text };
+  const { json, directory } = command.opts<{ json?: true; directory: string }>();
+  if (directory === '') throw new UsageError('--directory: names no folder');
+  return { kind: 'doctor', options: { json: json === true, directory } };
+}
+
 /**
  * Reads a command line, without the two words of node and the script.
  * @throws UsageError for anything that is wrong with it.
  */
 export function parseArguments(args: readonly string[]): Parsed {
-  let text = '';
-  const command = program()
-    .exitOverride()
-    .configureOutput({
-      writeOut: (part) => {
-        text += part;
-      },
-      writeErr: () => {},
-      outputError: () => {},
-    });
-  try {
-    command.parse([...args], { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return { kind: 'text', text };
-    throw new UsageError(error.message.replace(/^error: /, ''), { hint: 'realmfs-builder --help lists the options' });
-  }
+  if (args[0] === 'doctor') return parseDoctor(args.slice(1));
+  const command = program();
+  const text = readWords(command, args);
+  if (text !== undefined) return { kind: 'text', text };
   const raw = command.opts<{
     new?: true;
     directory: string;
@@ -161,6 +192,6 @@ export function parseArguments(args: readonly string[]): Parsed {
 
 /** What to say of a word that is neither a command nor a file. */
 export function unknownWord(word: string): UsageError {
-  const hint = /^[\w.-]+$/.test(word) ? suggestion(word, ['--new', '--help', '--version', 'build.conf']) : '';
+  const hint = /^[\w.-]+$/.test(word) ? suggestion(word, ['--new', '--help', '--version', 'build.conf', 'doctor']) : '';
   return new UsageError(`${word}: there is no such file or command${hint}`, { hint: 'realmfs-builder --help lists the options' });
 }
