@@ -7,7 +7,10 @@ export const programRoot = path.dirname(import.meta.dirname);
 /** Where the sandbox has its things; the same path in every namespace of a build. */
 export const SANDBOX = '/run/realmfs';
 
-const manifest: unknown = JSON.parse(readFileSync(path.join(programRoot, 'package.json'), 'utf8'));
+const manifest: { version: string; engines: { node: string } } = JSON.parse(readFileSync(path.join(programRoot, 'package.json'), 'utf8'));
 
 /** The version in package.json. */
-export const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown';
+export const version = manifest.version;
+
+/** The oldest version of Node that will do: `20.19`. */
+export const nodeFloor = manifest.engines.node.replace(/^>=/, '');

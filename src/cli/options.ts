@@ -4,6 +4,7 @@ import { splitTargets } from '../config/settings.ts';
 import { UsageError } from '../errors.ts';
 import { version } from '../resources.ts';
 import { parseSize, parseTime } from '../system/memory.ts';
+import type { DoctorOptions } from './doctor-command.ts';
 
 export const progressKinds = ['auto', 'tty', 'plain', 'json', 'quiet'] as const;
 export type ProgressKind = (typeof progressKinds)[number];
@@ -40,6 +41,7 @@ export type PlanOptions = Pick<CliOptions, 'config' | 'directory' | 'targets' | 
 export type Parsed =
   | { readonly kind: 'options'; readonly options: CliOptions }
   | { readonly kind: 'plan'; readonly options: PlanOptions }
+  | { readonly kind: 'doctor'; readonly options: DoctorOptions }
   | { readonly kind: 'text'; readonly text: string };
 
 const EXAMPLES = `Examples:
@@ -49,6 +51,7 @@ const EXAMPLES = `Examples:
   sudo realmfs-builder --set DEBIAN_RELEASE=bookworm other/build.conf
   sudo realmfs-builder --no-tmpfs    build on disk, where memory is short
   realmfs-builder plan               show what a build would do, and why
+  sudo realmfs-builder doctor        what this machine lacks for a build
 
 `;
 
@@ -95,6 +98,7 @@ interface CommandRow {
 
 /** All commands; the entry runs them by the kind of what `read` returns. */
 const commands: Readonly<Record<string, CommandRow>> = {
+  doctor: { doc: 'say what this machine lacks for a build', make: doctorProgram, read: readDoctor },
   plan: { doc: 'show settings, their origin and the steps; builds nothing', make: planProgram, read: readPlan },
 };
 
@@ -139,6 +143,22 @@ function planProgram(): Command {
     .option('--debug', 'show commands and stack traces')
     .addOption(colorOption())
     .helpOption('-h, --help', 'print this help');
+}
+
+function doctorProgram(): Command {
+  return new Command('realmfs-builder doctor')
+    .usage('[options]')
+    .description('Says what this machine lacks for a build. Changes nothing.')
+    .option('--json', 'one JSON object on standard output')
+    .option('-d, --directory <dir>', 'where results would go', 'realmfs')
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+function readDoctor(command: Command): Parsed {
+  const { json, directory } = command.opts<{ json?: true; directory: string }>();
+  if (directory === '') throw new UsageError('--directory: names no folder');
+  return { kind: 'doctor', options: { json: json === true, directory } };
 }
 
 /** The command that a command line begins with, and the command line without its name. */

@@ -1,51 +1,24 @@
-import { access, constants, statfs } from 'node:fs/promises';
-import path from 'node:path';
+import { statfs } from 'node:fs/promises';
 import { PreflightError } from '../errors.ts';
 import { availableMemory, formatSize } from '../system/memory.ts';
-
-/** Programs that every build starts on the host, and the Debian package that has each. */
-export const requiredTools: Readonly<Record<string, string>> = {
-  debootstrap: 'debootstrap',
-  unshare: 'util-linux',
-  setpriv: 'util-linux',
-  flock: 'util-linux',
-  pivot_root: 'util-linux',
-  mount: 'mount',
-  ip: 'iproute2',
-  'apt-get': 'apt',
-  dpkg: 'dpkg',
-  gpgv: 'gpgv',
-  tar: 'tar',
-  xz: 'xz-utils',
-  wget: 'wget',
-  perl: 'perl',
-  'mkfs.ext4': 'e2fsprogs',
-};
+import { allTools, findProgram, installCommand, type Tool } from './tools.ts';
 
 /** What a small build needs, in bytes: the tree, the packages, apt's lists and caches. */
 export const SMALLEST_BUILD = 1.25 * 1024 ** 3;
 
-const SEARCH = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-
-async function isInstalled(tool: string): Promise<boolean> {
-  for (const folder of SEARCH) {
-    try {
-      await access(path.join(folder, tool), constants.X_OK);
-      return true;
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return false;
-}
+/** The part of the free memory that the tmpfs may take, unless a size is given. */
+export const TMPFS_SHARE = 0.8;
 
 /** Throws if programs are missing: all of them, with the one command that installs them. */
-export async function checkTools(tools: readonly string[] = Object.keys(requiredTools)): Promise<void> {
-  const missing: string[] = [];
-  for (const tool of tools) if (!(await isInstalled(tool))) missing.push(tool);
+export async function checkTools(names?: readonly string[]): Promise<void> {
+  const missing: Tool[] = [];
+  const needed = allTools.filter(({ name, required }) => (names === undefined ? required : names.includes(name)));
+  for (const tool of needed) if ((await findProgram(tool.name)) === undefined) missing.push(tool);
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((tool) => requiredTools[tool]))];
-  throw new PreflightError(`missing: ${missing.join(', ')}`, { step: 'preflight', hint: `apt-get install ${packages.join(' ')}` });
+  throw new PreflightError(`missing: ${missing.map(({ name }) => name).join(', ')}`, {
+    step: 'preflight',
+    hint: installCommand(missing.map((tool) => tool.package)),
+  });
 }
 
 /**
@@ -64,7 +37,7 @@ export async function planTmpfs(tmpfs: boolean, wanted: number | undefined, outp
     return 0;
   }
   const available = await availableMemory();
-  const size = wanted ?? Math.floor(available * 0.8);
+  const size = wanted ?? Math.floor(available * TMPFS_SHARE);
   if (size < SMALLEST_BUILD && wanted === undefined) {
     throw new PreflightError(
       `only ${formatSize(available)} of memory free; 80 % of it, ${formatSize(size)}, is less than the ${formatSize(SMALLEST_BUILD)} that a build needs`,

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 
 const src = path.resolve(import.meta.dirname, '../../src');
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
-const entries = ['cli.ts', 'builder.ts'];
+const entries = ['cli.ts', 'main.ts', 'builder.ts'];
 
 /** Who may import whom, downwards; folders of one line share types alone. `.` is errors.ts, events.ts and resources.ts. */
 const layers = [['cli'], ['build'], ['customize', 'targets', 'store', 'sandbox', 'config'], ['system'], ['.']];
@@ -56,7 +56,7 @@ test.each(files)('%s', (file) => {
   const [from, text] = [folderOf(file), readFileSync(path.join(src, file), 'utf8')];
   for (const { target, typesOnly } of imports(text, file)) {
     expect(files, `${file} imports ${target}`).toContain(target);
-    expect(entries, `${file} imports an entry`).not.toContain(target);
+    if (file !== 'cli.ts') expect(entries, `${file} imports an entry`).not.toContain(target);
     const to = folderOf(target);
     if (entries.includes(file) || from === to) continue;
     expect(layerOf(to), `${file} imports ${target}`).toBeGreaterThanOrEqual(layerOf(from));
@@ -74,7 +74,16 @@ test.each([
   expect(files.filter((file) => readFileSync(path.join(src, file), 'utf8').includes(`'${name}'`)).sort()).toEqual(homes);
 });
 
-test('the environment is read in cli.ts alone', () => {
+test('the environment is read in main.ts alone', () => {
   const readers = files.filter((file) => /process\.env\b|[{,] *env *[,}].*= process/.test(readFileSync(path.join(src, file), 'utf8')));
-  expect(readers).toEqual(['cli.ts']);
+  expect(readers).toEqual(['main.ts']);
+});
+
+test('the gate links no module before it knows the version of Node, and is plain enough for an old one', () => {
+  const text = readFileSync(path.join(src, 'cli.ts'), 'utf8');
+  expect(imports(text, 'cli.ts')).toEqual([{ target: 'main.ts', typesOnly: false }]);
+  const code = text.replaceAll(/^\s*(?:\/\/|#!).*$/gm, '');
+  expect(code).not.toMatch(/^import\b|\bawait\b|\?\.|\?\?|\|\|=|&&=/m);
+  const floor = /FLOOR = \[(\d+), (\d+)\]/.exec(code)?.slice(1).join('.');
+  expect(`>=${floor}`).toBe(JSON.parse(readFileSync(path.join(src, '../package.json'), 'utf8')).engines.node);
 });

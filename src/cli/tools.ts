@@ -1,0 +1,98 @@
+import { access, constants } from 'node:fs/promises';
+import path from 'node:path';
+
+/** A program that the builder starts on the host. */
+export interface Tool {
+  readonly name: string;
+  /** The Debian package that has it. */
+  readonly package: string;
+  readonly purpose: string;
+  /** Every build needs it. */
+  readonly required: boolean;
+  /** How it is asked for its version; empty: it does not say, dpkg does. */
+  readonly versionArguments: readonly string[];
+}
+
+/** Rows of one package: `name: purpose`. */
+function tools(packageName: string, purposes: Readonly<Record<string, string>>, more: Partial<Tool> = {}): Tool[] {
+  return Object.entries(purposes).map(([name, purpose]) => ({
+    name,
+    package: packageName,
+    purpose,
+    required: true,
+    versionArguments: ['--version'],
+    ...more,
+  }));
+}
+
+const foreign = process.arch === 'arm64' ? 'qemu-x86_64-static' : 'qemu-aarch64-static';
+
+/** Every program that a build starts on the host, or may start. The one list of them. */
+export const allTools: readonly Tool[] = [
+  ...tools('debootstrap', { debootstrap: 'fetches and unpacks the base system' }),
+  ...tools('wget', { wget: 'fetches for debootstrap' }),
+  ...tools('gpgv', { gpgv: 'checks the signatures of the archive' }),
+  ...tools('perl', { perl: "reads the archive's indices for debootstrap" }),
+  ...tools('apt', { 'apt-get': "names the mirrors of the host's apt" }),
+  ...tools('dpkg', { dpkg: "names the host's architecture, unpacks for debootstrap" }),
+  ...tools('util-linux', {
+    unshare: 'makes namespaces',
+    setpriv: 'drops capabilities, ends what outlives its parent',
+    flock: 'locks the output folder',
+    pivot_root: 'moves a build to its own view of the host',
+  }),
+  ...tools('mount', { mount: 'mounts inside the namespaces', umount: "takes the host's root out of the view" }),
+  ...tools('iproute2', { ip: 'brings up loopback where there is no network' }, { versionArguments: ['-V'] }),
+  ...tools('tar', { tar: 'writes tarballs, unpacks for debootstrap' }),
+  ...tools('xz-utils', { xz: 'compresses tarballs, unpacks indices' }),
+  ...tools(
+    'e2fsprogs',
+    { 'mkfs.ext4': 'writes ext4 images', e2fsck: 'checks ext4 images' },
+    {
+      versionArguments: ['-V'],
+    },
+  ),
+  ...tools('bash', { bash: 'runs our scripts and reads build.conf' }),
+  ...tools('findutils', { find: 'empties folders, sets times in the tree' }),
+  ...tools('coreutils', {
+    chmod: 'opens the copies of scripts to their readers',
+    chroot: 'enters the tree',
+    cp: 'copies the project, keeps the tree',
+    du: 'measures the tree',
+    env: 'gives a step its environment',
+    ln: "makes the links of a step's /dev",
+    mkdir: 'makes mount points',
+    mknod: "makes the devices of a step's /dev",
+    mv: 'keeps a tree that was built on disk',
+    readlink: 'finds where resolv.conf lies',
+    touch: 'sets times in the tree',
+  }),
+  ...tools(
+    'arch-test',
+    { 'arch-test': 'for DEBIAN_ARCH: says whether foreign programs run here' },
+    { required: false, versionArguments: [] },
+  ),
+  ...tools('qemu-user-static', { [foreign]: 'for DEBIAN_ARCH: runs programs of other architectures' }, { required: false }),
+  ...tools('auto-apt-proxy', { 'auto-apt-proxy': 'finds a proxy for debootstrap' }, { required: false, versionArguments: [] }),
+];
+
+const SEARCH = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** The path of a program, in the folders where the builder looks for it. */
+export async function findProgram(name: string): Promise<string | undefined> {
+  for (const folder of SEARCH) {
+    const file = path.join(folder, name);
+    try {
+      await access(file, constants.X_OK);
+      return file;
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return undefined;
+}
+
+/** The one command that installs packages. */
+export function installCommand(packages: readonly string[]): string {
+  return `apt-get install ${[...new Set(packages)].join(' ')}`;
+}

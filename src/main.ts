@@ -1,0 +1,106 @@
+import { realpathSync } from 'node:fs';
+import { buildCommand, ReportedError } from './cli/build-command.ts';
+import { doctorText } from './cli/doctor/text.ts';
+import { type DoctorOptions, doctorCommand, doctorFailure } from './cli/doctor-command.ts';
+import { failureText, sudoCommand } from './cli/error-report.ts';
+import { writeNew } from './cli/new-command.ts';
+import { type CliOptions, type PlanOptions, parseArguments } from './cli/options.ts';
+import { sudoOwner } from './cli/place.ts';
+import { planCommand } from './cli/plan-command.ts';
+import { chooseReporter } from './cli/reporters/choose.ts';
+import { Stopper } from './cli/stopper.ts';
+import { PreflightError, toFailure } from './errors.ts';
+
+/** The launcher: wires the terminal, signals and the environment; alone prints an error and sets the exit code. */
+const { env, argv } = process;
+process.umask(0o022);
+// Scratch folders have their places; a TMPDIR that does not exist must not stop a build.
+for (const name of ['TMPDIR', 'TMP', 'TEMP']) delete env[name];
+// A reader that is gone, or a closed terminal, is no reason to leave a build half-ended.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
+
+const stopper = new Stopper();
+stopper.listen();
+const state: { options?: Pick<CliOptions, 'color' | 'debug'>; log?: string } = {};
+
+try {
+  const parsed = parseArguments(argv.slice(2));
+  if (parsed.kind === 'text') process.stdout.write(parsed.text);
+  else if (parsed.kind === 'doctor') await doctor(parsed.options);
+  else {
+    state.options = parsed.options;
+    await (parsed.kind === 'plan' ? plan(parsed.options) : run(parsed.options));
+  }
+} catch (error) {
+  const failure = error instanceof ReportedError ? error.failure : toFailure(error, '');
+  const noColor = (env.NO_COLOR ?? '') !== '';
+  const color = state.options?.color === 'always' || (state.options?.color !== 'never' && process.stderr.isTTY === true && !noColor);
+  process.stderr.write(failureText(failure, { log: state.log, debug: state.options?.debug === true, color }));
+  process.exitCode = failure.exitCode;
+}
+// Listeners of signals and timers that are of no more use must not keep the process.
+process.exit();
+
+/** The command line that does the same as root. */
+function asRoot(): string {
+  return sudoCommand(process.execPath, realpathSync(argv[1] ?? ''), argv.slice(2));
+}
+
+async function doctor(options: DoctorOptions): Promise<void> {
+  const report = await doctorCommand(options, { cwd: process.cwd(), env, owner: sudoOwner(env), signal: stopper.signal });
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report));
+  const failure = doctorFailure(report);
+  if (failure !== undefined) throw failure;
+}
+
+async function plan(options: PlanOptions): Promise<void> {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  const reporter = chooseReporter({
+    ...options,
+    progress: options.debug ? 'plain' : 'quiet',
+    verbose: options.debug,
+    ci: true,
+    noColor: true,
+  });
+  const text = await planCommand(options, {
+    cwd: process.cwd(),
+    env,
+    owner: uid === 0 ? sudoOwner(env) : { uid, gid },
+    isRoot: uid === 0,
+    sudo: asRoot(),
+    reporter,
+    stopper,
+  });
+  process.stdout.write(text);
+}
+
+async function run(options: CliOptions): Promise<void> {
+  const owner = sudoOwner(env);
+  if (options.isNew) {
+    process.stdout.write(`${await writeNew(process.cwd(), owner)}\n`);
+    return;
+  }
+  if (process.getuid?.() !== 0) {
+    throw new PreflightError('a build needs root', { step: 'preflight', hint: `run: ${asRoot()}` });
+  }
+  if (options.timeout !== undefined) stopper.limit(options.timeout);
+  const reporter = chooseReporter({ ...options, ci: (env.CI ?? '') !== '', noColor: (env.NO_COLOR ?? '') !== '' });
+  try {
+    const results = await buildCommand(options, {
+      cwd: process.cwd(),
+      env,
+      owner,
+      reporter,
+      stopper,
+      onLog: (file) => {
+        state.log = file;
+      },
+    });
+    reporter.close();
+    if (results === undefined) process.stderr.write('Nothing was built.\n');
+    else if (options.progress !== 'json') process.stdout.write(results.map((file) => `${file}\n`).join(''));
+  } finally {
+    reporter.close();
+  }
+}
