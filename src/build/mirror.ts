@@ -20,19 +20,25 @@ const FORMAT = '$(REPO_URI)|$(RELEASE)|$(ORIGIN)|$(LABEL)';
 
 /** The repositories in the host's apt sources. Origin and label are empty until apt has fetched them once. */
 export async function hostRepositories(runner: Runner): Promise<HostRepository[]> {
-  const text = await runner.capture({
-    label: 'reading the apt sources of the host',
-    file: 'apt-get',
-    args: ['indextargets', '--format', FORMAT],
-    okExitCodes: [100],
-  });
-  return parseRepositories(text);
+  const ask = async (...more: string[]): Promise<HostRepository[]> =>
+    parseRepositories(
+      await runner.capture({
+        label: 'reading the apt sources of the host',
+        file: 'apt-get',
+        args: ['indextargets', ...more, '--format', FORMAT],
+        okExitCodes: [100],
+      }),
+    );
+  const known = await ask();
+  // A host whose apt has fetched nothing yet.
+  return known.length > 0 ? known : ask('--no-release-info');
 }
 
 /** Parses the lines that `apt-get indextargets` prints for FORMAT. */
 export function parseRepositories(text: string): HostRepository[] {
   return text.split('\n').flatMap((line) => {
-    const [uri = '', release = '', origin = '', label = ''] = line.split('|');
+    // What apt does not know stays as it stands in FORMAT.
+    const [uri = '', release = '', origin = '', label = ''] = line.split('|').map((field) => (field.startsWith('$(') ? '' : field));
     return /^https?:/.test(uri) ? [{ uri: uri.replace(/\/+$/, ''), release, origin, label }] : [];
   });
 }

@@ -4,13 +4,14 @@
 set -euo pipefail
 real=@TOOLS@/debootstrap.real
 cache=/run/realmfs/cache
-key=$(printf '%s\n' "$@" | grep -v -e tarball -e keep-debootstrap -e --components | sha256sum | cut -c1-16)
+key=$(printf '%s\n' "$@" @ARCHIVE@ | grep -v -e tarball -e keep-debootstrap -e --components | sha256sum | cut -c1-16)
 root=$RB_ROOT
 case $1 in
     --make-tarball=*)
         if [[ -e $cache/test-base-$key.tar ]]; then
             echo 'I: Retrieving InRelease'
-            cp --preserve=timestamps "$cache/test-base-$key.lists/"* "$root/var/lib/apt/lists/"
+            # The Release file of this build is there already.
+            cp --no-clobber --preserve=timestamps "$cache/test-base-$key.lists/"* "$root/var/lib/apt/lists/"
             : >"${1#*=}"
             exit 0
         fi

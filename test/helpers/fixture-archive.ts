@@ -6,7 +6,7 @@ import { realRunner } from './runners.ts';
 import { makeSigningKey, newKey, type SigningKey, type StoredKey } from './signing.ts';
 
 /** What lies in the archive; raised when it changes. */
-const VERSION = 2;
+const VERSION = 3;
 const PACKAGES = ['systemd-sysv', 'locales', 'less', 'tree'];
 
 export const keyNames = ['good', 'expired', 'revoked', 'unknown'] as const;
@@ -90,9 +90,10 @@ async function makeArchive(folder: string): Promise<void> {
   await fetchPackages(folder, pool);
   for (const name of Object.keys(small)) makePackage(folder, pool, name, '1', small[name] ?? {});
   // Images trust the archive through this package, as they trust Debian.
-  const place = 'usr/share/keyrings/debian-archive-keyring.gpg';
+  const keyring = keyringOf(signingKeys(stored));
+  const places = { 'usr/share/keyrings/debian-archive-keyring.gpg': keyring, 'etc/apt/trusted.gpg.d/debian-archive.gpg': keyring };
   execFileSync('find', [pool, '-name', 'debian-archive-keyring_*', '-delete']);
-  makePackage(folder, pool, 'debian-archive-keyring', '9999', {}, { [place]: keyringOf(signingKeys(stored)) });
+  makePackage(folder, pool, 'debian-archive-keyring', '9999', {}, places);
   const run = (file: string, ...args: string[]): string =>
     execFileSync(file, args, { encoding: 'utf8', cwd: path.join(folder, 'debian'), maxBuffer: 1 << 28 });
   writeFileSync(path.join(folder, 'Packages'), run('apt-ftparchive', 'packages', 'pool'));

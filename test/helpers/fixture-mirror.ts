@@ -51,6 +51,7 @@ export class FixtureMirror {
   static async start(cache: string): Promise<FixtureMirror> {
     const mirror = new FixtureMirror(await fixtureArchive(cache));
     await new Promise<void>((resolve) => mirror.#server.listen(0, '127.0.0.1', resolve));
+    mirror.#server.unref();
     return mirror;
   }
 

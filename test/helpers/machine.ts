@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { FixtureMirror } from './fixture-mirror.ts';
 
 const program = path.resolve(import.meta.dirname, '../..');
 /** The tests' own package cache: kept for the next run, as that of a user is. */
@@ -41,13 +42,20 @@ export interface Snapshot {
   readonly canary: string;
 }
 
+const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
+/** The mirror that the apt of every machine without `realDebootstrap` is set up for. */
+export const mirror = await FixtureMirror.start(testCache);
+
 /**
  * A mount namespace that looks like a Debian host booted with systemd (mounts are shared), in
- * which builds are run: a bug of ours cannot hurt the machine's own mounts.
+ * which builds are run: a bug of ours cannot hurt the machine's own mounts. Its debootstrap gives
+ * back the tree that the real one has made of the fixture archive; with `realDebootstrap` both
+ * debootstrap and the apt configuration are those of the machine underneath.
  */
 export class Machine {
   readonly folder: string;
   readonly #keeper: number;
+  readonly #env: Readonly<Record<string, string>>;
 
   constructor(options: { realDebootstrap?: boolean } = {}) {
     this.folder = mkdtempSync('/var/tmp/realmfs-test-');
@@ -55,9 +63,18 @@ export class Machine {
     mkdirSync(tools);
     copyFileSync('/usr/sbin/debootstrap', path.join(tools, 'debootstrap.real'));
     const fakeText = readFileSync(path.join(import.meta.dirname, 'fake-debootstrap.sh'), 'utf8');
-    writeFileSync(path.join(tools, 'debootstrap'), fakeText.replace('@TOOLS@', tools));
+    writeFileSync(path.join(tools, 'debootstrap'), fakeText.replace('@TOOLS@', tools).replace('@ARCHIVE@', mirror.archive.folder));
+    mirror.writeKeyring(path.join(tools, 'keyring'));
+    const sources = (name: string, suites: string): string =>
+      `Types: deb\nURIs: http://mirror.example/${name}\nSuites: ${suites}\nComponents: main non-free-firmware\nSigned-By: ${KEYRING}\n`;
+    writeFileSync(path.join(tools, 'fixture.sources'), `${sources('debian', 'trixie')}\n${sources('debian-security', 'trixie-security')}`);
     chmodSync(path.join(tools, 'debootstrap'), 0o755);
-    const fake = options.realDebootstrap ? '' : 'mount --bind "$1/tools/debootstrap" /usr/sbin/debootstrap;';
+    this.#env = options.realDebootstrap ? {} : { http_proxy: mirror.proxy };
+    const fake = options.realDebootstrap
+      ? ''
+      : `mount --bind "$1/tools/debootstrap" /usr/sbin/debootstrap; mount --bind "$1/tools/keyring" ${KEYRING}
+         mount -t tmpfs -o mode=0755 apt /etc/apt/sources.list.d; cp "$1/tools/fixture.sources" /etc/apt/sources.list.d
+         [[ ! -e /etc/apt/sources.list ]] || mount --bind /dev/null /etc/apt/sources.list;`;
     const script = `mount --make-rshared /; ${fake} echo ready; exec sleep infinity`;
     const keeper = spawn('unshare', ['--mount', '--propagation', 'private', 'bash', '-c', script, 'keeper', this.folder], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -101,6 +118,7 @@ export class Machine {
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       HOME: '/root',
       REALMFS_CACHE_DIR: testCache,
+      ...this.#env,
       ...options.env,
     };
     const child = spawn('nsenter', command, { env, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -2,18 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Fault, FixtureMirror, type ReleaseChange } from '../helpers/fixture-mirror.ts';
-import { bare, Machine, type Run, sha256, testCache } from '../helpers/machine.ts';
+import type { Fault, ReleaseChange } from '../helpers/fixture-mirror.ts';
+import { bare, Machine, mirror, type Run, sha256 } from '../helpers/machine.ts';
 
 // The real debootstrap, the fixture archive: no outside network but for making that archive once.
-const mirror = await FixtureMirror.start(testCache);
 const machine = new Machine({ realDebootstrap: true });
 const keyring = mirror.writeKeyring(path.join(machine.folder, 'fixture.gpg'));
 const cache = path.join(machine.folder, 'cache');
-afterAll(() => {
-  mirror.close();
-  machine.close();
-});
+afterAll(() => machine.close());
 beforeEach(() => mirror.clear());
 
 const conf = `${bare}DEBIAN_MIRROR=http://mirror.example/debian\nDEBIAN_SECURITY_MIRROR=http://mirror.example/debian-security\n`;
