@@ -7,7 +7,8 @@ import { type CliOptions, parseArguments } from './cli/options.ts';
 import { sudoOwner } from './cli/place.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
 import { Stopper } from './cli/stopper.ts';
-import { PreflightError, toFailure } from './errors.ts';
+import { PreflightError, toFailure, UsageError } from './errors.ts';
+import { hasCode } from './system/files.ts';
 
 /** The entry: wires the terminal, signals and the environment; alone prints an error and sets the exit code. */
 const { env, argv } = process;
@@ -42,7 +43,7 @@ process.exit();
 async function run(options: CliOptions): Promise<void> {
   const owner = sudoOwner(env);
   if (options.isNew) {
-    process.stdout.write(`${await writeNew(process.cwd(), owner)}\n`);
+    process.stdout.write(`${await writeNew(currentFolder(), owner)}\n`);
     return;
   }
   if (process.getuid?.() !== 0) {
@@ -53,7 +54,7 @@ async function run(options: CliOptions): Promise<void> {
   const reporter = chooseReporter({ ...options, ci: (env.CI ?? '') !== '', noColor: (env.NO_COLOR ?? '') !== '' });
   try {
     const results = await buildCommand(options, {
-      cwd: process.cwd(),
+      cwd: currentFolder(),
       env,
       owner,
       reporter,
@@ -67,5 +68,14 @@ async function run(options: CliOptions): Promise<void> {
     else if (options.progress !== 'json') process.stdout.write(results.map((file) => `${file}\n`).join(''));
   } finally {
     reporter.close();
+  }
+}
+
+function currentFolder(): string {
+  try {
+    return process.cwd();
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    throw new UsageError('the current folder has been removed; change to another one');
   }
 }
