@@ -65,7 +65,7 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
     ...settings
       .filter(({ key, type }) => type !== 'builder' && key in final && !(key in planned) && !key.startsWith('BASE_'))
       .map(({ key }) => `__realmfs_settle ${key} ${quote([config.raw[key] ?? '', final[key] ?? ''])}`),
-    'export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
+    'builtin export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
     ...Object.entries(planned).map(([key, list]) => `__realmfs_planned_${key}=(${quote([...list])})`),
   ]);
 }

@@ -239,7 +239,9 @@ function failureOf(outcome: { ready: boolean; step: string; failure?: Failure },
   if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
   const details = end.noise.map((line) => `output:  ${line}`);
   if (!outcome.ready) {
-    return new PreflightError(`the sandbox could not be set up: ${end.noise.at(-1) ?? 'it was killed'}`, {
+    // mount's own hint says less than the line above it.
+    const said = end.noise.findLast((line) => !line.trim().startsWith('dmesg(1)'));
+    return new PreflightError(`the sandbox could not be set up: ${said ?? 'it was killed'}`, {
       step: 'preflight',
       details,
       hint: 'a build needs root with all capabilities; containers often take them away',

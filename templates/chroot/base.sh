@@ -32,7 +32,7 @@ __realmfs_words() {
     builtin local -n __words="$1" __source="$2"
     builtin local IFS=$' \t\n'
     __words=()
-    builtin read -r -d '' -a __words <<<"${__source[*]-}" || true
+    builtin read -r -d '' -a __words <<<"${__source[*]-}" || builtin true
 }
 
 # __realmfs_base ARRAY NAME: the words of a base list. The list of the default profile,
@@ -95,7 +95,7 @@ __realmfs_has_value() {
 }
 
 __realmfs_default() {
-    __realmfs_has_value "$1" || builtin declare -g "$1=$2"
+    __realmfs_has_value "$1" || builtin declare -g "$1=$2" || __realmfs_fatal "$1 is readonly in build.conf, but has no value"
 }
 
 # __realmfs_settle NAME WAS VALUE: gives a setting the value that the build uses. WAS is what

@@ -62,7 +62,6 @@ __realmfs_restore_traps() { :; }
 # Reads what the module has made of the shell, and then makes it one in which the framework's
 # own commands mean what they say. Run in a subshell: the module's shell stays as it is.
 __realmfs_take_shell() {
-    unset -f builtin
     __realmfs_new_traps=$(builtin trap -p)
     __realmfs_ifs=${IFS-unset}
     IFS=$' \t\n'
@@ -126,11 +125,22 @@ __realmfs_hand_over_functions() {
     done
 }
 
+# The script of the state calls builtins; build.conf may have made functions (modules, say) of
+# their names. They are put aside while it runs.
+__realmfs_hide_functions() {
+    __realmfs_hidden=$(builtin declare -f 'declare' unset shopt set umask cd trap)
+    builtin unset -f declare unset shopt set umask cd trap
+}
+
+__realmfs_show_functions() {
+    builtin eval "$__realmfs_hidden"
+}
+
 __realmfs_hand_over() {
+    printf '__realmfs_hide_functions\n'
     # First, since functions may need extglob to be read.
     __realmfs_new_lines "$__realmfs_shopt" "$__realmfs_new_shopt"
     __realmfs_hand_over_variables
-    __realmfs_hand_over_functions
     __realmfs_new_lines "$__realmfs_set" "$__realmfs_new_set" | command -p grep -Ev "$__realmfs_armed" || [[ $? == 1 ]] || return
     case $__realmfs_ifs in
         "$__realmfs_first_ifs") ;;
@@ -139,7 +149,9 @@ __realmfs_hand_over() {
     esac
     [[ $__realmfs_new_umask == "$__realmfs_umask" ]] || printf 'umask %s\n' "$__realmfs_new_umask"
     [[ $__realmfs_new_cwd == / ]] || printf 'cd -- %q\n' "$__realmfs_new_cwd"
-    printf '__realmfs_restore_traps() {\n:\n%s\n}\n' "$__realmfs_new_traps"
+    printf '__realmfs_restore_traps() {\n__realmfs_hide_functions\n%s\n__realmfs_show_functions\n}\n' "$__realmfs_new_traps"
+    printf '__realmfs_show_functions\n'
+    __realmfs_hand_over_functions
 }
 
 # A helper that a module, not build.conf, has put in the place of the framework's.

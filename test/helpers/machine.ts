@@ -29,6 +29,8 @@ export interface RunningBuild {
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that the command line is given to, such as `setpriv --reuid 65534`. */
+  readonly via?: readonly string[];
 }
 
 /** What a build must leave as it was. */
@@ -74,7 +76,7 @@ export class Machine {
   }
 
   /** Makes a folder for a project. */
-  project(name: string, files: Readonly<Record<string, string>> = {}): string {
+  project(name: string, files: Readonly<Record<string, string | Buffer>> = {}): string {
     const folder = path.join(this.folder, name);
     mkdirSync(folder, { recursive: true });
     for (const [file, text] of Object.entries(files)) {
@@ -90,6 +92,7 @@ export class Machine {
       String(this.#keeper),
       '--mount',
       `--wd=${options.cwd ?? this.folder}`,
+      ...(options.via ?? []),
       process.execPath,
       path.join(program, 'dist/cli.js'),
       ...args,

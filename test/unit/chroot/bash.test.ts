@@ -54,7 +54,9 @@ describe('state between steps', () => {
   test('no change, no state', () => {
     const run = chrootScripts();
     const { stdout } = bash(`${load}; A=(1); f() { :; }; cd /; __realmfs_snapshot; __realmfs_take_shell; __realmfs_hand_over`, run);
-    expect(stdout).toBe('__realmfs_restore_traps() {\n:\n\n}\n');
+    expect(stdout).toBe(
+      '__realmfs_hide_functions\n__realmfs_restore_traps() {\n__realmfs_hide_functions\n\n__realmfs_show_functions\n}\n__realmfs_show_functions\n',
+    );
   });
 });
 

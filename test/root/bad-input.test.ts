@@ -1,0 +1,475 @@
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { type FailingOptions, failingBuild } from '../helpers/failing-build.ts';
+import { bare, Machine, type Run } from '../helpers/machine.ts';
+
+/**
+ * What people write into build.conf, put into projects, or have around them. What is wrong ends with
+ * one clear line; what is legal has the right result. Faults that need no build are in
+ * test/unit/bad-input.
+ */
+const machine = new Machine();
+afterAll(() => machine.close());
+
+const config = 'realmfs-builder: error: config: ';
+/** The first line after the four of `bare`. */
+const line5 = `${config}build.conf:5: `;
+
+/** A build that must end well; returns the run and what its module `look` wrote to /report. */
+async function goodBuild(
+  name: string,
+  conf: string | Buffer,
+  options: FailingOptions = {},
+): Promise<{ run: Run; report: string; project: string }> {
+  const project = machine.project(name, { 'build.conf': conf, ...options.files });
+  if (options.prepare !== undefined) machine.shell(`cd "$1"; ${options.prepare}`, project);
+  const before = machine.snapshot();
+  const run = await machine.run(['--no-confirm', '-t', '--progress', 'plain', ...(options.args ?? [])], { cwd: project, ...options });
+  expect(run.code, run.stderr).toBe(0);
+  expect(await machine.settled(before)).toEqual(before);
+  return { run, report: machine.shell('tar -xOf "$1/realmfs/realmfs-rootfs.tar" ./report', project), project };
+}
+
+/** A build.conf whose module `look` reports something. */
+const looking = (conf: string, look: string): string => `${bare}PRE_INSTALL_MODULES=look\nlook() {\n${look}\n}\n${conf}`;
+
+describe('build.conf', () => {
+  describe('is refused', () => {
+    const cases: [string, string | Buffer, string | RegExp, FailingOptions?][] = [
+      ['missing', '', 'realmfs-builder: error: gone.conf: there is no such file or command', { args: ['gone.conf'] }],
+      ['directory', '', 'realmfs-builder: error: build.conf: is not a regular file', { prepare: 'rm build.conf; mkdir build.conf' }],
+      ['FIFO', '', 'realmfs-builder: error: build.conf: is not a regular file', { prepare: 'rm build.conf; mkfifo build.conf' }],
+      ['10 MB', `${bare}#${'x'.repeat(10 * 1024 ** 2)}\n`, `${config}build.conf: is larger than 4 MiB`],
+      ['CRLF', `${bare}X=1\r\n`, `${line5}has Windows line ends`],
+      ['NUL', `${bare}X=\0\n`, `${line5}holds a NUL byte`],
+      ['BOM', `\ufeff${bare}`, `${config}build.conf:1: begins with a byte order mark`],
+      [
+        'Latin-1 in a setting',
+        Buffer.from(`${bare}REALMFS_USER_PASSWORD=caf\xe9\n`, 'latin1'),
+        `${line5}REALMFS_USER_PASSWORD: holds bytes that are no UTF-8`,
+      ],
+      ['unclosed quote', `${bare}X="\n`, /^realmfs-builder: error: config: build\.conf:\d: unexpected EOF/],
+      ['syntax error', `${bare}if true\n`, /^realmfs-builder: error: config: build\.conf:6: syntax error/],
+      ['exit', `${bare}exit 0\n`, `${config}build.conf: ended with exit code 0 before its last line: does it call exit or exec?`],
+      ['exec', `${bare}exec true\n`, `${config}build.conf: ended with exit code 0 before its last line: does it call exit or exec?`],
+      ['infinite loop', `${bare}while :; do :; done\n`, `${config}build.conf: did not end within 10 s`],
+      ['${X:?}', `${bare}echo "\${X:?is needed}"\n`, `${line5}ended with exit code 1 before its last line: X: is needed`],
+      [
+        'set -u and a variable that is not there',
+        `${bare}set -u\necho "$X"\n`,
+        `${config}build.conf:6: ended with exit code 1 before its last line: X: unbound variable`,
+      ],
+      ['fatal', `${bare}fatal "not like this"\n`, `${line5}ended with exit code 1 before its last line: not like this`],
+      [
+        'readonly of a list',
+        `${bare}readonly PACKAGES=x\n`,
+        `${config}build.conf: ended with exit code 1 before its last line: build.conf: PACKAGES is readonly, so that the base list cannot join it`,
+      ],
+      ['readonly IFS', `${bare}readonly IFS\n`, `${config}build.conf: ended with exit code 1 before its last line: IFS is readonly`],
+      [
+        'readonly without a value',
+        `${bare}readonly DEBIAN_RELEASE\n`,
+        `${config}build.conf: ended with exit code 1 before its last line: DEBIAN_RELEASE is readonly in build.conf, but has no value`,
+      ],
+      [
+        'REALMFS_CACHE_DIR, for which it is too late',
+        `${bare}REALMFS_CACHE_DIR=/x\n`,
+        `${line5}REALMFS_CACHE_DIR: build.conf comes too late for it`,
+      ],
+      ['DEBIAN_RELEASE empty', `${bare}DEBIAN_RELEASE=\n`, `${line5}DEBIAN_RELEASE: '' is no suite name`],
+      ['DEBIAN_RELEASE ../../x', `${bare}DEBIAN_RELEASE=../../x\n`, `${line5}DEBIAN_RELEASE: '../../x' is no suite name`],
+      ['DEBIAN_RELEASE a b', `${bare}DEBIAN_RELEASE="a b"\n`, `${line5}DEBIAN_RELEASE: 'a b' is no suite name`],
+      ['DEBIAN_RELEASE -x', `${bare}DEBIAN_RELEASE=-x\n`, `${line5}DEBIAN_RELEASE: '-x' is no suite name`],
+      ['DEBIAN_RELEASE unicode', `${bare}DEBIAN_RELEASE=trixié\n`, `${line5}DEBIAN_RELEASE: 'trixié' is no suite name`],
+      ['DEBIAN_RELEASE newline', `${bare}DEBIAN_RELEASE=$'trixie\\nx'\n`, `${line5}DEBIAN_RELEASE: 'trixie x' is no suite name`],
+      [
+        'DEBIAN_RELEASE unknown',
+        `${bare}DEBIAN_RELEASE=trixy\n`,
+        `${line5}DEBIAN_RELEASE: debootstrap knows no suite trixy; did you mean trixie?`,
+      ],
+      ['DEBIAN_RELEASE as an array', `${bare}DEBIAN_RELEASE=(trixie sid)\n`, `${line5}DEBIAN_RELEASE: is an array, but must be one string`],
+      ['mirror no scheme', `${bare}DEBIAN_MIRROR=mirror.example/debian\n`, `${line5}DEBIAN_MIRROR: 'mirror.example/debian' is no URL`],
+      ['mirror file:', `${bare}DEBIAN_MIRROR=file:///srv/debian\n`, `${line5}DEBIAN_MIRROR: 'file:///srv/debian' is no http or https URL`],
+      [
+        'mirror ssh:-oProxy',
+        `${bare}DEBIAN_MIRROR=ssh:-oProxyCommand=touch\n`,
+        `${line5}DEBIAN_MIRROR: 'ssh:-oProxyCommand=touch' is no http or https URL`,
+      ],
+      [
+        'mirror spaces',
+        `${bare}DEBIAN_MIRROR="http://mirror.example/a b"\n`,
+        `${line5}DEBIAN_MIRROR: 'http://mirror.example/a b' is no mirror: it holds white space or quotes`,
+      ],
+      [
+        'mirror quotes',
+        `${bare}DEBIAN_MIRROR="http://mirror.example/'"\n`,
+        `${line5}DEBIAN_MIRROR: 'http://mirror.example/'' is no mirror: it holds white space or quotes`,
+      ],
+    ];
+    test.each(cases)('%s', async (name, conf, cause, options = {}) => {
+      await failingBuild(machine, `conf-${name.replaceAll(/\W/g, '-')}`, conf, 2, cause, options);
+    });
+  });
+});
+
+describe('build.conf is taken as bash takes it', () => {
+  const show = 'printf "%s\\n" "$DEBIAN_RELEASE" "${PACKAGES[*]}" "$REALMFS_HOSTNAME" >/report';
+  const cases: [string, string | Buffer, string, FailingOptions?][] = [
+    [
+      'empty, and the lists by --set',
+      '',
+      'subgraph\n',
+      {
+        args: ['BASE_PACKAGES', 'BASE_PRE_INSTALL_MODULES', 'BASE_POST_INSTALL_MODULES'].flatMap((key) => ['--set', `${key}=`]),
+        files: { 'realmfs-modules/install-packages': 'printf "%s\\n" "$REALMFS_HOSTNAME" >/report\n' },
+      },
+    ],
+    [
+      'missing, with parts of a project',
+      '',
+      'named-in-env\n',
+      {
+        prepare: 'rm build.conf',
+        args: ['BASE_PACKAGES', 'BASE_PRE_INSTALL_MODULES', 'BASE_POST_INSTALL_MODULES'].flatMap((key) => ['--set', `${key}=`]),
+        files: {
+          'realmfs.env': 'REALMFS_HOSTNAME=named-in-env\n',
+          'realmfs-modules/install-packages': 'printf "%s\\n" "$REALMFS_HOSTNAME" >/report\n',
+        },
+      },
+    ],
+    ['unreadable for others', looking('', 'echo read >/report'), 'read\n', { prepare: 'chmod 000 build.conf' }],
+    [
+      'Latin-1 in a comment and in a variable that is no setting',
+      Buffer.from(looking('# caf\xe9\nDRINK=caf\xe9\n', 'printf %s "$DRINK" | od -An -tx1 >/report'), 'latin1'),
+      ' 63 61 66 e9\n',
+    ],
+    ['return ends it early', looking('REALMFS_HOSTNAME=before\nreturn 0\nREALMFS_HOSTNAME=after\n', show), 'trixie\n\nbefore\n'],
+    ['a failing command does not count', looking('false\nmissing-program\nREALMFS_HOSTNAME=after\n', show), 'trixie\n\nafter\n'],
+    ['rm -rf / at top level', looking('rm -rf /\n', show), 'trixie\n\nsubgraph\n'],
+    [
+      'reads stdin',
+      looking('read -r REALMFS_NAME\nread -r X || REALMFS_HOSTNAME=end-of-file\n[[ -n $REALMFS_NAME ]] || REALMFS_NAME=x\n', show),
+      'trixie\n\nend-of-file\n',
+    ],
+    [
+      'sets PATH',
+      looking('export PATH=/opt/bin\n', 'echo "$PATH" >/report; install_file 0644 f /opt'),
+      '/opt/bin\n',
+      { files: { 'realmfs-files/f': '' } },
+    ],
+    [
+      'sets LD_PRELOAD',
+      looking('export LD_PRELOAD=/nowhere.so\n', 'cat /proc/self/environ | tr "\\0" "\\n" | grep LD_PRELOAD >/report'),
+      'LD_PRELOAD=/nowhere.so\n',
+    ],
+    [
+      'sets IFS',
+      looking(
+        "IFS=,\nPACKAGES='a b'\nPACKAGES=($PACKAGES c)\nDEBIAN_COMPONENTS=(main non-free-firmware)\n",
+        'printf "<%s>" "${PACKAGES[@]}" "$DEBIAN_COMPONENTS" >/report; A=1,2; set -- $A; echo $# >>/report',
+      ),
+      '<a><b><c><main non-free-firmware>2\n',
+    ],
+    [
+      'sets BASH_ENV',
+      looking('export BASH_ENV=$REALMFS_PROJECT/env.sh\n', 'bash -c \'echo "$FROM_ENV"\' >/report'),
+      'set\n',
+      { files: { 'env.sh': 'FROM_ENV=set\n' } },
+    ],
+    [
+      'sets REALMFS_PROJECT',
+      looking('REALMFS_PROJECT=/nowhere\nPRE_INSTALL_MODULES+=" file"\n', 'install_file 0644 report /'),
+      'text\n',
+      { files: { 'realmfs-modules/file': ':', 'realmfs-files/report': 'text\n' } },
+    ],
+    ['arrays', looking('PACKAGES=(a "b c")\n', 'printf "<%s>" "${PACKAGES[@]}" >/report'), '<a><b><c>'],
+    ['+=', looking('PACKAGES=a\nPACKAGES+=" b"\nREALMFS_HOSTNAME=w\nREALMFS_HOSTNAME+=eb\n', show), 'trixie\na b\nweb\n'],
+    [
+      'heredoc with look-alike assignments: only bash decides, static reading finds lines for messages',
+      looking('cat <<END >/dev/null\nDEBIAN_RELEASE=../x\nPACKAGES="no such"\nEND\n: "\nREALMFS_HOSTNAME=no\n"\n', show),
+      'trixie\n\nsubgraph\n',
+    ],
+    [
+      'exported functions',
+      looking('helper() { echo "helped $1"; }\nexport -f helper\n', 'bash -c "helper in-a-child" >/report'),
+      'helped in-a-child\n',
+    ],
+    [
+      'readonly of our names',
+      looking(
+        'readonly name=n line=l path=p file=f target=t mode=m found=o folder=d flags=g text=x now=w planned=q i=3 value=v key=k message=y\nreadonly REALMFS_HOSTNAME=fixed\nPRE_INSTALL_MODULES+=" more"\nmore() { install_file 0644 sub/file /opt; helper; }\n',
+        'helper() { echo "$name $REALMFS_HOSTNAME $(cat /opt/sub/file)" >/report; }',
+      ),
+      'n fixed text\n',
+      { files: { 'realmfs-files/sub/file': 'text' } },
+    ],
+    ['redefines module', looking('module() { :; }\n', 'module nothing; echo run >/report'), 'run\n'],
+    ['redefines info', looking('info() { echo "mine: $*" >>/report; }\n', 'info hello'), 'mine: hello\n'],
+    [
+      'redefines install_file',
+      looking('install_file() { echo "mine: $*" >/report; }\n', 'install_file 0644 none /'),
+      'mine: 0644 none /\n',
+    ],
+    ['mirror empty: the mirror is found out', looking('DEBIAN_MIRROR=\n', '[[ $DEBIAN_MIRROR == http* ]]; echo found >/report'), 'found\n'],
+    [
+      'umask, options and traps',
+      looking('umask 077\nset -f\nshopt -s nullglob failglob nocasematch\ntrap "echo bye" EXIT DEBUG\n', 'umask >/report'),
+      '0077\n',
+    ],
+    ['set -e and -o pipefail', looking('set -eEuo pipefail\n', 'echo "$REALMFS_NAME" >/report'), 'base\n'],
+  ];
+  test.each(cases)('%s', async (name, conf, report, options = {}) => {
+    const build = await goodBuild(`taken-${name.replaceAll(/\W/g, '-')}`, conf, options);
+    expect(build.report).toBe(report);
+  });
+
+  test('prints 1 GB and more: ended after 10 s, with a small log', async () => {
+    await failingBuild(machine, 'prints', `${bare}yes "$(printf 'x%.0s' {1..1000})"\n`, 2, `${config}build.conf: did not end within 10 s`);
+    expect(statSync(path.join(machine.folder, 'prints/realmfs/realmfs-build.log')).size).toBeLessThan(80 * 1024 ** 2);
+  });
+
+  test('rm -rf / with --no-preserve-root, while it is evaluated: nothing can be removed', async () => {
+    const conf = looking('[[ -e /run/realmfs/in ]] || timeout 5 rm -rf --no-preserve-root / 2>/dev/null\n', 'echo there >/report');
+    expect((await goodBuild('rm-rf-evaluated', conf)).report).toBe('there\n');
+  });
+
+  test('rm -rf /* at top level, where it would hit: the host and the result are untouched', async () => {
+    await failingBuild(
+      machine,
+      'rm-rf',
+      `${bare}PRE_INSTALL_MODULES=look\nlook() { :; }\n[[ ! -e /run/realmfs/in ]] || rm -rf --no-preserve-root /\n`,
+      1,
+      'realmfs-builder: error: pre/look: ',
+    );
+  });
+
+  test('redefines fatal: what the framework finds is still the end of the build', async () => {
+    await failingBuild(
+      machine,
+      'own-fatal',
+      looking('fatal() { echo "never mind"; }\n', 'install_file 0644 none /etc'),
+      1,
+      'realmfs-builder: error: pre/look: install_file: there is no file none in realmfs-files',
+    );
+  });
+
+  test.each([
+    ['userinfo', 'http://user:secret@127.0.0.1:9/debian', 'http://***@127.0.0.1:9/debian'],
+    ['IPv6', 'http://[::1]:9/debian', 'http://[::1]:9/debian'],
+    ['trailing slashes', 'http://127.0.0.1:9/debian///', 'http://127.0.0.1:9/debian'],
+  ])('mirror %s: it is asked, and named without what is secret', async (name, mirror, shown) => {
+    const real = new Machine({ realDebootstrap: true });
+    try {
+      const project = real.project('mirror', { 'build.conf': `${bare}DEBIAN_MIRROR=${mirror}\n` });
+      const run = await real.run(['--no-confirm', '-v', '--debug'], { cwd: project });
+      const log = readFileSync(path.join(project, 'realmfs/realmfs-build.log'), 'utf8');
+      expect(run.code, name).toBe(4);
+      expect(run.lastLine).toMatch(/^realmfs-builder: error: bootstrap: /);
+      expect(log.replaceAll('\\', '')).toMatch(new RegExp(`/run/realmfs/build/root ${shown.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`, 'm'));
+      expect(run.stderr + log).not.toContain('secret');
+    } finally {
+      real.close();
+    }
+  });
+});
+
+describe('modules', () => {
+  const listed = (name: string): string => `${bare}PRE_INSTALL_MODULES=${name}\n`;
+  const refused: [string, string, string | RegExp, FailingOptions?][] = [
+    ['missing', listed('set-hostnam'), `${line5}PRE_INSTALL_MODULES: there is no module set-hostnam; did you mean set-hostname?`],
+    [
+      'directory',
+      listed('folder'),
+      `${line5}PRE_INSTALL_MODULES: there is no module folder`,
+      { files: { 'realmfs-modules/folder/x': '' } },
+    ],
+    [
+      'CRLF',
+      listed('bad'),
+      `${config}realmfs-modules/bad:2: has Windows line ends (CRLF)`,
+      { files: { 'realmfs-modules/bad': 'true\ntrue\r\n' } },
+    ],
+    ['NUL', listed('bad'), `${config}realmfs-modules/bad:2: holds a NUL byte`, { files: { 'realmfs-modules/bad': 'true\n\0\n' } }],
+    [
+      'BOM',
+      listed('bad'),
+      `${config}realmfs-modules/bad:1: begins with a byte order mark`,
+      { files: { 'realmfs-modules/bad': '\ufefftrue\n' } },
+    ],
+    ['syntax error', listed('bad'), `${config}realmfs-modules/bad:2: syntax error`, { files: { 'realmfs-modules/bad': 'if true\n' } }],
+    [
+      'FIFO',
+      listed('bad'),
+      `${config}realmfs-modules/bad: is not a regular file`,
+      { prepare: 'mkdir realmfs-modules; mkfifo realmfs-modules/bad' },
+    ],
+    [
+      'link out of the project',
+      listed('bad'),
+      `${config}realmfs-modules/bad: is a link that leads out of the project folder, or nowhere`,
+      { prepare: 'mkdir realmfs-modules; ln -s ../../x realmfs-modules/bad' },
+    ],
+    [
+      'names with spaces',
+      listed('("a b")'),
+      `${line5}PRE_INSTALL_MODULES: there is no module a (and 1 more above)`,
+      { files: { 'realmfs-modules/a b': '' } },
+    ],
+    ['names with quotes', listed(`"a'b"`), `${line5}PRE_INSTALL_MODULES: 'a'b' is no module name`],
+    ['names with newline', listed(`$'a\\nb'`), `${line5}PRE_INSTALL_MODULES: there is no module a (and 1 more above)`],
+    [
+      'names with unicode',
+      listed('modulé'),
+      `${line5}PRE_INSTALL_MODULES: 'modulé' is no module name`,
+      { files: { 'realmfs-modules/modulé': '' } },
+    ],
+    [
+      'names with leading dash',
+      listed('-rf'),
+      `${line5}PRE_INSTALL_MODULES: '-rf' is no module name`,
+      { files: { 'realmfs-modules/-rf': '' } },
+    ],
+    ['names with ..', listed('..'), `${line5}PRE_INSTALL_MODULES: '..' is no module name`],
+    ['names with /', listed('/etc/profile'), `${line5}PRE_INSTALL_MODULES: '/etc/profile' is no module name`],
+    ['names with a command', listed(`'a;b $(c) \`d\`'`), `${line5}PRE_INSTALL_MODULES: 'a;b' is no module name (and 2 more above)`],
+    [
+      'same name as a function of the framework',
+      listed('info'),
+      `${line5}PRE_INSTALL_MODULES: 'info' is no module name`,
+      { files: { 'realmfs-modules/info': '' } },
+    ],
+    [
+      'same name as a hidden function of the framework',
+      listed('__realmfs_fatal'),
+      `${line5}PRE_INSTALL_MODULES: '__realmfs_fatal' is no module name`,
+    ],
+  ];
+  test.each(refused)('%s: refused before anything is built', async (name, conf, cause, options = {}) => {
+    const run = await failingBuild(machine, `module-${name.replaceAll(/\W/g, '-')}`, conf, 2, cause, options);
+    expect(run.stderr).not.toContain('bootstrap');
+  });
+
+  const failing: [string, string, string][] = [
+    ['exit 0', 'exit 0', 'realmfs-builder: error: pre/bad: module bad ended the shell before it was complete'],
+    [
+      'unset var, under set -u',
+      'set -u; echo "$UNSET"',
+      'realmfs-builder: error: pre/bad: module bad failed with exit code 1 before it was complete: realmfs-modules/bad: line 1: UNSET: unbound variable',
+    ],
+    ['missing, called by another', 'true\nmodule gone', "realmfs-builder: error: pre/bad: module: there is no module 'gone'"],
+    [
+      'missing, called by another in a command substitution',
+      'x=$(module gone || true)',
+      "realmfs-builder: error: pre/bad: module: there is no module 'gone'",
+    ],
+    ['names with .., called by another', 'module ../x', "realmfs-builder: error: pre/bad: module: '../x' is not a module name"],
+  ];
+  test.each(failing)('%s: the build fails', async (name, body, cause) => {
+    await failingBuild(machine, `failing-${name.replaceAll(/\W/g, '-')}`, listed('bad'), 1, cause, {
+      files: { 'realmfs-modules/bad': body },
+    });
+  });
+
+  const good: [string, string, string, FailingOptions][] = [
+    [
+      'not readable, not executable: sourced all the same',
+      `${bare}PRE_INSTALL_MODULES=plain\n`,
+      'plain\n',
+      { files: { 'realmfs-modules/plain': 'echo plain >/report' }, prepare: 'chmod 000 realmfs-modules/plain' },
+    ],
+    ['unset var is empty', looking('', 'echo "[$UNSET]" >/report'), '[]\n', {}],
+    [
+      'function and file with the same name: the function',
+      looking('', 'echo function >/report'),
+      'function\n',
+      { files: { 'realmfs-modules/look': 'echo file >/report' } },
+    ],
+    [
+      'two dirs with the same name: the project, not the built-in one',
+      `${bare}PRE_INSTALL_MODULES=set-hostname\n`,
+      'project\n',
+      { files: { 'realmfs-modules/set-hostname': 'echo project >/report' } },
+    ],
+    [
+      'shell builtin as a file: test, cd, exit',
+      `${bare}PRE_INSTALL_MODULES="test cd exit"\n`,
+      'test\ncd\nexit\n',
+      {
+        files: {
+          'realmfs-modules/test': 'echo test >>/report',
+          'realmfs-modules/cd': 'echo cd >>/report',
+          'realmfs-modules/exit': 'echo exit >>/report',
+        },
+      },
+    ],
+    [
+      '5,000 modules in the folder, all called',
+      looking('', 'for i in {1..5000}; do module "m$i"; done; echo "$COUNT" >/report'),
+      '5000\n',
+      { files: Object.fromEntries(Array.from({ length: 5000 }, (_, at) => [`realmfs-modules/m${at + 1}`, 'COUNT=$((COUNT + 1))\n'])) },
+    ],
+  ];
+  test.each(good)('%s', async (name, conf, report, options) => {
+    expect((await goodBuild(`good-${name.replaceAll(/\W/g, '-')}`, conf, options)).report).toBe(report);
+  });
+
+  test('shell builtin as a function: each runs once, and disturbs nothing', async () => {
+    const names =
+      'test cd source set read printf local trap exit unset declare eval return shift true echo kill umask continue export shopt command install mkdir realpath rm cat grep cmp cp sort sed'.split(
+        ' ',
+      );
+    const functions = names.map((name) => `${name}() { /bin/echo "${name} $STATE" >>/report; STATE=$((STATE + 1)); }\n`).join('');
+    const conf = `${bare}STATE=0\nPRE_INSTALL_MODULES="moves ${names.join(' ')} last"\nmoves() {\n    cd /usr/lib\n    umask 027\n}\n`;
+    const { report } = await goodBuild(
+      'builtins',
+      `${conf}last() { install_file 0644 some/file /opt; /bin/echo "$PWD $STATE" >>/report; }\n${functions}`,
+      { files: { 'realmfs-files/some/file': 'x' } },
+    );
+    // cd and umask are the user's functions for his modules, too: `moves` has called them.
+    expect(report).toBe(['cd 0', 'umask 1', ...names.map((name, at) => `${name} ${at + 2}`), `/ ${names.length + 2}`, ''].join('\n'));
+  });
+
+  test('5,000 modules in the list, none of which is there: all are named', async () => {
+    const names = Array.from({ length: 5000 }, (_, at) => `none${at}`);
+    const run = await failingBuild(
+      machine,
+      'many-modules',
+      `${bare}PRE_INSTALL_MODULES="${names.join(' ')}"\n`,
+      2,
+      `${line5}PRE_INSTALL_MODULES: there is no module none0 (and 4999 more above)`,
+    );
+    expect(run.stderr.match(/there is no module none\d+$/gm)?.length).toBe(5000);
+  });
+
+  test('every problem of a configuration at once, and nothing is fetched', async () => {
+    const conf = `${bare}DEBIAN_RELEASE=a/b\nDEBIAN_MIRROR="x y"\nPRE_INSTALL_MODULES="nope crlf nul nada"\nIMAGE_FREE_SPACE=much\nNETWORK=maybe\n`;
+    const run = await failingBuild(machine, 'all-problems', conf, 2, `${line5}DEBIAN_RELEASE: 'a/b' is no suite name (and 7 more above)`, {
+      files: { 'realmfs-modules/crlf': 'x\r\n', 'realmfs-modules/nul': '\0' },
+    });
+    for (const line of [
+      'build.conf:5: DEBIAN_RELEASE',
+      'build.conf:6: DEBIAN_MIRROR',
+      'build.conf:7: PRE_INSTALL_MODULES: there is no module nope',
+      'realmfs-modules/crlf:1',
+      'realmfs-modules/nul:1',
+      'there is no module nada',
+      'build.conf:8: IMAGE_FREE_SPACE',
+      'build.conf:9: NETWORK',
+    ])
+      expect(run.stderr).toContain(line);
+    expect(run.stderr).not.toContain('bootstrap');
+  });
+
+  test('a module that redefines a function of the framework, and one that leaves set +e behind, are named', async () => {
+    const conf = `${bare}PRE_INSTALL_MODULES="first second look"\nfirst() { fatal() { :; }; module() { :; }; }\nsecond() { set +e; false; }\nlook() { echo run >/report; }\n`;
+    const { run, report } = await goodBuild('named', conf);
+    expect(run.stderr).toContain(
+      'pre/first: warning: first redefines a function of the framework (module, info, warn, fatal or install_file)',
+    );
+    expect(run.stderr).toContain('pre/second: warning: second leaves set +e behind; it is set again for the next module');
+    expect(run.stderr.match(/warning: /g)).toHaveLength(2);
+    // The next modules were run all the same.
+    expect(report).toBe('run\n');
+  });
+});
