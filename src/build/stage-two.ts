@@ -118,12 +118,15 @@ export class StageTwo {
     if (options.network && (await statOrUndefined('/etc/resolv.conf')) !== undefined) {
       await copyFile('/etc/resolv.conf', path.join(input, 'resolv.conf'));
     }
+    const errors: string[] = [];
     const command = this.#command({
       label: `module ${name}`,
       args: ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no'],
       folder,
       network: options.network,
-      ...('REALMFS_APT_STATUS_FD' in options.env ? { onStatus: this.#aptStatus } : {}),
+      ...('REALMFS_APT_STATUS_FD' in options.env
+        ? { onStatus: this.#aptStatus, onLine: (line: string) => void (line.startsWith('E: ') && errors.push(line)) }
+        : {}),
     });
     const result = await this.#ctx.runner.attempt(command);
     const records = await readStatus(path.join(folder, 'out', 'status'));
@@ -137,6 +140,7 @@ export class StageTwo {
         how: howItEnded(command, result),
         result,
         records,
+        errors: errors.length > 0 ? errors : result.tail,
         step: this.#ctx.steps.current,
       });
       throw await explain(error, paths.work);
@@ -160,7 +164,14 @@ export class StageTwo {
     if (progress !== undefined) this.#ctx.steps.progress(progress.percent, progress.text);
   };
 
-  #command(options: { label: string; args: readonly string[]; folder: string; network: boolean; onStatus?: (line: string) => void }) {
+  #command(options: {
+    label: string;
+    args: readonly string[];
+    folder: string;
+    network: boolean;
+    onStatus?: (line: string) => void;
+    onLine?: (line: string) => void;
+  }) {
     return sandboxed({
       label: options.label,
       script: 'step.sh',
@@ -173,6 +184,7 @@ export class StageTwo {
         RB_HOSTNAME: this.#stage.plan.config.hostname,
       },
       ...(options.onStatus === undefined ? {} : { onStatus: options.onStatus }),
+      ...(options.onLine === undefined ? {} : { onLine: options.onLine }),
     });
   }
 }

@@ -473,3 +473,86 @@ describe('modules', () => {
     expect(report).toBe('run\n');
   });
 });
+
+describe('install_file', () => {
+  const installing = `${bare}PRE_INSTALL_MODULES=bad\nbad() {\n    install_file 0644 thing /etc\n}\n`;
+
+  test('source of 3 GB: the project is refused before anything is copied', async () => {
+    await failingBuild(
+      machine,
+      'large',
+      installing,
+      2,
+      `${config}the project folder holds 3.0 GiB, more than 2.0 GiB: give build.conf a folder of its own`,
+      {
+        prepare: 'mkdir realmfs-files; truncate -s 3G realmfs-files/thing',
+      },
+    );
+  });
+
+  test.each([
+    ['source missing', ':', 'there is no file thing in realmfs-files'],
+    ['source directory', 'mkdir -p realmfs-files/thing', 'thing is a folder'],
+    ['source FIFO: nothing waits for it', 'mkdir realmfs-files; mkfifo realmfs-files/thing', 'thing is not a regular file'],
+    ['source device', 'mkdir realmfs-files; mknod realmfs-files/thing b 7 0', 'thing is not a regular file'],
+    [
+      'source symlink out of the files dir',
+      'mkdir realmfs-files; ln -s /etc/shadow realmfs-files/thing',
+      'thing is a link that leads out of realmfs-files',
+    ],
+  ])('%s: the build fails', async (name, prepare, cause) => {
+    await failingBuild(
+      machine,
+      `install-${name.replaceAll(/\W/g, '-')}`,
+      installing,
+      1,
+      `realmfs-builder: error: pre/bad: install_file: ${cause}`,
+      { prepare },
+    );
+  });
+});
+
+describe('lists', () => {
+  const packages = (list: string): string =>
+    `BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\nPACKAGES=${list}\nPOST_INSTALL_MODULES=look\nlook() { dpkg-query --show --showformat='\${db:Status-Abbrev}\${Package}\n' less tree locales 2>/dev/null | grep ^ii >/report || true; }\n`;
+
+  test.each([
+    ['unknown packages are all named', '"less no-such-one no-such-two"', 'unknown packages: no-such-one, no-such-two'],
+    ['-oDPkg:: is the name of a package, not an option', '-oDPkg::Pre-Invoke::=reboot', 'unknown package: -oDPkg::Pre-Invoke::; log: '],
+    [
+      '--allow-unauthenticated is the name of a package, not an option',
+      '--allow-unauthenticated',
+      'unknown package: --allow-unauthenticated',
+    ],
+    ['; is data', "'less;touch'", 'unknown package: less;touch'],
+    ['$() is data', "'$(touch${IFS}pwned)'", 'unknown package: $(touch${IFS}pwned)'],
+    ['backticks are data', "'`reboot`'", 'unknown package: `reboot`'],
+    ['virtual', 'mail-transport-agent', 'unknown package: mail-transport-agent'],
+    ['pkg=version that is not there', 'less=0.1', 'unknown package: less=0.1'],
+    ['pkg/suite that is not there', 'less/no-such-suite', 'unknown package: less/no-such-suite'],
+    ['~n pattern that fits nothing', '"~n^no-such-one$"', 'unknown package: ~n^no-such-one$'],
+    ['a glob that fits nothing', '"no-such-*"', 'unknown package: no-such-*'],
+    ['5,000 packages that are not there', `"$(printf 'none%s ' {1..5000})"`, 'unknown packages: none1, none2, none3, '],
+  ])('%s', async (name, list, cause) => {
+    const run = await failingBuild(
+      machine,
+      `list-${name.replaceAll(/\W/g, '-')}`,
+      packages(list),
+      2,
+      `realmfs-builder: error: packages: ${cause}`,
+    );
+    expect(run.stderr).not.toMatch(/^.*Get:\d+ .*\.deb/m);
+  });
+
+  test.each([
+    ['duplicates', '"tree tree less tree"', 'ii less\nii locales\nii tree\n'],
+    ['5,000 packages, the same ones over and over', `"$(printf 'tree less %.0s' {1..2500})"`, 'ii less\nii locales\nii tree\n'],
+    ['pkg=version', `'tree=*'`, 'ii locales\nii tree\n'],
+    ['pkg/suite', 'tree/trixie', 'ii locales\nii tree\n'],
+    ['pkg- removes it', '"less locales-"', 'ii less\n'],
+    ['~n pattern', `'~n^tree$'`, 'ii locales\nii tree\n'],
+    ['words of strings and arrays, with tabs and newlines', `("tree" $'\\n\\tless  ' "")`, 'ii less\nii locales\nii tree\n'],
+  ])('%s: taken as apt takes it', async (name, list, report) => {
+    expect((await goodBuild(`packages-${name.replaceAll(/\W/g, '-')}`, packages(list))).report).toBe(report);
+  });
+});

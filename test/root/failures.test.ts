@@ -86,11 +86,6 @@ test('defaults are not there yet when build.conf is read, neither before nor ins
   expect(again.code, again.stderr).toBe(0);
 });
 
-test('unknown packages are all named, before anything is downloaded', async () => {
-  const conf = 'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\nPACKAGES="less no-such-one no-such-two"\n';
-  await failingBuild(machine, 'packages', conf, 2, 'realmfs-builder: error: packages: unknown packages: no-such-one, no-such-two');
-});
-
 test('a dead mirror is a fetch error', async () => {
   const real = new Machine({ realDebootstrap: true });
   try {
