@@ -556,3 +556,345 @@ describe('lists', () => {
     expect((await goodBuild(`packages-${name.replaceAll(/\W/g, '-')}`, packages(list))).report).toBe(report);
   });
 });
+
+describe('realmfs.env', () => {
+  const env = 'realmfs-builder: error: config: realmfs.env';
+  test.each([
+    [
+      'unknown key',
+      'printf "DEBIAN_RELEAS=trixie\\nREALMFS_NAME=x\\n" >realmfs.env',
+      `${env}: DEBIAN_RELEAS: unknown setting; did you mean DEBIAN_RELEASE?`,
+    ],
+    ['PATH', 'echo PATH=/evil >realmfs.env', `${env}: PATH: unknown setting`],
+    ['NODE_OPTIONS', 'echo NODE_OPTIONS=--require=/evil.js >realmfs.env', `${env}: NODE_OPTIONS: unknown setting`],
+    ['LD_PRELOAD', 'echo LD_PRELOAD=/evil.so >realmfs.env', `${env}: LD_PRELOAD: unknown setting`],
+    ['http_proxy', 'echo http_proxy=http://mirror.example >realmfs.env', `${env}: http_proxy: unknown setting`],
+    [
+      'a line that is no KEY=value',
+      'printf "# mine\\nREALMFS_NAME=x\\n\\nDEBIAN_RELEASE bookworm\\n" >realmfs.env',
+      `${env}:4: is no KEY=value`,
+    ],
+    [
+      'foreign owner',
+      'echo REALMFS_NAME=x >realmfs.env; chown 1234 realmfs.env',
+      `${env}: belongs neither to root nor to the user behind sudo`,
+    ],
+    ['world-writable', 'echo REALMFS_NAME=x >realmfs.env; chmod 0666 realmfs.env', `${env}: can be written by everybody`],
+    ['link', 'echo REALMFS_NAME=x >other; ln -s other realmfs.env', `${env}: is not a regular file`],
+    ['directory', 'mkdir realmfs.env', `${env}: is not a regular file`],
+    ['FIFO', 'mkfifo realmfs.env', `${env}: is not a regular file`],
+    ['a wrong value', "echo 'DEBIAN_RELEASE=$(reboot)' >realmfs.env", `${env}: DEBIAN_RELEASE: '$(reboot)' is no suite name`],
+    [
+      'REALMFS_CACHE_DIR relative',
+      'echo REALMFS_CACHE_DIR=cache >realmfs.env',
+      "realmfs-builder: error: REALMFS_CACHE_DIR: 'cache' is no absolute path",
+    ],
+  ])('%s', async (name, prepare, cause) => {
+    // Nothing of the caller's environment may stand in the way of the file.
+    await failingBuild(machine, `env-${name.replaceAll(/\W/g, '-')}`, bare, 2, cause, {
+      prepare,
+      ...(name.startsWith('REALMFS_CACHE') ? { via: ['env', '-u', 'REALMFS_CACHE_DIR'] } : {}),
+    });
+  });
+
+  test('every problem at once', async () => {
+    const run = await failingBuild(machine, 'env-all', bare, 2, `${env}:1: is no KEY=value (and 2 more above)`, {
+      files: { 'realmfs.env': 'junk\nPATH=x\nFOO=y\n' },
+    });
+    expect(run.stderr).toContain('realmfs.env: PATH: unknown setting');
+    expect(run.stderr).toContain('realmfs.env: FOO: unknown setting');
+  });
+
+  test('expansion is text, quotes and comments are those of dotenv', async () => {
+    const text = '# defaults\nexport REALMFS_USER_PASSWORD=\'$HOME `id` $(id) ${X}\' # note\nREALMFS_NAME="from-env"\nPACKAGES="a\nb"\n';
+    const { report } = await goodBuild(
+      'env-text',
+      looking('', 'printf "%s|%s|%s" "$REALMFS_USER_PASSWORD" "$REALMFS_NAME" "$PACKAGES" >/report'),
+      { files: { 'realmfs.env': text } },
+    );
+    expect(report).toBe('$HOME `id` $(id) ${X}|from-env|a b');
+  });
+
+  test('the user behind sudo may own it', async () => {
+    const { report } = await goodBuild('env-sudo', looking('', 'echo "$REALMFS_NAME" >/report'), {
+      prepare: 'echo REALMFS_NAME=mine >realmfs.env; chown 1234 realmfs.env',
+      env: { SUDO_UID: '1234', SUDO_GID: '1234' },
+    });
+    expect(report).toBe('mine\n');
+  });
+});
+
+describe('CLI and place', () => {
+  const shell = (script: string): string[] => ['bash', '--norc', '-c', `${script}`, 'via'];
+  /** Runs the command where the current folder is a file system of its own, read-only. */
+  const readOnly = [
+    'unshare',
+    '--mount',
+    '--propagation',
+    'private',
+    ...shell('mount --bind . .; mount -o remount,bind,ro .; cd "$PWD"; exec "$@"'),
+  ];
+  const plain = looking('', 'echo built >/report');
+
+  describe('is refused', () => {
+    const cases: [string, number, string | RegExp, FailingOptions][] = [
+      [
+        'cwd deleted',
+        2,
+        'realmfs-builder: error: the current folder has been removed; change to another one',
+        { via: shell('mkdir gone; cd gone; rmdir ../gone; exec "$@"') },
+      ],
+      [
+        'cwd on read-only fs',
+        3,
+        /^realmfs-builder: error: preflight: the output folder .*\/realmfs cannot be written: EROFS/,
+        { via: readOnly },
+      ],
+      [
+        'not root',
+        3,
+        'realmfs-builder: error: preflight: a build needs root',
+        { prepare: 'chmod 0755 .. .', via: ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] },
+      ],
+      [
+        'root in container, without CAP_SYS_ADMIN',
+        3,
+        /^realmfs-builder: error: preflight: the sandbox could not be set up: unshare: .*Operation not permitted/,
+        { via: ['setpriv', '--inh-caps=-sys_admin', '--bounding-set=-sys_admin'] },
+      ],
+      [
+        'SOURCE_DATE_EPOCH = garbage',
+        2,
+        `${config}environment: SOURCE_DATE_EPOCH: 'garbage' is no number of seconds`,
+        { env: { SOURCE_DATE_EPOCH: 'garbage' } },
+      ],
+      [
+        'REALMFS_CACHE_DIR = garbage',
+        2,
+        "realmfs-builder: error: REALMFS_CACHE_DIR: 'garbage' is no absolute path",
+        { env: { REALMFS_CACHE_DIR: 'garbage' } },
+      ],
+      [
+        'no tty, and nobody to ask',
+        2,
+        'realmfs-builder: error: there is no terminal to ask on; --no-confirm builds without a question',
+        { via: shell('exec setsid --wait "$1" "$2"') },
+      ],
+      ['--set without a value', 2, "realmfs-builder: error: --set: 'REALMFS_NAME' is not KEY=VALUE", { args: ['--set', 'REALMFS_NAME'] }],
+      ['--set with a command', 2, "realmfs-builder: error: --set: 'a b;reboot=1' is not KEY=VALUE", { args: ['--set', 'a b;reboot=1'] }],
+      [
+        '--set of a key that nobody knows',
+        2,
+        `${config}--set: REALMFS_NAM: neither a setting nor a variable of build.conf; did you mean REALMFS_NAME?`,
+        { args: ['--set', 'REALMFS_NAM=x'] },
+      ],
+      ['-d that is a file', 2, 'realmfs-builder: error: --directory: build.conf is not a folder', { args: ['-d', 'build.conf'] }],
+    ];
+    test.each(cases)('%s', async (name, code, cause, options) => {
+      const run = await failingBuild(machine, `place-${name.replaceAll(/\W/g, '-')}`, bare, code, cause, options);
+      if (name === 'not root') expect(run.stderr).toMatch(/hint: {4}run: sudo -- \S+ \S+cli\.js --no-confirm -t\n/);
+    });
+  });
+
+  const odd: [string, string][] = [
+    ['space', 'a b'],
+    ['newline', 'a\nb'],
+    ['quote', `a'b"c`],
+    ['unicode', 'gräßlich-名前'],
+    [': and , (options of overlay)', 'a:b,c=d\\e'],
+    ['leading dash and a percent sign', '-a%s'],
+    ['a glob and a dollar', '*$HOME[x]'],
+  ];
+  test.each(odd)('project path with %s', async (name, folder) => {
+    const { run, report, project } = await goodBuild(`odd-${name.replaceAll(/\W/g, '-')}/${folder}`, plain, { args: ['--keep-rootfs'] });
+    expect(report).toBe('built\n');
+    expect(run.stdout).toContain(path.join(project, 'realmfs/realmfs-rootfs.tar'));
+    const failed = await machine.run(['--no-confirm', '-t', '--set', 'DEBIAN_RELEASE=a/b'], { cwd: project });
+    expect(failed.code).toBe(2);
+    expect(failed.lastLine).toMatch(/^realmfs-builder: error: config: --set: DEBIAN_RELEASE: 'a\/b' is no suite name; log: /);
+  });
+
+  test('symlinked project', async () => {
+    const real = machine.project('symlinked-real', { 'build.conf': plain });
+    machine.shell('ln -s symlinked-real "$1/symlinked"', machine.folder);
+    const run = await machine.run(['--no-confirm', '-t', 'symlinked/build.conf'], { cwd: machine.folder });
+    expect(run.code, run.stderr).toBe(0);
+    expect(machine.shell('tar -xOf "$1/realmfs/realmfs-rootfs.tar" ./report', machine.folder)).toBe('built\n');
+    const inside = await machine.run(['--no-confirm', '-t'], { via: shell('cd symlinked; exec "$@"') });
+    expect(inside.stdout).toContain(path.join(real, 'realmfs/manifest.json'));
+  });
+
+  test('cwd on read-only fs, output elsewhere', async () => {
+    const project = machine.project('read-only', { 'build.conf': plain });
+    const run = await machine.run(['--no-confirm', '-t', '-d', '../read-only-out'], { cwd: project, via: readOnly });
+    expect(run.code, run.stderr).toBe(0);
+    expect(machine.shell('tar -xOf "$1-out/realmfs-rootfs.tar" ./report', project)).toBe('built\n');
+  });
+
+  test.each(['on a tmpfs', 'on disk, in a tmpfs of the host'])('output on other fs: %s', async (name) => {
+    const folder = `other-fs-${name.length}`;
+    const project = machine.project(folder, { 'build.conf': plain });
+    machine.shell('mkdir "$1/realmfs"; mount -t tmpfs -o size=2g other "$1/realmfs"', project);
+    const run = await machine.run(['--no-confirm', '-t', ...(name.startsWith('on disk') ? ['--no-tmpfs'] : [])], { cwd: project });
+    expect(run.code, run.stderr).toBe(0);
+    expect(machine.shell('tar -xOf "$1/realmfs/realmfs-rootfs.tar" ./report; umount "$1/realmfs"; ls -A "$1/realmfs"', project)).toBe(
+      'built\n',
+    );
+  });
+
+  test("sudo with HOME kept: the results are the user's, and nothing is written to HOME", async () => {
+    const home = machine.project('home');
+    const { project } = await goodBuild('sudo', plain, {
+      env: { HOME: home, SUDO_UID: '1234', SUDO_GID: '1235' },
+      args: ['-d', 'realmfs'],
+    });
+    expect(machine.shell('ls -A "$1"; cd "$2/realmfs"; stat --format="%n %u:%g %a" . *', home, project)).toBe(
+      '. 1234:1235 755\nSHA256SUMS 1234:1235 644\nmanifest.json 1234:1235 644\nrealmfs-build.log 1234:1235 644\nrealmfs-rootfs.tar 1234:1235 644\n',
+    );
+  });
+
+  describe('surroundings change nothing', () => {
+    let expected = '';
+    const tarball = (project: string): string =>
+      machine.shell('cd "$1/realmfs"; stat --format="%n %a" *; sha256sum realmfs-rootfs.tar', project);
+    test('the plain build', async () => {
+      expected = tarball((await goodBuild('same', plain)).project);
+      expect(expected).toContain('realmfs-rootfs.tar 644');
+    });
+
+    const cases: [string, FailingOptions][] = [
+      ['umask 077', { via: shell('umask 077; exec "$@"') }],
+      ['umask 000', { via: shell('umask 000; exec "$@"') }],
+      ['LANG C', { env: { LANG: 'C', LC_ALL: 'C' } }],
+      ['LANG tr_TR', { env: { LANG: 'tr_TR.UTF-8', LC_ALL: 'tr_TR.UTF-8', LANGUAGE: 'tr' } }],
+      ['TMPDIR missing', { env: { TMPDIR: '/nowhere/at/all', TMP: '/nowhere', TEMP: '' } }],
+      ['TZ', { env: { TZ: 'Asia/Kathmandu' } }],
+      ['PATH of no use', { via: shell('PATH=/nowhere; exec "$@"') }],
+      ['HOME missing', { via: ['env', '-u', 'HOME'] }],
+      ['stdout closed', { via: shell('exec "$@" >&-') }],
+      ['stdin closed', { via: shell('exec "$@" <&-') }],
+      ['stdout full', { via: shell('exec "$@" >/dev/full') }],
+      ['no tty', { via: ['setsid', '--wait'] }],
+      [
+        'open descriptors and a job of the caller',
+        { via: shell('exec 3>/dev/null 4</etc/passwd 9>/dev/null; sleep 100 & "$@"; s=$?; kill %1; exit $s') },
+      ],
+      ['container=lxc', { env: { container: 'lxc' } }],
+      ['DEBOOTSTRAP_DIR', { env: { DEBOOTSTRAP_DIR: '/nowhere' } }],
+      ['APT_CONFIG', { env: { APT_CONFIG: '/nowhere' } }],
+      [
+        'BASH_ENV',
+        { env: { BASH_ENV: '/dev/stdin', ENV: '/nowhere', SHELLOPTS: 'noexec', BASHOPTS: 'failglob', CDPATH: '/', PS4: '$(reboot)' } },
+      ],
+      ['exported functions', { env: { 'BASH_FUNC_mount%%': '() { echo stolen; }', 'BASH_FUNC_builtin%%': '() { :; }' } }],
+      ['GREP_OPTIONS', { env: { GREP_OPTIONS: '--invert-match', GREP_COLORS: 'x' } }],
+      ['TAR_OPTIONS', { env: { TAR_OPTIONS: '--exclude=etc', XZ_OPT: '--nonsense', GZIP: '-x' } }],
+      ['POSIXLY_CORRECT', { env: { POSIXLY_CORRECT: '1' } }],
+      ['NODE_OPTIONS and NODE_PATH', { env: { NODE_OPTIONS: '--max-old-space-size=512', NODE_PATH: '/nowhere' } }],
+      [
+        'DPKG_ROOT and friends',
+        { env: { DPKG_ROOT: '/nowhere', DPKG_ADMINDIR: '/nowhere', DEBIAN_FRONTEND: 'gnome', DEBCONF_DEBUG: 'developer' } },
+      ],
+      ['LD_LIBRARY_PATH', { env: { LD_LIBRARY_PATH: '/nowhere', PERL5LIB: '/nowhere', PYTHONPATH: '/nowhere' } }],
+    ];
+    test.each(cases)('%s', async (name, options) => {
+      expect(tarball((await goodBuild('same', plain, options)).project), name).toBe(expected);
+    });
+  });
+
+  test('stdout and stderr closed: the results are there all the same', async () => {
+    const project = machine.project('all-closed', { 'build.conf': plain });
+    const run = await machine.run(['--no-confirm', '-t'], { cwd: project, via: shell('exec "$@" <&- >&- 2>&-') });
+    expect([run.code, run.stdout, run.stderr]).toEqual([0, '', '']);
+    expect(machine.shell('tar -xOf "$1/realmfs/realmfs-rootfs.tar" ./report', project)).toBe('built\n');
+  });
+
+  test('tty 20 columns: no line is wider, the result is there', async () => {
+    const project = machine.project('narrow', { 'build.conf': plain });
+    const run = await machine.run(['--no-confirm', '-t'], {
+      cwd: project,
+      env: { TERM: 'xterm' },
+      via: shell('printf -v words " %q" "$@"; exec script --quiet --return --command "bash -c \'stty cols 20 rows 5;$words\'" /dev/null'),
+    });
+    expect(run.code, run.stdout).toBe(0);
+    // What a spinner draws over itself: between clearings and line ends. The paths of the results are printed whole.
+    const escape = '\\u001b\\[[0-9;?]*';
+    const drawn = (run.stdout.split(project)[0] ?? '')
+      .split(new RegExp(`\\r?\\n|\\r|${escape}[A-Z]`))
+      .map((text) => text.replaceAll(new RegExp(`${escape}[a-z]`, 'g'), ''));
+    expect(drawn.some((text) => text.includes('bootst'))).toBe(true);
+    expect(drawn.filter((text) => [...text].length > 20 && !/^[✔✖]/.test(text))).toEqual([]);
+  });
+});
+
+/** The most memory that a process has had, in MiB; 0 if it has ended. */
+function peakMemory(pid: number | undefined): number {
+  try {
+    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+  } catch {
+    return 0;
+  }
+}
+
+/** The builder below a launcher, if it is there. */
+function builderOf(launcher: number): number | undefined {
+  const below = [launcher];
+  for (const pid of below) {
+    try {
+      if (pid !== launcher && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('dist/builder.js')) return pid;
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+      below.push(
+        ...children
+          .split(' ')
+          .filter((word) => word !== '')
+          .map(Number),
+      );
+    } catch {
+      // It has ended in the meantime.
+    }
+  }
+  return undefined;
+}
+
+describe('flood', () => {
+  const strange = `printf '\\e[31m\\e]0;title\\a\\e[2J\\xff\\xfe\\xc3(\\n'; head -c 1M /dev/zero; echo`;
+
+  test('1 GB on stdout, 1 line of 100 MB, NULs, ANSI, invalid UTF-8: memory is bounded, the log capped with a note', async () => {
+    const body = `${strange}\nhead -c 100M /dev/zero | tr '\\0' y; echo\nhead -c 1G < <(yes "$(printf 'x%.0s' {1..1000})")`;
+    const project = machine.project('flood', {
+      'build.conf': looking('PRE_INSTALL_MODULES+=" after"\nafter() { echo after the flood; }\n', body),
+    });
+    const build = machine.start(['--no-confirm', '-t'], { cwd: project });
+    const peak = { launcher: 0, builder: 0 };
+    const timer = setInterval(() => {
+      peak.launcher = Math.max(peak.launcher, peakMemory(build.pid));
+      peak.builder = Math.max(peak.builder, peakMemory(builderOf(build.pid)));
+    }, 100);
+    const run = await build.ended;
+    clearInterval(timer);
+    expect(run.code, run.stderr).toBe(0);
+    expect(peak.launcher).toBeGreaterThan(20);
+    expect(peak.builder).toBeGreaterThan(20);
+    expect(peak.launcher).toBeLessThan(200);
+    expect(peak.builder).toBeLessThan(200);
+    const log = path.join(project, 'realmfs/realmfs-build.log');
+    expect(statSync(log).size).toBeLessThan(80 * 1024 ** 2);
+    expect(machine.shell(`grep -c . "$1"; grep -a "left out" "$1" | cut -d ' ' -f 2-`, log).split('\n').slice(1)).toEqual([
+      expect.stringMatching(/^pre\/look: the log holds the first 64\.0 MiB of the output; \d{7} lines \(1\.0 GiB\) are left out$/),
+      '',
+    ]);
+    // The next step has a whole log again.
+    expect(machine.shell(`grep -a "after the flood" "$1" | cut -d ' ' -f 2-`, log)).toBe('pre/after | after the flood\n');
+  });
+
+  test('ANSI, NULs and invalid UTF-8 reach neither terminal nor log', async () => {
+    const project = machine.project('strange', { 'build.conf': looking('', `${strange}; false`) });
+    const run = await machine.run(['--no-confirm', '-t', '-v', '--debug'], { cwd: project });
+    expect(run.code).toBe(1);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is for
+    const control = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
+    expect(run.stderr).not.toMatch(control);
+    expect(readFileSync(path.join(project, 'realmfs/realmfs-build.log'), 'utf8')).not.toMatch(control);
+    expect(run.lastLine).toMatch(/^realmfs-builder: error: pre\/look: build\.conf:7: exit code 1 from: false; log: /);
+  });
+});

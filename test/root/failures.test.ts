@@ -130,15 +130,6 @@ test('an output folder that cannot be written, or is no folder', async () => {
   expect(run.lastLine).toMatch(/^realmfs-builder: error: preflight: the output folder .* cannot be written/);
 });
 
-test('without a terminal and without --no-confirm nothing is built', async () => {
-  const project = machine.project('ask', { 'build.conf': bare });
-  const run = await machine.run([], { cwd: project });
-  expect(run).toMatchObject({
-    code: 2,
-    lastLine: 'realmfs-builder: error: there is no terminal to ask on; --no-confirm builds without a question',
-  });
-});
-
 test('a second build of the same output is refused and names the holder; another output is free', async () => {
   const project = machine.project('locked', { 'build.conf': `${bare}PRE_INSTALL_MODULES=slow\nslow() { sleep 3; }\n` });
   const first = machine.start(['--no-confirm', '-t', '--progress', 'plain'], { cwd: project });
