@@ -9,7 +9,8 @@ import { sudoOwner } from './cli/place.ts';
 import { planCommand } from './cli/plan-command.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
 import { Stopper } from './cli/stopper.ts';
-import { PreflightError, toFailure } from './errors.ts';
+import { PreflightError, toFailure, UsageError } from './errors.ts';
+import { hasCode } from './system/files.ts';
 
 /** The launcher: wires the terminal, signals and the environment; alone prints an error and sets the exit code. */
 const { env, argv } = process;
@@ -39,6 +40,8 @@ try {
   process.stderr.write(failureText(failure, { log: state.log, debug: state.options?.debug === true, color }));
   process.exitCode = failure.exitCode;
 }
+// A reader that is slow gets all of it, the last line above all.
+for (const stream of [process.stdout, process.stderr]) await new Promise((resolve) => stream.write('', resolve));
 // Listeners of signals and timers that are of no more use must not keep the process.
 process.exit();
 
@@ -48,7 +51,7 @@ function asRoot(): string {
 }
 
 async function doctor(options: DoctorOptions): Promise<void> {
-  const report = await doctorCommand(options, { cwd: process.cwd(), env, owner: sudoOwner(env), signal: stopper.signal });
+  const report = await doctorCommand(options, { cwd: currentFolder(), env, owner: sudoOwner(env), signal: stopper.signal });
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report));
   const failure = doctorFailure(report);
   if (failure !== undefined) throw failure;
@@ -64,7 +67,7 @@ async function plan(options: PlanOptions): Promise<void> {
     noColor: true,
   });
   const text = await planCommand(options, {
-    cwd: process.cwd(),
+    cwd: currentFolder(),
     env,
     owner: uid === 0 ? sudoOwner(env) : { uid, gid },
     isRoot: uid === 0,
@@ -78,7 +81,7 @@ async function plan(options: PlanOptions): Promise<void> {
 async function run(options: CliOptions): Promise<void> {
   const owner = sudoOwner(env);
   if (options.isNew) {
-    process.stdout.write(`${await writeNew(process.cwd(), owner)}\n`);
+    process.stdout.write(`${await writeNew(currentFolder(), owner)}\n`);
     return;
   }
   if (process.getuid?.() !== 0) {
@@ -88,7 +91,7 @@ async function run(options: CliOptions): Promise<void> {
   const reporter = chooseReporter({ ...options, ci: (env.CI ?? '') !== '', noColor: (env.NO_COLOR ?? '') !== '' });
   try {
     const results = await buildCommand(options, {
-      cwd: process.cwd(),
+      cwd: currentFolder(),
       env,
       owner,
       reporter,
@@ -102,5 +105,14 @@ async function run(options: CliOptions): Promise<void> {
     else if (options.progress !== 'json') process.stdout.write(results.map((file) => `${file}\n`).join(''));
   } finally {
     reporter.close();
+  }
+}
+
+function currentFolder(): string {
+  try {
+    return process.cwd();
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    throw new UsageError('the current folder has been removed; change to another one');
   }
 }

@@ -45,5 +45,5 @@ function incomplete(shown: string, result: CommandResult): Problem {
   const why = `ended with exit code ${result.exitCode ?? result.signal} before its last line`;
   return place?.[1] === undefined
     ? { file: shown, message: `${why}: does it call exit or exec?` }
-    : { file: shown, line: Number(place[1]), message: `${why}: ${place[2]}` };
+    : { file: shown, ...(place[1] === '0' ? {} : { line: Number(place[1]) }), message: `${why}: ${place[2]}` };
 }

@@ -6,6 +6,9 @@ import { statOrUndefined } from '../system/files.ts';
 import type { CommandResult } from '../system/runner.ts';
 import { errorLines, guiltyPackage } from './failures.ts';
 
+/** Names in one message. */
+const MOST_NAMES = 100;
+
 /** A record of lib.sh's `__realmfs_record`. */
 export interface StatusRecord {
   readonly kind: string;
@@ -41,18 +44,22 @@ export function moduleFailure(options: {
   result: CommandResult;
   records: readonly StatusRecord[];
   step: string;
+  /** All lines by which apt says what it cannot do: a long list of unknown packages is more than the tail. */
+  errors: readonly string[];
 }): BuilderError {
-  const { name, result, step } = options;
-  const unknown = result.tail.flatMap((line) => {
+  const { name, result, step, errors } = options;
+  const unknown = errors.flatMap((line) => {
     const match =
-      /^E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate|Version '([^']+)' for '([^']+)' was not found|Couldn't find any package by (?:glob|regex) '([^']+)')/.exec(
+      /^E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate|(?:Version|Release) '([^']+)' for '([^']+)' was not found|Couldn't find any package by (?:glob|regex) '([^']+)')/.exec(
         line,
       );
-    return match === null ? [] : [match[1] ?? match[2] ?? match[5] ?? `${match[4]}=${match[3]}`];
+    return match === null ? [] : [match[1] ?? match[2] ?? match[5] ?? `${match[4]}${line.startsWith('E: Release') ? '/' : '='}${match[3]}`];
   });
   if (step === 'packages' && unknown.length > 0) {
     const names = [...new Set(unknown)];
-    const error = new ConfigError([{ message: `unknown ${names.length === 1 ? 'package' : 'packages'}: ${names.join(', ')}` }]);
+    const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more, see the log` : '';
+    const shown = names.slice(0, MOST_NAMES).join(', ') + more;
+    const error = new ConfigError([{ message: `unknown ${names.length === 1 ? 'package' : 'packages'}: ${shown}` }]);
     error.step = step;
     return error;
   }

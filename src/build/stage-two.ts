@@ -79,7 +79,7 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
       .filter(({ key, type }) => type !== 'builder' && key in final && !(key in planned) && !key.startsWith('BASE_'))
       .map(({ key }) => `__realmfs_settle ${key} ${quote([config.raw[key] ?? '', final[key] ?? ''])}`),
     `DEBIAN_SIGNED_BY=${quote([signedBy(config.keyring)])}`,
-    'export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
+    'builtin export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
     ...Object.entries(planned).map(([key, list]) => `__realmfs_planned_${key}=(${quote([...list])})`),
   ]);
 }
@@ -143,12 +143,15 @@ export class StageTwo {
     if (options.network && (await statOrUndefined('/etc/resolv.conf')) !== undefined) {
       await copyFile('/etc/resolv.conf', path.join(input, 'resolv.conf'));
     }
+    const errors: string[] = [];
     const command = this.#command({
       label: `module ${name}`,
       args: ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no'],
       folder,
       network: options.network,
-      ...('REALMFS_APT_STATUS_FD' in options.env ? { onStatus: this.#aptStatus } : {}),
+      ...('REALMFS_APT_STATUS_FD' in options.env
+        ? { onStatus: this.#aptStatus, onLine: (line: string) => void (line.startsWith('E: ') && errors.push(line)) }
+        : {}),
     });
     const result = await this.#ctx.runner.attempt(command);
     const records = await readStatus(path.join(folder, 'out', 'status'));
@@ -162,6 +165,7 @@ export class StageTwo {
         how: howItEnded(command, result),
         result,
         records,
+        errors: errors.length > 0 ? errors : result.tail,
         step: this.#ctx.steps.current,
       });
       throw await explain(error, paths.work);
@@ -185,7 +189,14 @@ export class StageTwo {
     if (progress !== undefined) this.#ctx.steps.progress(progress.percent, progress.text);
   };
 
-  #command(options: { label: string; args: readonly string[]; folder: string; network: boolean; onStatus?: (line: string) => void }) {
+  #command(options: {
+    label: string;
+    args: readonly string[];
+    folder: string;
+    network: boolean;
+    onStatus?: (line: string) => void;
+    onLine?: (line: string) => void;
+  }) {
     return sandboxed({
       label: options.label,
       script: 'step.sh',
@@ -198,6 +209,7 @@ export class StageTwo {
         RB_HOSTNAME: this.#stage.plan.config.hostname,
       },
       ...(options.onStatus === undefined ? {} : { onStatus: options.onStatus }),
+      ...(options.onLine === undefined ? {} : { onLine: options.onLine }),
     });
   }
 }

@@ -9,10 +9,15 @@ export function failureText(failure: Failure, options: { log: string | undefined
   if (failure.hint !== undefined) lines.push(`  hint:    ${failure.hint}`);
   if (options.debug && failure.stack !== undefined) lines.push(...failure.stack.split('\n').map((line) => `  ${line}`));
   const step = failure.step === '' ? '' : `${failure.step}: `;
-  const log = options.log === undefined ? '' : `; log: ${options.log}`;
+  const log = options.log === undefined ? '' : `; log: ${shownPath(options.log)}`;
   const last = `realmfs-builder: error: ${step}${plainText(failure.cause.replaceAll('\n', ' '))}${log}`;
   lines.push(options.color ? styleText('red', last, { validateStream: false }) : last);
   return `${lines.join('\n')}\n`;
+}
+
+/** A path on one line: one with a line feed or the like is quoted. */
+function shownPath(file: string): string {
+  return /\p{Cc}/u.test(file) ? JSON.stringify(file) : file;
 }
 
 /** The command that runs this program as root, whatever sudo's PATH is. */

@@ -59,7 +59,8 @@ export interface ModuleFolders {
 }
 
 const HELPERS = ['module', 'info', 'warn', 'fatal', 'install_file'];
-const MODULE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/;
+/** The framework's own functions are no modules. */
+const MODULE_NAME = /^(?!__realmfs_)[A-Za-z0-9_][A-Za-z0-9_.+-]*$/;
 
 /**
  * Checks what build.conf says and makes a Config of it.
@@ -83,8 +84,7 @@ export async function makeConfig(options: {
   const problems: Problem[] = [];
   const add = (key: string, message: string): void => {
     const line = key in request.overrides ? undefined : assignmentLine(text, key);
-    const file = key in request.overrides ? '--set' : line === undefined && key in request.environment ? 'environment' : shown;
-    problems.push({ file, ...(line === undefined ? {} : { line }), message });
+    problems.push({ file: line === undefined ? origin(key, request, shown) : shown, ...(line === undefined ? {} : { line }), message });
   };
 
   for (const key of unknownOverrides(request, evaluation, text)) {
@@ -170,6 +170,13 @@ export async function makeConfig(options: {
   };
 }
 
+/** Where a value comes from that no line of build.conf assigns. */
+function origin(key: string, request: BuildRequest, shown: string): string {
+  if (key in request.overrides) return '--set';
+  if (key in request.environment) return 'environment';
+  return key in request.envFile ? 'realmfs.env' : shown;
+}
+
 /** The settings as build.conf gives them; tells `add` what is wrong with a value. */
 function checkSettings(evaluation: Evaluation, add: (key: string, message: string) => void): Record<string, string> {
   const raw: Record<string, string> = {};
@@ -182,6 +189,7 @@ function checkSettings(evaluation: Evaluation, add: (key: string, message: strin
     }
     raw[key] = value.values.join(' ');
     if (type === 'text' && value.type === 'array') add(key, `${key}: is an array, but must be one string`);
+    if (raw[key].includes('\ufffd')) add(key, `${key}: holds bytes that are no UTF-8`);
     for (const part of type === 'list' ? words(value) : [value.values[0] ?? '']) {
       const fault = check?.(part);
       if (fault !== undefined) add(key, `${key}: ${fault}`);

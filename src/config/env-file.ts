@@ -21,10 +21,23 @@ export async function readEnvFile(project: string, sudoUid: number | undefined):
   if (!stat.isFile()) return fail('is not a regular file');
   if (stat.uid !== 0 && stat.uid !== sudoUid) return fail('belongs neither to root nor to the user behind sudo');
   if ((stat.mode & 0o002) !== 0) return fail('can be written by everybody');
-  const values = dotenv.parse(await readFile(file));
-  const problems: Problem[] = Object.keys(values)
+  const text = await readFile(file, 'utf8');
+  const values = dotenv.parse(text);
+  // dotenv passes over lines that it cannot read.
+  const problems: Problem[] = unreadLines(text).map((line) => ({ file: 'realmfs.env', line, message: 'is no KEY=value' }));
+  const unknown: Problem[] = Object.keys(values)
     .filter((key) => findSetting(key) === undefined)
     .map((key) => ({ file: 'realmfs.env', message: `${key}: unknown setting${suggestion(key, settingKeys)}` }));
+  problems.push(...unknown);
   if (problems.length > 0) throw new ConfigError(problems);
   return values;
+}
+
+/** Numbers of the lines that are neither KEY=value nor comment nor part of a quoted value. */
+function unreadLines(text: string): number[] {
+  const quoted = /^([^\S\n]*(?:export\s+)?[\w.-]+[^\S\n]*[=:][^\S\n]*)(['"`])((?:\\.|(?!\2)[^\\])*)\2/gms;
+  const flat = text.replace(quoted, (_, key: string, __, value: string) => `${key}x${'\n'.repeat(value.split('\n').length - 1)}`);
+  return flat
+    .split(/\r\n|\r|\n/)
+    .flatMap((line, at) => (/^\s*(?:#|$)/.test(line) || Object.keys(dotenv.parse(line)).length > 0 ? [] : [at + 1]));
 }

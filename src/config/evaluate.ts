@@ -92,7 +92,10 @@ function lineOf(text: Buffer, at: number): number {
   return text.subarray(0, at).toString('latin1').split('\n').length;
 }
 
-/** Where build.conf last assigns a variable: good enough for a message. */
+/**
+ * Where build.conf last assigns a variable: good enough for a message, and used for nothing else.
+ * Values come from bash alone, which also knows here documents and what a line is part of.
+ */
 export function assignmentLine(text: string, key: string): number | undefined {
   const pattern = new RegExp(`^\\s*(?:(?:export|readonly|declare|typeset)\\s+(?:-\\S+\\s+)*)?(?::\\s+"?\\$\\{)?${key}(?:\\+?=|:?=)`);
   const at = text.split('\n').findLastIndex((line) => pattern.test(line));

@@ -2,9 +2,9 @@ import { cp, lstat, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { BuilderError, ConfigError } from '../errors.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { hasCode, statOrUndefined } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
-import type { Runner } from '../system/runner.ts';
+import { assertSuccess, type Runner } from '../system/runner.ts';
 
 /** What the builder looks for in a project folder, beside build.conf. */
 export const projectEntries: readonly string[] = [
@@ -42,14 +42,24 @@ export async function projectContents(source: string, hasConfig: boolean, leftOu
 }
 
 async function isOutputFolder(folder: string): Promise<boolean> {
-  return (await readdir(folder)).includes('realmfs-build.log');
+  return (await namesIn(folder)).includes('realmfs-build.log');
+}
+
+/** Root cannot read everything: a network file system, or another user's FUSE mount, refuses it. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (!hasCode(error, 'EACCES')) throw error;
+    throw new ConfigError([{ message: `the project cannot be read: '${path.basename(folder)}': Permission denied` }]);
+  }
 }
 
 async function sizeOf(file: string): Promise<number> {
   const stat = await lstat(file);
   if (!stat.isDirectory()) return stat.size;
   let size = 0;
-  for (const name of await readdir(file)) size += await sizeOf(path.join(file, name));
+  for (const name of await namesIn(file)) size += await sizeOf(path.join(file, name));
   return size;
 }
 
@@ -86,7 +96,11 @@ export async function copyProject(options: {
   const copy = async (target: string, entries: readonly string[]): Promise<void> => {
     if (entries.length === 0) return;
     const args = ['--archive', '--no-preserve=ownership', '--target-directory', target, '--', ...entries];
-    await runner.run({ label: 'copying the project', file: 'cp', args, cwd: source });
+    const command = { label: 'copying the project', file: 'cp', args, cwd: source };
+    const result = await runner.attempt(command);
+    const refused = result.tail.find((line) => line.endsWith(': Permission denied'));
+    if (refused !== undefined) throw new ConfigError([{ message: `the project cannot be read: ${refused.replace(/^cp: /, '')}` }]);
+    assertSuccess(command, result, 'config');
   };
   await copy(
     options.project,

@@ -25,7 +25,7 @@ BASE_POST_INSTALL_MODULES=${__realmfs_citadel[BASE_POST_INSTALL_MODULES]}${__rea
 # Whether the image holds the builder. Older suites have a Node that is too old for it.
 __realmfs_is_self_hosting() {
     case $DEBIAN_RELEASE in
-        buster | bullseye | bookworm | oldstable | oldoldstable) return 1 ;;
+        buster | bullseye | bookworm | oldstable | oldoldstable) builtin return 1 ;;
     esac
     [[ ${REALMFS_PROFILE:-citadel} != minimal && ${REALMFS_SELF_HOSTING:-on} == on ]]
 }
@@ -34,26 +34,26 @@ __realmfs_is_self_hosting() {
 # trixie: fonts-roboto-hinted is gone, fonts-roboto-unhinted carries the same faces.
 __realmfs_successor() {
     case $DEBIAN_RELEASE:$1 in
-        bookworm:* | bullseye:*) printf -v "$2" '%s' "$1" ;;
-        *:fonts-roboto-hinted) printf -v "$2" '%s' fonts-roboto-unhinted ;;
-        *) printf -v "$2" '%s' "$1" ;;
+        bookworm:* | bullseye:*) builtin printf -v "$2" '%s' "$1" ;;
+        *:fonts-roboto-hinted) builtin printf -v "$2" '%s' fonts-roboto-unhinted ;;
+        *) builtin printf -v "$2" '%s' "$1" ;;
     esac
 }
 
 # __realmfs_words ARRAY NAME: the words of the variable NAME, a string or an array.
 __realmfs_words() {
-    local -n __words=$1 __source=$2
-    local IFS=$' \t\n'
+    builtin local -n __words="$1" __source="$2"
+    builtin local IFS=$' \t\n'
     __words=()
-    builtin read -r -d '' -a __words <<<"${__source[*]-}" || true
+    builtin read -r -d '' -a __words <<<"${__source[*]-}" || builtin true
 }
 
 # __realmfs_base ARRAY NAME: the words of a base list. The list that stood there before
 # build.conf, also where build.conf has added to it, becomes that of the chosen profile.
 __realmfs_base() {
-    local -n __list=$1
-    local -a __default __profile
-    local __text=${__realmfs_citadel[$2]}${__realmfs_self_hosting[$2]} __package __new
+    builtin local -n __list="$1"
+    builtin local -a __default __profile
+    builtin local __text="${__realmfs_citadel[$2]}${__realmfs_self_hosting[$2]}" __package __new
     __realmfs_words "$1" "$2"
     __realmfs_words __default __text
     if [[ "${__list[*]:0:${#__default[@]}}" == "${__default[*]}" ]]; then
@@ -63,7 +63,7 @@ __realmfs_base() {
         __realmfs_words __profile __text
         __list=("${__profile[@]}" "${__list[@]:${#__default[@]}}")
     fi
-    [[ $2 == BASE_PACKAGES ]] || return 0
+    [[ $2 == BASE_PACKAGES ]] || builtin return 0
     __default=("${__list[@]}")
     __list=()
     for __package in "${__default[@]}"; do
@@ -75,49 +75,50 @@ __realmfs_base() {
 # Base lists first, then the user's. A list keeps the user's form: an array stays one,
 # anything else is a string of words, as modules of the original builder expect.
 __realmfs_join_lists() {
-    local __name
-    local -a __base __user
-    local IFS=$' \t\n'
+    builtin local __name
+    builtin local -a __base __user
+    builtin local IFS=$' \t\n'
     for __name in PACKAGES PRE_INSTALL_MODULES POST_INSTALL_MODULES; do
         __realmfs_base __base "BASE_$__name"
         __realmfs_words __user "$__name"
-        local -n __target=$__name
-        [[ ${__target@a} != *r* ]] || fatal "build.conf: $__name is readonly, so that the base list cannot join it"
+        builtin local -n __target="$__name"
+        [[ ${__target@a} != *r* ]] || __realmfs_fatal "build.conf: $__name is readonly, so that the base list cannot join it"
         if [[ ${__target@a} == *a* ]]; then
             __target=("${__base[@]}" "${__user[@]}")
         else
             __user=("${__base[@]}" "${__user[@]}")
             __target="${__user[*]}"
         fi
-        unset -n __target
+        builtin unset -n __target
     done
 }
 
 # The functions that settings-before.sh and settings-after.sh, written by the builder, use.
 
 __realmfs_override() {
-    [[ ${!1@a} != *r* ]] || fatal "$1 is readonly in build.conf: --set cannot change it"
-    unset -v "$1" && declare -g "$1=$2"
+    [[ ${!1@a} != *r* ]] || __realmfs_fatal "$1 is readonly in build.conf: --set cannot change it"
+    builtin unset -v "$1" && builtin declare -g "$1=$2"
 }
 
 # True if the variable was given a value; an array without members is one.
 __realmfs_has_value() {
-    [[ -v $1 || -v ${1}[@] || $(declare -p "$1" 2>/dev/null) == 'declare -'*([!=])'=()' ]]
+    [[ -v $1 || -v ${1}[@] || $(builtin declare -p "$1" 2>/dev/null) == 'declare -'*([!=])'=()' ]]
 }
 
 __realmfs_default() {
-    __realmfs_has_value "$1" || declare -g "$1=$2"
+    __realmfs_has_value "$1" || builtin declare -g "$1=$2" || __realmfs_fatal "$1 is readonly in build.conf, but has no value"
 }
 
 # __realmfs_settle NAME WAS VALUE: gives a setting the value that the build uses. WAS is what
 # build.conf said when it was evaluated; another word inside the image is an error.
 __realmfs_settle() {
-    local -n __setting=$1
+    builtin local IFS=$' \t\n'
+    builtin local -n __setting="$1"
     [[ ! -v $1 || ${__setting[*]} == "$2" || ${__setting[*]} == "$3" ]] \
-        || fatal "build.conf: $1 is '${__setting[*]}' inside the image, but was '$2' before"
-    unset -n __setting
+        || __realmfs_fatal "build.conf: $1 is '${__setting[*]}' inside the image, but was '$2' before"
+    builtin unset -n __setting
     if [[ ! -v $1 || ${!1} != "$3" ]]; then
         # An array becomes a string of words.
-        unset -v "$1" && declare -g "$1=$3"
+        builtin unset -v "$1" && builtin declare -g "$1=$3"
     fi
 }

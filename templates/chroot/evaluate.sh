@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2154
 # Reads build.conf as nobody, in a sandbox, and hands back what it says.
 #
 # Arguments: CONF (below REALMFS_PROJECT, or empty), OUT (a file to write), then the names
@@ -22,14 +23,14 @@ source /run/realmfs/lib/chroot/lib.sh
 source /run/realmfs/lib/chroot/base.sh
 # __realmfs_note ARRAY: what the variables of __realmfs_keys are now, those without a value left out.
 __realmfs_note() {
-    local -n __noted=$1
-    local __key
+    builtin local -n __noted="$1"
+    builtin local __key
     for __key in "${__realmfs_keys[@]}"; do
-        __realmfs_has_value "$__key" || continue
-        local -n __value=$__key
+        __realmfs_has_value "$__key" || builtin continue
+        builtin local -n __value="$__key"
         # shellcheck disable=SC2004
         __noted[$__key]=${__value[*]@Q}
-        unset -n __value
+        builtin unset -n __value
     done
 }
 declare -A __realmfs_before=() __realmfs_after=()
@@ -40,48 +41,52 @@ source /run/realmfs/lib/settings-before.sh
 mapfile -t -O "${#__realmfs_keys[@]}" __realmfs_keys < <(comm -13 <(printf '%s\n' "${__realmfs_known[@]}" | sort) <(compgen -v | sort))
 __realmfs_note __realmfs_before
 mapfile -t __realmfs_known < <(compgen -v)
-cd "$REALMFS_PROJECT" || exit 97
+cd "$__realmfs_run/project" || exit 97
 if [[ -n $__realmfs_conf ]]; then
-    source "$REALMFS_PROJECT/$__realmfs_conf"
+    source "$__realmfs_run/project/$__realmfs_conf"
 fi
-set +eu
+# From here on functions of the user may have the names of builtins and of commands, and his
+# variables may be readonly.
+builtin set +eu
+[[ ${IFS@a} != *r* ]] || __realmfs_fatal 'IFS is readonly: what comes after build.conf could not be read as it is meant'
 IFS=$' \t\n'
 __realmfs_note __realmfs_after
-__realmfs_defined=$(compgen -v)
-source /run/realmfs/lib/settings-after.sh
+__realmfs_defined=$(builtin compgen -v)
+builtin source "$__realmfs_run/lib/settings-after.sh"
 __realmfs_join_lists
 
 __realmfs_report() {
-    local name file line
-    local -a list
-    for name in "${!__realmfs_after[@]}"; do
-        if [[ -v __realmfs_before[$name] && ${__realmfs_before[$name]} == "${__realmfs_after[$name]}" ]]; then
-            printf '%s\0' said "$name" kept
+    builtin local __realmfs_key __realmfs_file __realmfs_line
+    builtin local -a __realmfs_list
+    for __realmfs_key in "${!__realmfs_after[@]}"; do
+        if [[ -v __realmfs_before[$__realmfs_key] && ${__realmfs_before[$__realmfs_key]} == "${__realmfs_after[$__realmfs_key]}" ]]; then
+            builtin printf '%s\0' said "$__realmfs_key" kept
         else
-            printf '%s\0' said "$name" changed name "$name"
+            builtin printf '%s\0' said "$__realmfs_key" changed name "$__realmfs_key"
         fi
     done
-    for name in BASE_PACKAGES BASE_PRE_INSTALL_MODULES BASE_POST_INSTALL_MODULES; do
-        __realmfs_base list "$name"
-        printf '%s\0' base "$name" "${#list[@]}" ${list[@]+"${list[@]}"}
+    for __realmfs_key in BASE_PACKAGES BASE_PRE_INSTALL_MODULES BASE_POST_INSTALL_MODULES; do
+        __realmfs_base __realmfs_list "$__realmfs_key"
+        builtin printf '%s\0' base "$__realmfs_key" "${#__realmfs_list[@]}" ${__realmfs_list[@]+"${__realmfs_list[@]}"}
     done
-    for name in "${__realmfs_settings[@]}"; do
-        __realmfs_has_value "$name" || continue
-        local -n value=$name
-        if [[ ${value@a} == *a* ]]; then
-            printf '%s\0' var "$name" array "${#value[@]}" "${value[@]}"
+    for __realmfs_key in "${__realmfs_settings[@]}"; do
+        __realmfs_has_value "$__realmfs_key" || builtin continue
+        builtin local -n __realmfs_value="$__realmfs_key"
+        if [[ ${__realmfs_value@a} == *a* ]]; then
+            builtin printf '%s\0' var "$__realmfs_key" array "${#__realmfs_value[@]}" "${__realmfs_value[@]}"
         else
-            printf '%s\0' var "$name" string 1 "$value"
+            builtin printf '%s\0' var "$__realmfs_key" string 1 "$__realmfs_value"
         fi
-        unset -n value
+        builtin unset -n __realmfs_value
     done
-    comm -13 <(printf '%s\n' "${__realmfs_known[@]}" | sort) <(sort <<<"$__realmfs_defined") \
-        | while read -r name; do printf '%s\0' name "$name"; done
-    shopt -s extdebug
-    while read -r _ _ name; do
-        read -r _ line file <<<"$(declare -F "$name")"
-        printf '%s\0' function "$name" "$file" "$line"
-    done < <(declare -F)
-    printf '%s\0' 'done'
+    while builtin read -r __realmfs_key; do
+        [[ " ${__realmfs_known[*]} " == *" $__realmfs_key "* ]] || builtin printf '%s\0' name "$__realmfs_key"
+    done <<<"$__realmfs_defined"
+    builtin shopt -s extdebug
+    while builtin read -r _ _ __realmfs_key; do
+        builtin read -r _ __realmfs_line __realmfs_file <<<"$(builtin declare -F "$__realmfs_key")"
+        builtin printf '%s\0' function "$__realmfs_key" "$__realmfs_file" "$__realmfs_line"
+    done < <(builtin declare -F)
+    builtin printf '%s\0' 'done'
 }
 __realmfs_report >"$__realmfs_out"

@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 # The helpers that build.conf and modules may use: info, warn, fatal, module, install_file.
-# Sourced before build.conf, so that a function of the same name there wins.
+# Sourced before build.conf, so that a function of the same name there wins. The framework itself
+# calls none of the five, and names builtins as such where functions of the user may have their
+# names: a build.conf with a `fatal` that only prints must not turn a fault into a success. Programs
+# are found by `command -p`, whatever PATH build.conf has set. Names of locals begin with __realmfs_:
+# a variable that build.conf makes readonly cannot be a local. After `builtin`, an assignment is a word
+# like any other, and quoted.
 
 readonly __realmfs_run=/run/realmfs
 export REALMFS_PROJECT=${REALMFS_PROJECT:-$__realmfs_run/project}
@@ -12,82 +17,97 @@ __realmfs_record() {
 }
 
 info() {
-    local IFS=' '
-    printf '[+] %s\n' "$*"
+    builtin local IFS=' '
+    builtin printf '[+] %s\n' "$*"
 }
 
 warn() {
-    local IFS=' '
-    printf '[!] %s\n' "$*"
+    builtin local IFS=' '
+    builtin printf '[!] %s\n' "$*"
 }
 
 # Ends the build, from a subshell too, with the message as its cause.
 fatal() {
-    local IFS=' '
+    __realmfs_end "${BASH_SOURCE[1]-}" "${BASH_LINENO[0]-}" "$@"
+}
+
+# The same for faults that the framework finds.
+__realmfs_fatal() {
+    __realmfs_end '' 0 "$@"
+}
+
+# __realmfs_end FILE LINE MESSAGE...
+__realmfs_end() {
+    builtin local IFS=' ' __realmfs_file="$1" __realmfs_line="$2"
+    builtin shift 2
     if [[ -e $__realmfs_run/out/status ]]; then
-        __realmfs_record fatal "$*" "${BASH_SOURCE[1]-}" "${BASH_LINENO[0]-}"
+        __realmfs_record fatal "$*" "$__realmfs_file" "$__realmfs_line"
     else
         # While build.conf is evaluated there are no records: the message is the last line.
-        printf '%s: line %s: %s\n' "${BASH_SOURCE[1]-}" "${BASH_LINENO[0]-}" "$*" >&2
+        builtin printf '%s: line %s: %s\n' "$__realmfs_file" "$__realmfs_line" "$*" >&2
     fi
-    trap - ERR
-    ((BASH_SUBSHELL == 0)) || kill -TERM $$
-    exit 1
+    builtin trap - ERR
+    ((BASH_SUBSHELL == 0)) || builtin kill -TERM $$
+    builtin exit 1
 }
 
 # module NAME: runs a module: a function of build.conf, else a file of the project's
 # realmfs-modules/, else the built-in one.
 module() {
-    (($# == 1)) || fatal "module: one name is needed, not $#"
-    [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.+-]*$ ]] || fatal "module: '$1' is not a module name"
+    __realmfs_module "$@"
+}
+
+__realmfs_module() {
+    (($# == 1)) || __realmfs_fatal "module: one name is needed, not $#"
+    [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.+-]*$ ]] || __realmfs_fatal "module: '$1' is not a module name"
     if builtin declare -F -- "$1" >/dev/null; then
         "$1"
-    elif [[ -f $REALMFS_PROJECT/realmfs-modules/$1 ]]; then
-        source "$REALMFS_PROJECT/realmfs-modules/$1"
+    elif [[ -f $__realmfs_run/project/realmfs-modules/$1 ]]; then
+        builtin source "$__realmfs_run/project/realmfs-modules/$1"
     elif [[ -f $__realmfs_run/lib/modules/$1 ]]; then
-        source "$__realmfs_run/lib/modules/$1"
+        builtin source "$__realmfs_run/lib/modules/$1"
     else
-        fatal "module: there is no module '$1'"
+        __realmfs_fatal "module: there is no module '$1'"
     fi
 }
 
 # Finds FILE below the project's realmfs-files/, then below the built-in files.
 __realmfs_find_file() {
-    local folder path
-    for folder in "$REALMFS_PROJECT/realmfs-files" "$__realmfs_run/lib/files"; do
-        path=$folder/$1
-        [[ -e $path || -L $path ]] || continue
-        [[ $(realpath -m -- "$path") == "$(realpath -m -- "$folder")"/* ]] \
-            || fatal "install_file: $1 is a link that leads out of realmfs-files"
-        [[ ! -d $path ]] || fatal "install_file: $1 is a folder"
-        [[ -f $path ]] || fatal "install_file: $1 is not a regular file"
-        printf -v "$2" '%s' "$path"
-        return 0
+    builtin local __realmfs_folder __realmfs_path
+    for __realmfs_folder in "$__realmfs_run/project/realmfs-files" "$__realmfs_run/lib/files"; do
+        __realmfs_path=$__realmfs_folder/$1
+        [[ -e $__realmfs_path || -L $__realmfs_path ]] || builtin continue
+        [[ $(builtin command -p realpath -m -- "$__realmfs_path") == "$(builtin command -p realpath -m -- "$__realmfs_folder")"/* ]] \
+            || __realmfs_fatal "install_file: $1 is a link that leads out of realmfs-files"
+        [[ ! -d $__realmfs_path ]] || __realmfs_fatal "install_file: $1 is a folder"
+        [[ -f $__realmfs_path ]] || __realmfs_fatal "install_file: $1 is not a regular file"
+        builtin printf -v "$2" '%s' "$__realmfs_path"
+        builtin return 0
     done
-    fatal "install_file: there is no file $1 in realmfs-files"
+    __realmfs_fatal "install_file: there is no file $1 in realmfs-files"
 }
 
 # install_file MODE FILE DIR: copies realmfs-files/FILE to DIR/FILE.
 # install_file MODE /FULL/PATH: copies realmfs-files/FULL/PATH to /FULL/PATH.
 # Missing parents are made 0755; everything belongs to root:root.
 install_file() {
-    local mode=${1-} file=${2-} target found
-    (($# == 2 || $# == 3)) || fatal "install_file: MODE FILE DIR or MODE /FULL/PATH is needed, not $# arguments"
-    [[ $mode =~ ^0?[0-7]{1,4}$ ]] || fatal "install_file: '$mode' is not an octal mode"
-    file=${file#/}
-    [[ -n $file && $file != */ ]] || fatal 'install_file: the name of the file is empty'
-    [[ /$file/ != */../* ]] || fatal "install_file: '$file' must not contain .."
+    builtin local __realmfs_mode="${1-}" __realmfs_file="${2-}" __realmfs_target __realmfs_found
+    (($# == 2 || $# == 3)) || __realmfs_fatal "install_file: MODE FILE DIR or MODE /FULL/PATH is needed, not $# arguments"
+    [[ $__realmfs_mode =~ ^0?[0-7]{1,4}$ ]] || __realmfs_fatal "install_file: '$__realmfs_mode' is not an octal mode"
+    __realmfs_file=${__realmfs_file#/}
+    [[ -n $__realmfs_file && $__realmfs_file != */ ]] || __realmfs_fatal 'install_file: the name of the file is empty'
+    [[ /$__realmfs_file/ != */../* ]] || __realmfs_fatal "install_file: '$__realmfs_file' must not contain .."
     if (($# == 3)); then
-        [[ -n $3 ]] || fatal 'install_file: the name of the folder is empty'
-        [[ /$3/ != */../* ]] || fatal "install_file: '$3' must not contain .."
-        target=${3%/}/$file
+        [[ -n $3 ]] || __realmfs_fatal 'install_file: the name of the folder is empty'
+        [[ /$3/ != */../* ]] || __realmfs_fatal "install_file: '$3' must not contain .."
+        __realmfs_target=${3%/}/$__realmfs_file
     else
-        target=/$file
+        __realmfs_target=/$__realmfs_file
     fi
-    __realmfs_find_file "$file" found
-    [[ ! -d $target || -L $target ]] || fatal "install_file: $target is a folder"
-    [[ $target != */* ]] || (umask 022 && mkdir -p -- "${target%/*}/") \
-        || fatal "install_file: the folder of $target cannot be made"
-    install --no-target-directory --owner=0 --group=0 --mode="$mode" -- "$found" "$target" \
-        || fatal "install_file: $target cannot be written"
+    __realmfs_find_file "$__realmfs_file" __realmfs_found
+    [[ ! -d $__realmfs_target || -L $__realmfs_target ]] || __realmfs_fatal "install_file: $__realmfs_target is a folder"
+    [[ $__realmfs_target != */* ]] || (builtin umask 022 && builtin command -p mkdir -p -- "${__realmfs_target%/*}/") \
+        || __realmfs_fatal "install_file: the folder of $__realmfs_target cannot be made"
+    builtin command -p install --no-target-directory --owner=0 --group=0 --mode="$__realmfs_mode" -- "$__realmfs_found" "$__realmfs_target" \
+        || __realmfs_fatal "install_file: $__realmfs_target cannot be written"
 }

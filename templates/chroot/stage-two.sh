@@ -32,10 +32,10 @@ __realmfs_resolver_in() {
 
 __realmfs_resolver_out() {
     [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
-    if [[ ! -L /etc/resolv.conf ]] && cmp -s /etc/resolv.conf "$__realmfs_run/in/resolv.conf"; then
-        rm -f -- /etc/resolv.conf
+    if [[ ! -L /etc/resolv.conf ]] && command -p cmp -s /etc/resolv.conf "$__realmfs_run/in/resolv.conf"; then
+        command -p rm -f -- /etc/resolv.conf
         [[ ! -e $__realmfs_run/out/resolv.conf && ! -L $__realmfs_run/out/resolv.conf ]] \
-            || cp --archive --no-target-directory -- "$__realmfs_run/out/resolv.conf" /etc/resolv.conf
+            || command -p cp --archive --no-target-directory -- "$__realmfs_run/out/resolv.conf" /etc/resolv.conf
     fi
 }
 
@@ -45,17 +45,18 @@ __realmfs_resolver_in || exit 97
 source "$__realmfs_run/in/settings-before.sh"
 __realmfs_conf=$(<"$__realmfs_run/in/config")
 if [[ -n $__realmfs_conf ]]; then
-    cd "$REALMFS_PROJECT" || exit 97
-    source "$REALMFS_PROJECT/$__realmfs_conf" >/dev/null
+    cd "$__realmfs_run/project" || exit 97
+    source "$__realmfs_run/project/$__realmfs_conf" >/dev/null
 fi
-set +eu
-cd / || exit 97
-source "$__realmfs_run/in/settings-after.sh"
+# From here on functions of the user may have the names of builtins and of commands.
+builtin set +eu
+builtin cd / || builtin exit 97
+builtin source "$__realmfs_run/in/settings-after.sh"
 __realmfs_join_lists
 __realmfs_check_lists
 __realmfs_snapshot
 if [[ -f $__realmfs_run/in/state.sh ]]; then
-    source "$__realmfs_run/in/state.sh"
+    builtin source "$__realmfs_run/in/state.sh"
 fi
 
 # What follows the module. Whatever it has set, the rest is the framework's own shell.
@@ -75,7 +76,8 @@ builtin trap - EXIT
 __realmfs_restore_traps
 builtin set -eEo pipefail
 builtin set +u
-module "$__realmfs_name"
+# Not `module`, which the user may have replaced: then nothing would be run, and all be well.
+__realmfs_module "$__realmfs_name"
 builtin trap - ERR
 __realmfs_errors_on=${-//[^e]/}
 builtin set +eE +o pipefail

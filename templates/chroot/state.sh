@@ -17,7 +17,7 @@ declare -A __realmfs_variables=() __realmfs_functions=() __realmfs_now_functions
 # One line a variable: bash writes line feeds in values as $'\n'.
 __realmfs_list_variables() {
     builtin local IFS=$' \t\n' __realmfs_line __realmfs_key
-    builtin local -n __realmfs_into=$1
+    builtin local -n __realmfs_into="$1"
     __realmfs_into=()
     while IFS= builtin read -r __realmfs_line; do
         __realmfs_key=${__realmfs_line#declare -* }
@@ -33,15 +33,15 @@ __realmfs_function_text() {
 }
 
 __realmfs_list_functions() {
-    builtin local IFS=$' \t\n' flags name text
-    builtin local -n __realmfs_into=$1
+    builtin local IFS=$' \t\n' __realmfs_flags __realmfs_key __realmfs_text
+    builtin local -n __realmfs_into="$1"
     __realmfs_into=()
-    while builtin read -r _ flags name; do
-        [[ $name != __realmfs_* ]] || builtin continue
-        text=$(builtin declare -f "$name")
+    while builtin read -r _ __realmfs_flags __realmfs_key; do
+        [[ $__realmfs_key != __realmfs_* ]] || builtin continue
+        __realmfs_text=$(builtin declare -f "$__realmfs_key")
         # Exported and readonly functions.
-        [[ $flags == -f ]] || text+=$'\n'"declare $flags -- $name"
-        __realmfs_into["$name"]=$text
+        [[ $__realmfs_flags == -f ]] || __realmfs_text+=$'\n'"declare $__realmfs_flags -- $__realmfs_key"
+        __realmfs_into["$__realmfs_key"]=$__realmfs_text
     done < <(builtin declare -F)
 }
 
@@ -62,7 +62,6 @@ __realmfs_restore_traps() { :; }
 # Reads what the module has made of the shell, and then makes it one in which the framework's
 # own commands mean what they say. Run in a subshell: the module's shell stays as it is.
 __realmfs_take_shell() {
-    unset -f builtin
     __realmfs_new_traps=$(builtin trap -p)
     __realmfs_ifs=${IFS-unset}
     IFS=$' \t\n'
@@ -85,17 +84,17 @@ __realmfs_take_shell() {
 }
 
 __realmfs_drop_functions() {
-    builtin local name
-    while builtin read -r _ _ name; do
-        [[ $name == __realmfs_* ]] || builtin unset -f -- "$name" 2>/dev/null
+    builtin local __realmfs_key
+    while builtin read -r _ _ __realmfs_key; do
+        [[ $__realmfs_key == __realmfs_* ]] || builtin unset -f -- "$__realmfs_key" 2>/dev/null
     done < <(builtin declare -F)
 }
 
 # The lines of NEW that do not stand in OLD.
 __realmfs_new_lines() {
-    local line
-    while IFS= read -r line; do
-        [[ $'\n'$1$'\n' == *$'\n'"$line"$'\n'* ]] || printf '%s\n' "$line"
+    local __realmfs_line
+    while IFS= read -r __realmfs_line; do
+        [[ $'\n'$1$'\n' == *$'\n'"$__realmfs_line"$'\n'* ]] || printf '%s\n' "$__realmfs_line"
     done <<<"$2"
 }
 
@@ -116,22 +115,33 @@ __realmfs_hand_over_variables() {
 }
 
 __realmfs_hand_over_functions() {
-    local name
+    local __realmfs_key
     [[ $__realmfs_new_functions == changed ]] || return 0
-    for name in "${!__realmfs_functions[@]}"; do
-        [[ -v __realmfs_now_functions[$name] ]] || printf 'unset -f -- %q\n' "$name"
+    for __realmfs_key in "${!__realmfs_functions[@]}"; do
+        [[ -v __realmfs_now_functions[$__realmfs_key] ]] || printf 'unset -f -- %q\n' "$__realmfs_key"
     done
-    for name in "${!__realmfs_now_functions[@]}"; do
-        [[ ${__realmfs_functions[$name]-} == "${__realmfs_now_functions[$name]}" ]] || printf '%s\n' "${__realmfs_now_functions[$name]}"
+    for __realmfs_key in "${!__realmfs_now_functions[@]}"; do
+        [[ ${__realmfs_functions[$__realmfs_key]-} == "${__realmfs_now_functions[$__realmfs_key]}" ]] || printf '%s\n' "${__realmfs_now_functions[$__realmfs_key]}"
     done
 }
 
+# The script of the state calls builtins; build.conf may have made functions (modules, say) of
+# their names. They are put aside while it runs.
+__realmfs_hide_functions() {
+    __realmfs_hidden=$(builtin declare -f 'declare' unset shopt set umask cd trap)
+    builtin unset -f declare unset shopt set umask cd trap
+}
+
+__realmfs_show_functions() {
+    builtin eval "$__realmfs_hidden"
+}
+
 __realmfs_hand_over() {
+    printf '__realmfs_hide_functions\n'
     # First, since functions may need extglob to be read.
     __realmfs_new_lines "$__realmfs_shopt" "$__realmfs_new_shopt"
     __realmfs_hand_over_variables
-    __realmfs_hand_over_functions
-    __realmfs_new_lines "$__realmfs_set" "$__realmfs_new_set" | grep -Ev "$__realmfs_armed" || [[ $? == 1 ]] || return
+    __realmfs_new_lines "$__realmfs_set" "$__realmfs_new_set" | command -p grep -Ev "$__realmfs_armed" || [[ $? == 1 ]] || return
     case $__realmfs_ifs in
         "$__realmfs_first_ifs") ;;
         unset) printf 'unset -v IFS\n' ;;
@@ -139,7 +149,9 @@ __realmfs_hand_over() {
     esac
     [[ $__realmfs_new_umask == "$__realmfs_umask" ]] || printf 'umask %s\n' "$__realmfs_new_umask"
     [[ $__realmfs_new_cwd == / ]] || printf 'cd -- %q\n' "$__realmfs_new_cwd"
-    printf '__realmfs_restore_traps() {\n:\n%s\n}\n' "$__realmfs_new_traps"
+    printf '__realmfs_restore_traps() {\n__realmfs_hide_functions\n%s\n__realmfs_show_functions\n}\n' "$__realmfs_new_traps"
+    printf '__realmfs_show_functions\n'
+    __realmfs_hand_over_functions
 }
 
 # A helper that a module, not build.conf, has put in the place of the framework's.
@@ -150,28 +162,28 @@ __realmfs_changed_helpers() {
 
 # Reports the command that ends a module: the innermost place outside the framework.
 __realmfs_failed() {
-    local IFS=$' \t\n' i file='' line=''
-    for ((i = 1; i < ${#BASH_SOURCE[@]}; i++)); do
-        case ${BASH_SOURCE[i]} in
+    builtin local IFS=$' \t\n' __realmfs_at __realmfs_file='' __realmfs_line=''
+    for ((__realmfs_at = 1; __realmfs_at < ${#BASH_SOURCE[@]}; __realmfs_at++)); do
+        case ${BASH_SOURCE[__realmfs_at]} in
             "$__realmfs_run"/lib/chroot/*) ;;
             *)
-                file=${BASH_SOURCE[i]} line=${BASH_LINENO[i - 1]}
-                break
+                __realmfs_file=${BASH_SOURCE[__realmfs_at]} __realmfs_line=${BASH_LINENO[__realmfs_at - 1]}
+                builtin break
                 ;;
         esac
     done
-    __realmfs_record failed "$1" "$2" "$file" "$line"
+    __realmfs_record failed "$1" "$2" "$__realmfs_file" "$__realmfs_line"
 }
 
 # build.conf is read once before stage one and again in every step: a value that differs
 # would make the image something that was not planned.
 __realmfs_check_lists() {
-    local name
-    local -a now planned
-    for name in PACKAGES PRE_INSTALL_MODULES POST_INSTALL_MODULES; do
-        __realmfs_words now "$name"
-        __realmfs_words planned "__realmfs_planned_$name"
-        [[ ${now[*]} == "${planned[*]}" ]] \
-            || fatal "build.conf: $name is '${now[*]}' inside the image, but was '${planned[*]}' before"
+    builtin local IFS=$' \t\n' __realmfs_key
+    builtin local -a __realmfs_now __realmfs_planned
+    for __realmfs_key in PACKAGES PRE_INSTALL_MODULES POST_INSTALL_MODULES; do
+        __realmfs_words __realmfs_now "$__realmfs_key"
+        __realmfs_words __realmfs_planned "__realmfs_planned_$__realmfs_key"
+        [[ ${__realmfs_now[*]} == "${__realmfs_planned[*]}" ]] \
+            || __realmfs_fatal "build.conf: $__realmfs_key is '${__realmfs_now[*]}' inside the image, but was '${__realmfs_planned[*]}' before"
     done
 }

@@ -32,6 +32,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Run as this user, without root's rights; after `shareProgram`. */
   readonly uid?: number;
+  /** A command that the command line is given to, such as `setpriv --reuid 65534`. */
+  readonly via?: readonly string[];
 }
 
 /** What a build must leave as it was. */
@@ -93,7 +95,7 @@ export class Machine {
   }
 
   /** Makes a folder for a project. */
-  project(name: string, files: Readonly<Record<string, string>> = {}): string {
+  project(name: string, files: Readonly<Record<string, string | Buffer>> = {}): string {
     const folder = path.join(this.folder, name);
     mkdirSync(folder, { recursive: true });
     for (const [file, text] of Object.entries(files)) {
@@ -109,6 +111,7 @@ export class Machine {
       String(this.#keeper),
       '--mount',
       `--wd=${options.cwd ?? this.folder}`,
+      ...(options.via ?? []),
       ...(options.uid === undefined
         ? [process.execPath, path.join(program, 'dist/cli.js')]
         : [...asUser(options.uid), '/mnt/node', '/mnt/program/dist/cli.js']),

@@ -70,23 +70,13 @@ test('a step has the documented environment, twelve capabilities, no terminal an
   );
   const lines = text.trimEnd().split('\n');
   const names = lines.filter((line) => line.includes('=')).map((line) => line.split('=')[0]);
-  expect(names).toEqual([
-    'DEBCONF_NONINTERACTIVE_SEEN',
-    'DEBIAN_FRONTEND',
-    'DEBIAN_MIRROR',
-    'DEBIAN_RELEASE',
-    'HOME',
-    'LANG',
-    'OLDPWD',
-    'PATH',
-    'PWD',
-    'REALMFS_PROJECT',
-    'SHLVL',
-    'SOURCE_DATE_EPOCH',
-    'SYSTEMD_OFFLINE',
-    'TERM',
-    '_',
-  ]);
+  // What docs/modules.md names, and what bash adds.
+  const docs = readFileSync(path.resolve(import.meta.dirname, '../../docs/modules.md'), 'utf8');
+  const section = /^## The environment\n+(.*?), and what bash adds/ms.exec(docs)?.[1] ?? '';
+  const documented = [...section.matchAll(/`([A-Z_]+)(=[^`]*)?`/g)];
+  expect(documented).toHaveLength(11);
+  expect(names.toSorted()).toEqual([...documented.map(([, name]) => name), 'OLDPWD', 'PWD', 'SHLVL', '_'].toSorted());
+  for (const [, name, value] of documented) if (value !== undefined) expect(lines).toContain(`${name}${value}`);
   expect(lines.slice(names.length)).toEqual(['CapBnd:\t00000000a00405fb', '0022', '/', '0', '1', '2', '255', '1', 'subgraph', '/dev/null']);
 });
 

@@ -1,9 +1,20 @@
 import { closeSync, constants, fchownSync, openSync, writeSync } from 'node:fs';
 import { hasCode } from '../../system/files.ts';
+import { formatSize } from '../../system/memory.ts';
 import { plainText, type Reporter } from './reporter.ts';
 
-/** The log file: everything, with times. A link in its place is not followed. */
-export function createLogReporter(file: string, owner: { uid: number; gid: number } | undefined): Reporter {
+/** Bytes of the output of one step that the log keeps: a module in a loop must not fill the disk. */
+const OUTPUT_LIMIT = 64 * 1024 ** 2;
+
+/**
+ * The log file: everything, with times; of the output of a step the first 64 MiB, and how much
+ * was left out. A link in its place is not followed.
+ */
+export function createLogReporter(
+  file: string,
+  owner: { uid: number; gid: number } | undefined,
+  outputLimit: number = OUTPUT_LIMIT,
+): Reporter {
   const fd = openSync(
     file,
     constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK,
@@ -19,17 +30,37 @@ export function createLogReporter(file: string, owner: { uid: number; gid: numbe
       if (!hasCode(error, 'ENOSPC')) throw error;
     }
   };
+  const flood = { kept: 0, lines: 0, bytes: 0 };
+  const output = (step: string, text: string): void => {
+    const size = Buffer.byteLength(text) + 1;
+    if (flood.lines === 0 && flood.kept + size <= outputLimit) {
+      flood.kept += size;
+      return line(`${step} | ${text}`);
+    }
+    flood.lines += 1;
+    flood.bytes += size;
+  };
+  const endFlood = (step: string): void => {
+    if (flood.lines > 0)
+      line(
+        `${step}: the log holds the first ${formatSize(outputLimit)} of the output; ${flood.lines} lines (${formatSize(flood.bytes)}) are left out`,
+      );
+    Object.assign(flood, { kept: 0, lines: 0, bytes: 0 });
+  };
+  let current = '';
   return {
     report: (event) => {
       switch (event.kind) {
         case 'step-start':
+          current = event.step;
           return line(`== ${event.step}`);
         case 'step-end':
+          endFlood(event.step);
           return line(`== ${event.step} ${event.ok ? 'done' : 'FAILED'} after ${event.seconds.toFixed(1)} s`);
         case 'command':
           return line(`${event.step} $ ${event.line}`);
         case 'output':
-          return line(`${event.step} | ${event.line}`);
+          return output(event.step, event.line);
         case 'warning':
           return line(`${event.step} warning: ${event.text}`);
         case 'artifact':
@@ -44,6 +75,8 @@ export function createLogReporter(file: string, owner: { uid: number; gid: numbe
       }
     },
     close: () => {
+      // A build that was killed has ended no step.
+      endFlood(current);
       if (open) closeSync(fd);
       open = false;
     },

@@ -129,7 +129,7 @@ test('settings inside the image: quoted, found values for those that were left o
     `__realmfs_settle REALMFS_HOSTNAME "it's" "it's"`,
     "__realmfs_settle SOURCE_DATE_EPOCH '' 5",
     'DEBIAN_SIGNED_BY=/etc/apt/keyrings/k.gpg',
-    'export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
+    'builtin export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
     '__realmfs_planned_PACKAGES=(a b)',
     '__realmfs_planned_PRE_INSTALL_MODULES=(x x)',
     '__realmfs_planned_POST_INSTALL_MODULES=(x)',

@@ -54,7 +54,9 @@ describe('state between steps', () => {
   test('no change, no state', () => {
     const run = chrootScripts();
     const { stdout } = bash(`${load}; A=(1); f() { :; }; cd /; __realmfs_snapshot; __realmfs_take_shell; __realmfs_hand_over`, run);
-    expect(stdout).toBe('__realmfs_restore_traps() {\n:\n\n}\n');
+    expect(stdout).toBe(
+      '__realmfs_hide_functions\n__realmfs_restore_traps() {\n__realmfs_hide_functions\n\n__realmfs_show_functions\n}\n__realmfs_show_functions\n',
+    );
   });
 });
 
@@ -116,24 +118,11 @@ describe('modules and install_file', () => {
     ['module none', "module: there is no module 'none'"],
     ['module ../x', "module: '../x' is not a module name"],
     ['module', 'module: one name is needed, not 0'],
-    ['install_file 0644', 'install_file: MODE FILE DIR or MODE /FULL/PATH is needed, not 1 arguments'],
-    ['install_file 0644 a b c', 'install_file: MODE FILE DIR or MODE /FULL/PATH is needed, not 4 arguments'],
-    ['install_file u+s file /x', "install_file: 'u+s' is not an octal mode"],
-    ['install_file 999 file /x', "install_file: '999' is not an octal mode"],
-    ['install_file 644 ../out /x', "install_file: '../out' must not contain .."],
-    ['install_file 644 file "$root/../x"', /must not contain \.\.$/],
-    ['install_file 644 none /x', 'install_file: there is no file none in realmfs-files'],
-    ['install_file 644 sub /x', 'install_file: sub is a folder'],
-    ['install_file 644 link /x', 'install_file: link is a link that leads out of realmfs-files'],
-    ['install_file 644 pipe /x', 'install_file: pipe is not a regular file'],
-    ['mkdir -p "$root/x/file"; install_file 644 file "$root/x"', /x\/file is a folder$/],
     ['x=$(fatal deep || true)', 'deep'],
   ])('%s', (script, message) => {
-    const prepare = 'ln -s /etc/passwd "$run/project/realmfs-files/link"; mkfifo "$run/project/realmfs-files/pipe"; ';
-    const result = run(prepare + script, { 'project/realmfs-files/file': 'x', 'project/realmfs-files/sub/file': 'x' });
+    const result = run(script);
     expect(result.status === 0).toBe(false);
-    if (typeof message === 'string') expect(result.fatal).toBe(message);
-    else expect(result.fatal).toMatch(message);
+    expect(result.fatal).toBe(message);
   });
 
   // `install` gives files to root: this needs to be root.

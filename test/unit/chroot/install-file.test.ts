@@ -47,37 +47,6 @@ describe('modules', () => {
   });
 });
 
-describe('install_file refuses', () => {
-  test.each([
-    [
-      'a file below a folder that leads out',
-      'install_file 644 out/passwd "$root"',
-      'install_file: out/passwd is a link that leads out of realmfs-files',
-    ],
-    ['a link to nothing', 'install_file 644 dangling "$root"', 'install_file: dangling is a link that leads out of realmfs-files'],
-    ['a name of nothing but a slash', 'install_file 644 /', 'install_file: the name of the file is empty'],
-    ['a name that ends in a slash', 'install_file 644 file/ "$root"', 'install_file: the name of the file is empty'],
-    ['an empty folder', 'install_file 644 file ""', 'install_file: the name of the folder is empty'],
-    ['two dots at the end', 'install_file 644 sub/.. "$root"', "install_file: 'sub/..' must not contain .."],
-    ['a mode of five digits', 'install_file 17777 file "$root"', "install_file: '17777' is not an octal mode"],
-    ['no mode', 'install_file "" file "$root"', "install_file: '' is not an octal mode"],
-    ['a mode that is an option', 'install_file -m file "$root"', "install_file: '-m' is not an octal mode"],
-    ['no arguments', 'install_file', 'install_file: MODE FILE DIR or MODE /FULL/PATH is needed, not 0 arguments'],
-    [
-      'a file in the place of the folder',
-      'echo >x; install_file 644 file "$root/x"',
-      'install_file: the folder of RUN/root/x/file cannot be made',
-    ],
-  ])('%s', (_, script, message) => {
-    const files = { 'project/realmfs-files/file': 'x', 'project/realmfs-files/sub/file': 'x' };
-    const { fatal, status } = run(script, files, (top) => {
-      symlinkSync('/etc', path.join(top, 'project/realmfs-files/out'));
-      symlinkSync('/nowhere', path.join(top, 'project/realmfs-files/dangling'));
-    });
-    expect([fatal, status]).toEqual([message, 1]);
-  });
-});
-
 // `install` gives files to root: these need to be root, as in CI.
 describe.runIf(process.getuid?.() === 0)('install_file as root', () => {
   const text = (top: string, file: string): string => readFileSync(path.join(top, 'root', file), 'utf8');

@@ -58,6 +58,33 @@ describe('reporters', () => {
     expect(lines[0]?.split('\n')).toHaveLength(2);
   });
 
+  test('the log keeps the first part of the output of a step, and says how much is left out', () => {
+    const file = path.join(folder(), 'log');
+    const log = createLogReporter(file, undefined, 20);
+    const lines = (step: string, ...texts: string[]): void => {
+      for (const line of texts) log.report({ kind: 'output', step, line });
+    };
+    log.report({ kind: 'step-start', step: 'a', index: 1, total: 2 });
+    lines('a', '123456789', '123456789', 'x', 'yy');
+    log.report({ kind: 'warning', step: 'a', text: 'still told' });
+    log.report({ kind: 'step-end', step: 'a', ok: true, seconds: 1 });
+    log.report({ kind: 'step-start', step: 'b', index: 2, total: 2 });
+    lines('b', 'after', '12345678901234567890');
+    log.close();
+    const told = readFileSync(file, 'utf8').replaceAll(/^\S+ /gm, '').trimEnd().split('\n');
+    expect(told).toEqual([
+      '== a',
+      'a | 123456789',
+      'a | 123456789',
+      'a warning: still told',
+      'a: the log holds the first 20 bytes of the output; 2 lines (5 bytes) are left out',
+      '== a done after 1.0 s',
+      '== b',
+      'b | after',
+      'b: the log holds the first 20 bytes of the output; 1 lines (21 bytes) are left out',
+    ]);
+  });
+
   test('the log does not follow a link', () => {
     const at = folder();
     writeFileSync(path.join(at, 'victim'), 'precious');

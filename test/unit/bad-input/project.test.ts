@@ -1,0 +1,73 @@
+import { chmodSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { failureText } from '../../../src/cli/error-report.ts';
+import { readEnvFile } from '../../../src/config/env-file.ts';
+import { assignmentLine } from '../../../src/config/evaluate.ts';
+import { copyProject, projectContents } from '../../../src/config/project.ts';
+import { ConfigError, toFailure, UsageError } from '../../../src/errors.ts';
+import { createRunner } from '../../../src/system/runner.ts';
+import { fakeCommand, withFakes } from '../../helpers/fake-command.ts';
+import { tempRoot } from '../../helpers/temp-root.ts';
+
+const isRoot = process.getuid?.() === 0;
+const runner = createRunner({ report: () => {}, signal: new AbortController().signal, currentStep: () => 'config' });
+const caught = (promise: Promise<unknown>): Promise<unknown> => promise.catch((error: unknown) => error);
+
+describe('a project that cannot be read, though root asks (NFS, FUSE)', () => {
+  test('unreadable build.conf', async () => {
+    const root = tempRoot({ 'source/build.conf': '', 'project/x': '', 'evaluate/x': '' });
+    const refusing = withFakes(runner, fakeCommand('cp', `echo "cp: cannot open 'build.conf' for reading: Permission denied" >&2; exit 1`));
+    const [source, project, evaluate] = ['source', 'project', 'evaluate'].map((name) => path.join(root, name));
+    const options = { source: source ?? '', project: project ?? '', evaluate: evaluate ?? '', names: ['build.conf'] };
+    const error = await caught(copyProject({ ...options, runner: refusing }));
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error).toMatchObject({
+      message: "the project cannot be read: cannot open 'build.conf' for reading: Permission denied",
+      exitCode: 2,
+    });
+    // Another fault of cp stays what it is.
+    const failing = withFakes(runner, fakeCommand('cp', 'echo "cp: error writing: No space left on device" >&2; exit 1'));
+    expect(await caught(copyProject({ ...options, runner: failing }))).toMatchObject({
+      code: 'command',
+      message: 'copying the project failed with exit code 1',
+    });
+  });
+
+  test.runIf(isRoot)('unreadable folder', async () => {
+    const source = tempRoot({ 'build.conf': '' });
+    chmodSync(source, 0o755);
+    mkdirSync(path.join(source, 'closed'), { mode: 0o700 });
+    process.seteuid?.(65534);
+    try {
+      expect(await caught(projectContents(source, true, []))).toMatchObject({
+        message: "the project cannot be read: 'closed': Permission denied",
+        exitCode: 2,
+      });
+    } finally {
+      process.seteuid?.(0);
+    }
+  });
+});
+
+test('heredoc with look-alike assignments: static reading is for the line of a message, and for nothing else', () => {
+  expect(assignmentLine('A=1\ncat <<END\nA=2\nEND\n', 'A')).toBe(3);
+});
+
+test.each([
+  ['A=1\n# c\n\n  # d\nexport B = 2\nC: 3', []],
+  ['REALMFS_NAME="a\n# b\nc"\njunk', [4]],
+  ['A\n=b\nA b=c', [1, 2, 3]],
+  [`A='it\n'\r\nB\r\n`, [3]],
+])('lines of realmfs.env that are no KEY=value: %j', async (text, lines) => {
+  const root = tempRoot({ 'realmfs.env': text });
+  const own = isRoot ? undefined : process.getuid?.();
+  const error = await caught(readEnvFile(root, own));
+  const told = error instanceof ConfigError ? [error.message, ...error.details].join('\n') : '';
+  expect([...new Set([...told.matchAll(/realmfs\.env:(\d+): is no KEY=value/g)].map(([, line]) => Number(line)))]).toEqual(lines);
+});
+
+test('a log whose path has a newline is named on the one last line', () => {
+  const text = failureText(toFailure(new UsageError('no'), ''), { log: '/a\nb/realmfs-build.log', debug: false, color: false });
+  expect(text).toBe('realmfs-builder: error: no; log: "/a\\nb/realmfs-build.log"\n');
+});
