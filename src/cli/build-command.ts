@@ -105,7 +105,8 @@ export async function makeRequest(
 /** The proxy variables for fetches: of the setting, else of the environment. DIRECT: none, and none is looked for. */
 function proxyVariables(proxy: string, environment: Readonly<Record<string, string>>): Record<string, string> {
   if (proxy === 'DIRECT') return { no_proxy: '*' };
-  return proxy === '' ? { ...environment } : { ...environment, http_proxy: proxy, https_proxy: proxy };
+  const given = Object.fromEntries(Object.entries(environment).filter(([, text]) => text !== ''));
+  return proxy === '' ? given : { ...given, http_proxy: proxy, https_proxy: proxy };
 }
 
 type Settings = Pick<BuildRequest, 'overrides' | 'environment' | 'envFile'>;

@@ -3,13 +3,18 @@ import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault, ReleaseChange } from '../helpers/fixture-mirror.ts';
-import { bare, Machine, mirror, type Run, sha256 } from '../helpers/machine.ts';
+import { bare, Machine, mirror, type Run, sha256, testCache } from '../helpers/machine.ts';
 
 // The real debootstrap, the fixture archive: no outside network but for making that archive once.
 const machine = new Machine({ realDebootstrap: true });
+// Where debootstrap is not what is looked at: the recorded tree of the same archive.
+const quick = new Machine();
 const keyring = mirror.writeKeyring(path.join(machine.folder, 'fixture.gpg'));
 const cache = path.join(machine.folder, 'cache');
-afterAll(() => machine.close());
+afterAll(() => {
+  machine.close();
+  quick.close();
+});
 beforeEach(() => mirror.clear());
 
 const conf = `${bare}DEBIAN_MIRROR=http://mirror.example/debian\nDEBIAN_SECURITY_MIRROR=http://mirror.example/debian-security\n`;
@@ -25,6 +30,17 @@ function build(
     cwd: project,
     env: { REALMFS_CACHE_DIR: cache, FETCH_TIMEOUT: '2', ...more.env },
   });
+}
+
+/** The same with the recorded tree. */
+function buildQuick(name: string, args: readonly string[] = [], conf = ''): Promise<Run> {
+  const project = quick.project(name.replaceAll(/\W+/g, '-'), { 'build.conf': bare + conf });
+  return quick.run(['--no-confirm', '-t', ...args], { cwd: project, env: { FETCH_TIMEOUT: '2' } });
+}
+
+/** The manifest of a build with the recorded tree. */
+function manifestOf(name: string) {
+  return JSON.parse(readFileSync(path.join(quick.folder, name, 'realmfs/manifest.json'), 'utf8'));
 }
 
 /** A build that must end with 4 before anything of the archive is used. */
@@ -109,19 +125,23 @@ describe('a build from the fixture archive', () => {
   });
 
   test('an older state than one that was seen is not used', async () => {
+    expect((await buildQuick('rollback', ['--progress', 'plain'])).code).toBe(0);
     mirror.release({ date: new Date((mirror.archive.made - 86_400) * 1000) });
-    const run = await build('rollback', ['--progress', 'plain']);
+    const run = await buildQuick('rollback', ['--progress', 'plain']);
     expect(run.code, run.stderr).toBe(0);
     expect(run.stderr).toContain('the mirror has an older state of trixie');
-    const manifest = JSON.parse(readFileSync(path.join(machine.folder, 'rollback/realmfs/manifest.json'), 'utf8'));
-    expect(manifest.releaseDate).toBe(mirror.archive.made);
+    expect(manifestOf('rollback').releaseDate).toBe(mirror.archive.made);
   });
 
   test('CHECK_DATES=off takes an archive that has expired, and the manifest says so', async () => {
     mirror.release({ validUntil: past });
-    const run = await build('expired', ['--set', 'CHECK_DATES=off'], { conf: 'unset -f install-packages\nPACKAGES=fixture-plain\n' });
+    const run = await buildQuick(
+      'expired',
+      ['--set', 'CHECK_DATES=off', '--proxy', mirror.proxy],
+      'unset -f install-packages\nPACKAGES=fixture-plain\n',
+    );
     expect(run.code, run.stderr).toBe(0);
-    const manifest = JSON.parse(readFileSync(path.join(machine.folder, 'expired/realmfs/manifest.json'), 'utf8'));
+    const manifest = manifestOf('expired');
     expect(manifest).toMatchObject({ checkDates: false, inputs: { settings: { CHECK_DATES: 'off' } } });
     expect(manifest.packages.map((entry: { name: string }) => entry.name)).toContain('fixture-plain');
     // What steers the fetch alone is no input.
@@ -130,7 +150,6 @@ describe('a build from the fixture archive', () => {
 });
 
 const archives = path.join(cache, 'apt/archives');
-const packages = { conf: 'unset -f install-packages\nPACKAGES="fixture-plain tree"\n' };
 
 function cached(name: string): string {
   return path.join(archives, readdirSync(archives).find((file) => file.startsWith(`${name}_`)) ?? 'none');
@@ -202,20 +221,34 @@ describe('a package file in the cache', () => {
 
 describe('packages that the mirror cannot give', () => {
   test.each<[string, RegExp, Fault, string | RegExp]>([
-    ['debootstrap: 404', /hostname_/, { kind: 'status', code: 404 }, /^bootstrap: Couldn't download package hostname/],
-    ['debootstrap: hangs', /hostname_/, { kind: 'hang', at: 10 }, /^bootstrap: Couldn't download package hostname/],
-    ['debootstrap: wrong bytes', /hostname_/, { kind: 'wrong' }, /^bootstrap: Retrying failed download of .*hostname_/],
-    ['apt: 404', /fixture-plain_/, { kind: 'status', code: 404 }, /^packages: Failed to fetch .*fixture-plain_.* 404/],
-    ['apt: wrong bytes', /fixture-plain_/, { kind: 'wrong' }, /^packages: Failed to fetch .*fixture-plain_/],
-    ['apt: hangs', /fixture-plain_/, { kind: 'hang', at: 10 }, /^packages: Failed to fetch .*fixture-plain_/],
-    ['apt: updates cannot be fetched', /trixie-security.*InRelease/, { kind: 'status', code: 500 }, /^packages: /],
-  ])('%s', async (name, pattern, fault, cause) => {
-    for (const file of ['hostname', 'fixture-plain'].map(cached)) rmSync(file, { force: true });
+    ['404', /hostname_/, { kind: 'status', code: 404 }, /^bootstrap: Couldn't download package hostname/],
+    ['hangs', /hostname_/, { kind: 'hang', at: 10 }, /^bootstrap: Couldn't download package hostname/],
+    ['wrong bytes', /hostname_/, { kind: 'wrong' }, /^bootstrap: Retrying failed download of .*hostname_/],
+  ])('debootstrap: %s', async (name, pattern, fault, cause) => {
+    rmSync(cached('hostname'), { force: true });
     mirror.fault(pattern, fault);
-    const more = { conf: `${packages.conf}${name.includes('updates') ? 'PRE_INSTALL_MODULES=write-apt-sources\n' : ''}` };
-    const run = await build(`gone-${name}`, [], more);
-    const match = /^realmfs-builder: error: (.*?); log: \S+$/.exec(run.lastLine);
-    expect(match?.[1], run.stderr).toMatch(cause);
+    expectRefused(await build(`gone-${name}`), cause);
+    expect(mirror.requests.filter((file) => pattern.test(file)).length).toBeLessThanOrEqual(3);
+  });
+
+  const plain = 'unset -f install-packages\nPACKAGES=fixture-plain\n';
+  test.each<[string, RegExp, Fault, string, string | RegExp]>([
+    ['404', /fixture-plain_/, { kind: 'status', code: 404 }, plain, /^packages: Failed to fetch .*fixture-plain_.* 404/],
+    ['wrong bytes', /fixture-plain_/, { kind: 'wrong' }, plain, /^packages: Failed to fetch .*fixture-plain_/],
+    ['hangs', /fixture-plain_/, { kind: 'hang', at: 10 }, plain, /^packages: Failed to fetch .*fixture-plain_/],
+    [
+      'updates',
+      /trixie-security.*InRelease/,
+      { kind: 'status', code: 500 },
+      `${plain}PRE_INSTALL_MODULES=write-apt-sources\n`,
+      /^packages: /,
+    ],
+  ])('apt: %s', async (name, pattern, fault, conf, cause) => {
+    for (const file of readdirSync(path.join(testCache, 'apt/archives')))
+      if (file.startsWith('fixture-plain_')) rmSync(path.join(testCache, 'apt/archives', file));
+    mirror.fault(pattern, fault);
+    const run = await buildQuick(`gone-${name}`, [], conf);
+    expect(/^realmfs-builder: error: (.*?); log: \S+$/.exec(run.lastLine)?.[1], run.stderr).toMatch(cause);
     expect(run.code).toBe(4);
     expect(mirror.requests.filter((file) => pattern.test(file)).length).toBeLessThanOrEqual(5);
   });
@@ -267,17 +300,17 @@ describe('further repositories and pins', () => {
 });
 
 test('auto-apt-proxy, where it is installed, is asked for the proxy', async () => {
-  machine.shell('printf "#!/bin/sh\\necho %s\\n" "$1" >"$2/auto-apt-proxy"; chmod 755 "$2/auto-apt-proxy"', mirror.proxy, machine.folder);
-  machine.shell(
+  quick.shell('printf "#!/bin/sh\\necho %s\\n" "$1" >"$2/auto-apt-proxy"; chmod 755 "$2/auto-apt-proxy"', mirror.proxy, quick.folder);
+  quick.shell(
     'mount -t tmpfs bin /usr/local/bin; [ -e /usr/bin/auto-apt-proxy ] || touch /usr/bin/auto-apt-proxy; mount --bind "$1/auto-apt-proxy" /usr/bin/auto-apt-proxy',
-    machine.folder,
+    quick.folder,
   );
   try {
-    const project = machine.project('auto-proxy', { 'build.conf': conf });
-    const run = await machine.run(['--no-confirm', '-t', '--keyring', keyring], { cwd: project, env: { REALMFS_CACHE_DIR: cache } });
+    const project = quick.project('auto-proxy', { 'build.conf': bare });
+    const run = await quick.run(['--no-confirm', '-t'], { cwd: project, env: { http_proxy: '' } });
     expect(run.code, run.stderr).toBe(0);
     expect(mirror.requests).toContain('/debian/dists/trixie/InRelease');
   } finally {
-    machine.shell('umount /usr/bin/auto-apt-proxy /usr/local/bin; [ -s /usr/bin/auto-apt-proxy ] || rm /usr/bin/auto-apt-proxy');
+    quick.shell('umount /usr/bin/auto-apt-proxy /usr/local/bin; [ -s /usr/bin/auto-apt-proxy ] || rm /usr/bin/auto-apt-proxy');
   }
 });
