@@ -818,10 +818,10 @@ describe('CLI and place', () => {
     });
     expect(run.code, run.stdout).toBe(0);
     // What a spinner draws over itself: between clearings and line ends. The paths of the results are printed whole.
-    const escape = '\\u001b\\[[0-9;?]*';
+    const sequence = '\\u001b\\[[0-9;?]*';
     const drawn = (run.stdout.split(project)[0] ?? '')
-      .split(new RegExp(`\\r?\\n|\\r|${escape}[A-Z]`))
-      .map((text) => text.replaceAll(new RegExp(`${escape}[a-z]`, 'g'), ''));
+      .split(new RegExp(`\\r?\\n|\\r|${sequence}[A-Z]`))
+      .map((text) => text.replaceAll(new RegExp(`${sequence}[a-z]`, 'g'), ''));
     expect(drawn.some((text) => text.includes('bootst'))).toBe(true);
     expect(drawn.filter((text) => [...text].length > 20 && !/^[✔✖]/.test(text))).toEqual([]);
   });
