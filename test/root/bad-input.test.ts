@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type FailingOptions, failingBuild } from '../helpers/failing-build.ts';
 import { bare, Machine, type Run } from '../helpers/machine.ts';
 
@@ -757,7 +757,7 @@ describe('CLI and place', () => {
     let expected = '';
     const tarball = (project: string): string =>
       machine.shell('cd "$1/realmfs"; stat --format="%n %a" *; sha256sum realmfs-rootfs.tar', project);
-    test('the plain build', async () => {
+    beforeAll(async () => {
       expected = tarball((await goodBuild('same', plain)).project);
       expect(expected).toContain('realmfs-rootfs.tar 644');
     });
