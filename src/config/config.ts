@@ -128,7 +128,9 @@ export async function makeConfig(options: {
       return { name, origin: 'project' };
     }
     if (!builtIn.includes(name)) {
-      add(key, `${key}: there is no module ${name}${suggestion(name, [...evaluation.functions.keys(), ...projectModules, ...builtIn])}`);
+      // Not a file like `a b`, which can be no module.
+      const names = [...evaluation.functions.keys(), ...projectModules, ...builtIn].filter((known) => MODULE_NAME.test(known));
+      add(key, `${key}: there is no module ${name}${suggestion(name, names)}`);
     }
     return { name, origin: 'built-in' };
   };

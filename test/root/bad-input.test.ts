@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type FailingOptions, failingBuild } from '../helpers/failing-build.ts';
 import { bare, Machine, type Run } from '../helpers/machine.ts';
 
@@ -757,7 +757,7 @@ describe('CLI and place', () => {
     let expected = '';
     const tarball = (project: string): string =>
       machine.shell('cd "$1/realmfs"; stat --format="%n %a" *; sha256sum realmfs-rootfs.tar', project);
-    test('the plain build', async () => {
+    beforeAll(async () => {
       expected = tarball((await goodBuild('same', plain)).project);
       expect(expected).toContain('realmfs-rootfs.tar 644');
     });
@@ -818,10 +818,10 @@ describe('CLI and place', () => {
     });
     expect(run.code, run.stdout).toBe(0);
     // What a spinner draws over itself: between clearings and line ends. The paths of the results are printed whole.
-    const esc = '\\u001b\\[[0-9;?]*';
+    const sequence = '\\u001b\\[[0-9;?]*';
     const drawn = (run.stdout.split(project)[0] ?? '')
-      .split(new RegExp(`\\r?\\n|\\r|${esc}[A-Z]`))
-      .map((text) => text.replaceAll(new RegExp(`${esc}[a-z]`, 'g'), ''));
+      .split(new RegExp(`\\r?\\n|\\r|${sequence}[A-Z]`))
+      .map((text) => text.replaceAll(new RegExp(`${sequence}[a-z]`, 'g'), ''));
     expect(drawn.some((text) => text.includes('bootst'))).toBe(true);
     expect(drawn.filter((text) => [...text].length > 20 && !/^[✔✖]/.test(text))).toEqual([]);
   });
