@@ -113,6 +113,44 @@ export async function makeConfig(options: {
   const extraSources = await readSources(raw.EXTRA_SOURCES ?? '', project, (message) => add('EXTRA_SOURCES', `EXTRA_SOURCES: ${message}`));
   const extraPins = await readPins(raw.EXTRA_PINS ?? '', project, (message) => add('EXTRA_PINS', `EXTRA_PINS: ${message}`));
 
+  const modules = await findModules({ evaluation, folders, runner, problems, add });
+  if (problems.length > 0) throw new ConfigError(problems);
+
+  const setting = (key: string): string => raw[key] ?? '';
+  return {
+    release: setting('DEBIAN_RELEASE'),
+    mirror: setting('DEBIAN_MIRROR').replace(/\/+$/, ''),
+    imageMirror: setting('DEBIAN_IMAGE_MIRROR').replace(/\/+$/, ''),
+    securityMirror: setting('DEBIAN_SECURITY_MIRROR').replace(/\/+$/, ''),
+    arch: setting('DEBIAN_ARCH') || options.hostArch,
+    components,
+    keyring: setting('DEBIAN_KEYRING'),
+    targets: [...new Set(targets)],
+    freeSpace: parseSize(setting('IMAGE_FREE_SPACE')) ?? 0,
+    hostname: setting('REALMFS_HOSTNAME'),
+    name: setting('REALMFS_NAME'),
+    profile: setting('REALMFS_PROFILE'),
+    userPassword: setting('REALMFS_USER_PASSWORD'),
+    checkDates: setting('CHECK_DATES') !== 'off',
+    extraSources,
+    extraPins,
+    network: setting('NETWORK') !== 'off',
+    sourceDateEpoch: setting('SOURCE_DATE_EPOCH') === '' ? undefined : Number(setting('SOURCE_DATE_EPOCH')),
+    packages: words(evaluation.variables.get('PACKAGES')),
+    ...modules,
+    raw,
+  };
+}
+
+/** Looks up the modules of the lists, and checks those that are files of the project. */
+async function findModules(options: {
+  evaluation: Evaluation;
+  folders: ModuleFolders;
+  runner: Runner;
+  problems: Problem[];
+  add: (key: string, message: string) => void;
+}): Promise<Pick<Config, 'preModules' | 'packageModule' | 'postModules'>> {
+  const { evaluation, folders, runner, problems, add } = options;
   const projectModules = await fileNames(folders.project);
   const builtIn = await fileNames(folders.builtIn);
   const checked = new Set<string>();
@@ -139,36 +177,10 @@ export async function makeConfig(options: {
     for (const name of words(evaluation.variables.get(key))) found.push(await find(name, key));
     return found;
   };
-  const preModules = await findAll('PRE_INSTALL_MODULES');
-  const packageModule = await find('install-packages', 'PACKAGES');
-  const postModules = await findAll('POST_INSTALL_MODULES');
-  if (problems.length > 0) throw new ConfigError(problems);
-
-  const setting = (key: string): string => raw[key] ?? '';
   return {
-    release: setting('DEBIAN_RELEASE'),
-    mirror: setting('DEBIAN_MIRROR').replace(/\/+$/, ''),
-    imageMirror: setting('DEBIAN_IMAGE_MIRROR').replace(/\/+$/, ''),
-    securityMirror: setting('DEBIAN_SECURITY_MIRROR').replace(/\/+$/, ''),
-    arch: setting('DEBIAN_ARCH') || options.hostArch,
-    components,
-    keyring: setting('DEBIAN_KEYRING'),
-    targets: [...new Set(targets)],
-    freeSpace: parseSize(setting('IMAGE_FREE_SPACE')) ?? 0,
-    hostname: setting('REALMFS_HOSTNAME'),
-    name: setting('REALMFS_NAME'),
-    profile: setting('REALMFS_PROFILE'),
-    userPassword: setting('REALMFS_USER_PASSWORD'),
-    checkDates: setting('CHECK_DATES') !== 'off',
-    extraSources,
-    extraPins,
-    network: setting('NETWORK') !== 'off',
-    sourceDateEpoch: setting('SOURCE_DATE_EPOCH') === '' ? undefined : Number(setting('SOURCE_DATE_EPOCH')),
-    packages: words(evaluation.variables.get('PACKAGES')),
-    preModules,
-    packageModule,
-    postModules,
-    raw,
+    preModules: await findAll('PRE_INSTALL_MODULES'),
+    packageModule: await find('install-packages', 'PACKAGES'),
+    postModules: await findAll('POST_INSTALL_MODULES'),
   };
 }
 
