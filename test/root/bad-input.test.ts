@@ -250,8 +250,7 @@ describe('build.conf is taken as bash takes it', () => {
       const run = await real.run(['--no-confirm', '-v', '--debug'], { cwd: project });
       const log = readFileSync(path.join(project, 'realmfs/realmfs-build.log'), 'utf8');
       expect(run.code, name).toBe(4);
-      expect(run.lastLine).toMatch(/^realmfs-builder: error: bootstrap: /);
-      expect(log.replaceAll('\\', '')).toMatch(new RegExp(`/run/realmfs/build/root ${shown.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`, 'm'));
+      expect(run.lastLine).toContain(`realmfs-builder: error: bootstrap: ${shown}/dists/trixie/InRelease cannot be fetched: `);
       expect(run.stderr + log).not.toContain('secret');
     } finally {
       real.close();
