@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { fileNames } from '../config/evaluate.ts';
-import { CommandError, PreflightError } from '../errors.ts';
+import { PreflightError } from '../errors.ts';
 import { hasCode } from '../system/files.ts';
 import { findMirrors, readConfig } from './build.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -32,9 +32,10 @@ async function readable<T>(body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {
-    const denied = error instanceof CommandError ? error.outputTail.find((line) => line.endsWith(': Permission denied')) : undefined;
-    if (denied === undefined && !hasCode(error, 'EACCES')) throw error;
-    const cause = (denied ?? (error instanceof Error ? error.message : '')).replaceAll(`${paths.source}/`, '');
-    throw new PreflightError(`the project cannot be read whole: ${cause}`, { step: 'config', hint: 'a build is root: run it with sudo' });
+    const denied = error instanceof PreflightError && error.message.endsWith(': Permission denied');
+    if (!denied && !hasCode(error, 'EACCES')) throw error;
+    const said = (error instanceof Error ? error.message : '').replaceAll(`${paths.source}/`, '');
+    const message = denied ? said : `the project cannot be read whole: ${said}`;
+    throw new PreflightError(message, { step: 'config', hint: 'a build is root: run it with sudo' });
   }
 }

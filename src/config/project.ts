@@ -1,7 +1,7 @@
 import { cp, lstat, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { BuilderError, ConfigError } from '../errors.ts';
+import { BuilderError, ConfigError, PreflightError } from '../errors.ts';
 import { hasCode, statOrUndefined } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
 import { assertSuccess, type Runner } from '../system/runner.ts';
@@ -51,7 +51,7 @@ async function namesIn(folder: string): Promise<string[]> {
     return await readdir(folder);
   } catch (error) {
     if (!hasCode(error, 'EACCES')) throw error;
-    throw new ConfigError([{ message: `the project cannot be read: '${path.basename(folder)}': Permission denied` }]);
+    throw new PreflightError(`the project cannot be read whole: '${path.basename(folder)}': Permission denied`, { step: 'config' });
   }
 }
 
@@ -99,7 +99,8 @@ export async function copyProject(options: {
     const command = { label: 'copying the project', file: 'cp', args, cwd: source };
     const result = await runner.attempt(command);
     const refused = result.tail.find((line) => line.endsWith(': Permission denied'));
-    if (refused !== undefined) throw new ConfigError([{ message: `the project cannot be read: ${refused.replace(/^cp: /, '')}` }]);
+    if (refused !== undefined)
+      throw new PreflightError(`the project cannot be read whole: ${refused.replace(/^cp: /, '')}`, { step: 'config' });
     assertSuccess(command, result, 'config');
   };
   await copy(

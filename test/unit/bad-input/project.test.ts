@@ -5,7 +5,7 @@ import { failureText } from '../../../src/cli/error-report.ts';
 import { readEnvFile } from '../../../src/config/env-file.ts';
 import { assignmentLine } from '../../../src/config/evaluate.ts';
 import { copyProject, projectContents } from '../../../src/config/project.ts';
-import { ConfigError, toFailure, UsageError } from '../../../src/errors.ts';
+import { ConfigError, PreflightError, toFailure, UsageError } from '../../../src/errors.ts';
 import { createRunner } from '../../../src/system/runner.ts';
 import { fakeCommand, withFakes } from '../../helpers/fake-command.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
@@ -21,10 +21,10 @@ describe('a project that cannot be read, though root asks (NFS, FUSE)', () => {
     const [source, project, evaluate] = ['source', 'project', 'evaluate'].map((name) => path.join(root, name));
     const options = { source: source ?? '', project: project ?? '', evaluate: evaluate ?? '', names: ['build.conf'] };
     const error = await caught(copyProject({ ...options, runner: refusing }));
-    expect(error).toBeInstanceOf(ConfigError);
+    expect(error).toBeInstanceOf(PreflightError);
     expect(error).toMatchObject({
-      message: "the project cannot be read: cannot open 'build.conf' for reading: Permission denied",
-      exitCode: 2,
+      message: "the project cannot be read whole: cannot open 'build.conf' for reading: Permission denied",
+      exitCode: 3,
     });
     // Another fault of cp stays what it is.
     const failing = withFakes(runner, fakeCommand('cp', 'echo "cp: error writing: No space left on device" >&2; exit 1'));
@@ -41,8 +41,8 @@ describe('a project that cannot be read, though root asks (NFS, FUSE)', () => {
     process.seteuid?.(65534);
     try {
       expect(await caught(projectContents(source, true, []))).toMatchObject({
-        message: "the project cannot be read: 'closed': Permission denied",
-        exitCode: 2,
+        message: "the project cannot be read whole: 'closed': Permission denied",
+        exitCode: 3,
       });
     } finally {
       process.seteuid?.(0);
