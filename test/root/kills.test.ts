@@ -76,11 +76,9 @@ test('a second signal ends a build that does not stop', async () => {
 
 test('a reader of standard output that goes away is no crash', async () => {
   const project = machine.project('pipe', { 'build.conf': bare });
-  const text = machine.shell(
-    'cd "$1"; set -o pipefail; "$2" "$3" --no-confirm -t --progress json | head -n 1 | cut -c 1-6; echo "${PIPESTATUS[0]}"',
-    project,
-    process.execPath,
-    `${import.meta.dirname}/../../dist/cli.js`,
-  );
-  expect(text).toBe('{"v":1\n0\n');
+  const run = await machine.run(['--no-confirm', '-t', '--progress', 'json'], {
+    cwd: project,
+    via: ['bash', '--norc', '-c', '"$@" | head -n 1 | cut -c 1-6; echo "${PIPESTATUS[0]}"', 'shell'],
+  });
+  expect(run.stdout).toBe('{"v":1\n0\n');
 });
