@@ -1,18 +1,18 @@
 import { realpathSync } from 'node:fs';
 import { buildCommand, ReportedError } from './cli/build-command.ts';
-import { doctorText } from './cli/doctor/text.ts';
-import { type DoctorOptions, doctorCommand, doctorFailure } from './cli/doctor-command.ts';
+import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
-import { writeNew } from './cli/new-command.ts';
 import { type CliOptions, type PlanOptions, parseArguments } from './cli/options.ts';
 import { sudoOwner } from './cli/place.ts';
-import { planCommand } from './cli/plan-command.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
 import { Stopper } from './cli/stopper.ts';
 import { PreflightError, toFailure, UsageError } from './errors.ts';
 import { hasCode } from './system/files.ts';
 
-/** The launcher: wires the terminal, signals and the environment; alone prints an error and sets the exit code. */
+/**
+ * The launcher: wires the terminal, signals and the environment; alone prints an error and sets the exit code.
+ * What only some commands need is loaded by them.
+ */
 const { env, argv } = process;
 process.umask(0o022);
 // Scratch folders have their places; a TMPDIR that does not exist must not stop a build.
@@ -51,6 +51,8 @@ function asRoot(): string {
 }
 
 async function doctor(options: DoctorOptions): Promise<void> {
+  const { doctorCommand, doctorFailure } = await import('./cli/doctor-command.ts');
+  const { doctorText } = await import('./cli/doctor/text.ts');
   const report = await doctorCommand(options, { cwd: currentFolder(), env, owner: sudoOwner(env), signal: stopper.signal });
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report));
   const failure = doctorFailure(report);
@@ -58,8 +60,9 @@ async function doctor(options: DoctorOptions): Promise<void> {
 }
 
 async function plan(options: PlanOptions): Promise<void> {
+  const { planCommand } = await import('./cli/plan-command.ts');
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
-  const reporter = chooseReporter({
+  const reporter = await chooseReporter({
     ...options,
     progress: options.debug ? 'plain' : 'quiet',
     verbose: options.debug,
@@ -81,6 +84,7 @@ async function plan(options: PlanOptions): Promise<void> {
 async function run(options: CliOptions): Promise<void> {
   const owner = sudoOwner(env);
   if (options.isNew) {
+    const { writeNew } = await import('./cli/new-command.ts');
     process.stdout.write(`${await writeNew(currentFolder(), owner)}\n`);
     return;
   }
@@ -88,7 +92,7 @@ async function run(options: CliOptions): Promise<void> {
     throw new PreflightError('a build needs root', { step: 'preflight', hint: `run: ${asRoot()}` });
   }
   if (options.timeout !== undefined) stopper.limit(options.timeout);
-  const reporter = chooseReporter({ ...options, ci: (env.CI ?? '') !== '', noColor: (env.NO_COLOR ?? '') !== '' });
+  const reporter = await chooseReporter({ ...options, ci: (env.CI ?? '') !== '', noColor: (env.NO_COLOR ?? '') !== '' });
   try {
     const results = await buildCommand(options, {
       cwd: currentFolder(),

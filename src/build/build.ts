@@ -27,13 +27,15 @@ export interface BuildResult {
 
 /** Runs a whole build: one step a line. */
 export async function build(ctx: BuildContext): Promise<BuildResult> {
-  const { config } = await ctx.steps.run('config', () => readConfig(ctx));
+  // Side by side: apt needs a while to say what the host uses.
+  const read = (): Promise<[{ config: Config }, HostRepository[]]> => Promise.all([readConfig(ctx), hostRepositories(ctx.runner)]);
+  const [{ config }, hosts] = await ctx.steps.run('config', read);
   const plan = planBuild(config);
   ctx.steps.plan(plan.steps);
   if (plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in')) {
     await copyProgram(paths.program, `${paths.library}/program`);
   }
-  const mirrors = await findMirrors(config, await hostRepositories(ctx.runner), ctx);
+  const mirrors = await findMirrors(config, hosts, ctx);
   const stage = await ctx.steps.run('bootstrap', () => bootstrap(plan, mirrors, ctx));
   const packageList = await runStageTwo(stage, ctx);
   const artifacts = await writeTargets(stage, ctx);

@@ -1,8 +1,7 @@
-import { cp, lstat, mkdir, readdir, readFile } from 'node:fs/promises';
+import { cp, lstat, mkdir, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
-import { BuilderError, ConfigError, PreflightError } from '../errors.ts';
-import { hasCode, statOrUndefined } from '../system/files.ts';
+import { ConfigError, PreflightError } from '../errors.ts';
+import { hasCode } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
 import { assertSuccess, type Runner } from '../system/runner.ts';
 
@@ -128,41 +127,13 @@ export async function copyLibrary(program: string, target: string): Promise<void
   }
 }
 
-/** What of the program an image needs to build images: compiled code, modules, templates, packages that it imports. */
+/** What of the program an image needs to build images: compiled code, modules, templates. */
 export async function copyProgram(program: string, target: string): Promise<void> {
-  const needed = ['package.json', 'LICENSE', 'dist', 'realmfs-modules', 'templates', ...(await productionPackages(program))];
-  for (const name of needed) {
+  for (const name of ['package.json', 'LICENSE', 'dist', 'realmfs-modules', 'templates']) {
     await cp(path.join(program, name), path.join(target, name), {
       recursive: true,
       verbatimSymlinks: true,
-      filter: (file) => !/\.(map|d\.[cm]?ts)$/.test(file),
+      filter: (file) => !file.endsWith('.map'),
     });
-  }
-}
-
-/** The folders of the npm packages that the program imports, and those that they import, relative to the program. */
-async function productionPackages(program: string): Promise<string[]> {
-  const found = new Set<string>();
-  const visit = async (folder: string): Promise<void> => {
-    const { dependencies } = z
-      .object({ dependencies: z.record(z.string(), z.string()).default({}) })
-      .parse(JSON.parse(await readFile(path.join(program, folder, 'package.json'), 'utf8')));
-    for (const name of Object.keys(dependencies)) {
-      const place = await findPackage(program, folder, name);
-      if (found.has(place)) continue;
-      found.add(place);
-      await visit(place);
-    }
-  };
-  await visit('');
-  return [...found].sort();
-}
-
-/** Node's look-up: node_modules of the folder, then of those above it. */
-async function findPackage(program: string, from: string, name: string): Promise<string> {
-  for (let folder = from; ; folder = path.dirname(folder)) {
-    const place = path.join(folder === '.' ? '' : folder, 'node_modules', name);
-    if ((await statOrUndefined(path.join(program, place)))?.isDirectory()) return place;
-    if (folder === '' || folder === '.') throw new BuilderError(`the npm package ${name} is not installed`, { step: 'config' });
   }
 }

@@ -2,8 +2,16 @@
 # The state of the shell between steps: what a module has changed since build.conf was
 # sourced is written as a script that the next step sources at its top level.
 
-# Variables that bash keeps itself, or that are handed over in another way.
-readonly __realmfs_own='^(_|BASH|BASHOPTS|BASHPID|BASH_(ALIASES|ARGC|ARGV|ARGV0|CMDS|COMMAND|EXECUTION_STRING|LINENO|LOADABLES_PATH|MONOSECONDS|REMATCH|SOURCE|SUBSHELL|TRAPSIG|VERSINFO|VERSION)|COMP_(CWORD|KEY|LINE|POINT|TYPE|WORDBREAKS|WORDS)|DIRSTACK|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HISTCMD|IFS|LINENO|OLDPWD|PIPESTATUS|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SHLVL|SRANDOM|UID|__realmfs_.*)$'
+# Variables that bash keeps itself, or that are handed over in another way. Looked up for every
+# variable of every step: a regular expression of them would take longer than the step.
+declare -A __realmfs_own=()
+for __realmfs_key in _ BASH BASHOPTS BASHPID DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD IFS LINENO OLDPWD \
+    PIPESTATUS PPID PWD RANDOM SECONDS SHELLOPTS SHLVL SRANDOM UID \
+    BASH_{ALIASES,ARGC,ARGV,ARGV0,CMDS,COMMAND,EXECUTION_STRING,LINENO,LOADABLES_PATH,MONOSECONDS,REMATCH,SOURCE,SUBSHELL,TRAPSIG,VERSINFO,VERSION} \
+    COMP_{CWORD,KEY,LINE,POINT,TYPE,WORDBREAKS,WORDS}; do
+    __realmfs_own[$__realmfs_key]=yes
+done
+readonly -A __realmfs_own
 # Options that the framework sets before every module.
 readonly __realmfs_armed='^set [-+]o (errexit|errtrace|nounset|pipefail)$'
 
@@ -22,7 +30,7 @@ __realmfs_list_variables() {
     while IFS= builtin read -r __realmfs_line; do
         __realmfs_key=${__realmfs_line#declare -* }
         __realmfs_key=${__realmfs_key%%=*}
-        [[ $__realmfs_key =~ $__realmfs_own ]] || __realmfs_into["$__realmfs_key"]=$__realmfs_line
+        [[ $__realmfs_key == __realmfs_* || -n ${__realmfs_own[$__realmfs_key]-} ]] || __realmfs_into["$__realmfs_key"]=$__realmfs_line
     done < <(builtin declare -p)
 }
 

@@ -1,4 +1,7 @@
 # shellcheck shell=bash
+# Group 5 is Debian's tty; without gid and mode, sudo and tlog fail in a build step.
+readonly pts_options=newinstance,gid=5,mode=620,ptmxmode=666,nosuid,noexec
+
 # make_dev DIR: a /dev with what programs need and nothing of the machine's. The caller
 # mounts DIR/shm and then makes DIR read-only.
 make_dev() {
@@ -15,8 +18,7 @@ make_dev() {
         ln -s "/proc/self/fd/${name%%:*}" "$dev/${name#*:}"
     done
     mkdir "$dev/pts" "$dev/shm"
-    # Group 5 is Debian's tty; without gid and mode, sudo and tlog fail in a build step.
-    mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666,nosuid,noexec devpts "$dev/pts"
+    mount -t devpts -o "$pts_options" devpts "$dev/pts"
     ln -s pts/ptmx "$dev/ptmx"
 }
 

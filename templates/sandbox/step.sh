@@ -4,7 +4,7 @@
 #
 # Arguments: the command, run inside the root.
 # Environment: RB_ROOT (the root), RB_STEP (the step's folder: in/, out/, and environment,
-#   a file of NAME=VALUE, NUL-separated), RB_NETWORK (on | off), RB_HOSTNAME.
+#   a file of NAME=VALUE, NUL-separated; fstab is put there), RB_NETWORK (on | off), RB_HOSTNAME.
 set -Eeuo pipefail
 shopt -s inherit_errexit
 
@@ -30,54 +30,43 @@ real_directory() {
     done
 }
 
-make_proc() {
+# What a step sees, in the format of fstab(5): one call of mount makes it all.
+mount_table() {
     local path
-    mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
-    if [[ -w $root/proc/sys/kernel/hostname ]]; then
-        printf '%s\n' "$RB_HOSTNAME" >"$root/proc/sys/kernel/hostname"
-    fi
+    printf '%s\n' \
+        "$RB_ROOT $root none bind,nodev" \
+        "/dev $root/dev none bind,ro,nosuid,noexec" \
+        "devpts $root/dev/pts devpts $pts_options" \
+        "$RB_ROOT/dev/shm $root/dev/shm none bind,nosuid,nodev" \
+        "proc $root/proc proc nosuid,nodev,noexec" \
+        "sysfs $root/sys sysfs ro,nosuid,nodev,noexec" \
+        "$base/build/apt/cache $root/var/cache/apt none bind" \
+        "$base/build/apt/archives $root/var/cache/apt/archives none bind" \
+        "$base/build/apt/lists $root/var/lib/apt/lists none bind" \
+        "$base/build/step-base $root$base none bind,ro,nosuid,nodev" \
+        "$base/build/project $root$base/project none bind,ro,nosuid,nodev" \
+        "$base/build/lib $root$base/lib none bind,ro,nosuid,nodev" \
+        "$RB_STEP/in $root$base/in none bind,ro,nosuid,nodev" \
+        "$RB_STEP/out $root$base/out none bind,nosuid,nodev"
     for path in sys irq bus fs sysrq-trigger; do
-        [[ ! -e $root/proc/$path ]] || {
-            mount --bind "$root/proc/$path" "$root/proc/$path"
-            mount -o remount,bind,ro,nosuid,nodev,noexec "$root/proc/$path"
-        }
+        [[ ! -e /proc/$path ]] || printf '%s\n' "$root/proc/$path $root/proc/$path none bind,ro,nosuid,nodev,noexec"
     done
     for path in kcore kmsg keys timer_list latency_stats; do
-        [[ ! -e $root/proc/$path ]] || mount --bind /dev/null "$root/proc/$path"
+        [[ ! -e /proc/$path ]] || printf '%s\n' "/dev/null $root/proc/$path none bind"
     done
+    [[ ! -d /sys/firmware ]] || printf '%s\n' "realmfs-mask $root/sys/firmware tmpfs ro,size=0"
 }
 
 for path in /dev/shm /proc /sys /run/realmfs /var/cache/apt/archives /var/lib/apt/lists /tmp; do
     real_directory "$path"
 done
-
-mkdir -p "$root"
-mount --bind "$RB_ROOT" "$root"
-mount -o remount,bind,nodev "$root"
-make_dev "$root/dev"
 # What a step leaves in /dev/shm is there for the next one: it lies in the tree.
 chmod 1777 "$RB_ROOT/dev/shm"
-mount --bind "$RB_ROOT/dev/shm" "$root/dev/shm"
-mount -o remount,bind,nosuid,nodev "$root/dev/shm"
-mount -o remount,ro "$root/dev"
-make_proc
-mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
-[[ ! -d $root/sys/firmware ]] || mount -t tmpfs -o ro,size=0 realmfs-mask "$root/sys/firmware"
-mount --bind "$base/build/apt/cache" "$root/var/cache/apt"
-mount --bind "$base/build/apt/archives" "$root/var/cache/apt/archives"
-mount --bind "$base/build/apt/lists" "$root/var/lib/apt/lists"
-
-mount -t tmpfs -o mode=0755,nosuid,nodev,size=64k realmfs-step "$root$base"
-mkdir "$root$base"/{project,lib,in,out}
-for part in project lib; do
-    mount --bind "$base/build/$part" "$root$base/$part"
-    mount -o remount,bind,ro,nosuid,nodev "$root$base/$part"
-done
-mount --bind "$RB_STEP/in" "$root$base/in"
-mount -o remount,bind,ro,nosuid,nodev "$root$base/in"
-mount --bind "$RB_STEP/out" "$root$base/out"
-mount -o remount,bind,nosuid,nodev "$root$base/out"
-mount -o remount,ro "$root$base"
+# The name belongs to the namespace of this step.
+[[ ! -w /proc/sys/kernel/hostname ]] || printf '%s\n' "$RB_HOSTNAME" >/proc/sys/kernel/hostname
+mkdir -p "$root"
+mount_table >"$RB_STEP/fstab"
+mount --all --fstab "$RB_STEP/fstab"
 
 [[ $RB_NETWORK == on ]] || ip link set lo up
 

@@ -2,17 +2,16 @@ import type { ColorChoice, ProgressKind } from '../options.ts';
 import { createJsonReporter } from './json.ts';
 import { createPlainReporter } from './plain.ts';
 import type { Reporter } from './reporter.ts';
-import { createTtyReporter } from './tty.ts';
 
 /** Makes the reporter that the options and the terminal call for. */
-export function chooseReporter(options: {
+export async function chooseReporter(options: {
   progress: ProgressKind;
   verbose: boolean;
   debug: boolean;
   color: ColorChoice;
   ci: boolean;
   noColor: boolean;
-}): Reporter {
+}): Promise<Reporter> {
   const { progress, verbose, debug } = options;
   const stderr = process.stderr;
   // On a terminal that reports no columns ora would draw for ever.
@@ -20,6 +19,7 @@ export function chooseReporter(options: {
   if (progress === 'json') return createJsonReporter((text) => process.stdout.write(text));
   if (progress === 'quiet') return { report: () => {}, close: () => {} };
   if (drawable && (progress === 'tty' || (progress === 'auto' && !options.ci))) {
+    const { createTtyReporter } = await import('./tty.ts');
     return createTtyReporter(stderr, {
       verbose,
       debug,
