@@ -25,6 +25,14 @@ export interface Evaluation {
   readonly names: ReadonlySet<string>;
   /** Functions, with the place where they are defined. */
   readonly functions: ReadonlyMap<string, { readonly file: string; readonly line: number }>;
+  /** build.conf as bash prints it, without comments, as the body of a function; empty: there is none, or bash could not. */
+  readonly whole: string;
+  /** Every variable after options and defaults, before the base lists join, as `declare -p` prints it. */
+  readonly declared: ReadonlyMap<string, string>;
+  /** The texts of the functions that build.conf has made or changed. */
+  readonly bodies: ReadonlyMap<string, string>;
+  /** Options of the shell, umask, traps, aliases, IFS and working folder, as build.conf leaves them. */
+  readonly shell: string;
 }
 
 const LARGEST_SCRIPT = 4 * 1024 * 1024;
@@ -110,6 +118,10 @@ export function parseEvaluation(bytes: Buffer): Evaluation | undefined {
   const bases = new Map<string, string[]>();
   const names = new Set<string>();
   const functions = new Map<string, { file: string; line: number }>();
+  const declared = new Map<string, string>();
+  const bodies = new Map<string, string>();
+  let whole = '';
+  let shell = '';
   let at = 0;
   const next = (): string => fields[at++] ?? '';
   while (at < fields.length) {
@@ -135,8 +147,20 @@ export function parseEvaluation(bytes: Buffer): Evaluation | undefined {
         functions.set(key, { file, line });
         break;
       }
+      case 'whole':
+        whole = next();
+        break;
+      case 'shell':
+        shell = next();
+        break;
+      case 'declared':
+        declared.set(next(), next());
+        break;
+      case 'body':
+        bodies.set(next(), next());
+        break;
       case 'done':
-        return { variables, said, bases, names, functions };
+        return { variables, said, bases, names, functions, whole, declared, bodies, shell };
       default:
         return undefined;
     }

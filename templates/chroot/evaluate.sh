@@ -10,6 +10,11 @@
 #   base NAME COUNT WORD...                    for each base list, as the profile and the suite make it
 #   name NAME                                  for each variable that build.conf has made or changed
 #   function NAME FILE LINE                    for each function that is defined
+#   whole TEXT                                 build.conf without comments, as the body of a function; empty if bash
+#                                              cannot read it as one
+#   declared NAME LINE                         for each variable, as declare -p prints it
+#   body NAME TEXT                             for each function, the framework's own left out
+#   shell TEXT                                 options, umask, IFS, traps and aliases
 #   done
 # settings-before.sh and settings-after.sh lie beside build.conf's copy, made by the builder.
 
@@ -21,6 +26,12 @@ set --
 
 source /run/realmfs/lib/chroot/lib.sh
 source /run/realmfs/lib/chroot/base.sh
+source /run/realmfs/lib/chroot/state.sh
+__realmfs_whole_text() (
+    [[ -n $__realmfs_conf ]] || exit 0
+    shopt -s extglob
+    eval "__realmfs_whole() {"$'\n'"$(<"$__realmfs_run/project/$__realmfs_conf")"$'\n'"}" && declare -f __realmfs_whole
+) 2>/dev/null
 # __realmfs_note ARRAY: what the variables of __realmfs_keys are now, those without a value left out.
 __realmfs_note() {
     builtin local -n __noted="$1"
@@ -41,18 +52,23 @@ source /run/realmfs/lib/settings-before.sh
 mapfile -t -O "${#__realmfs_keys[@]}" __realmfs_keys < <(comm -13 <(printf '%s\n' "${__realmfs_known[@]}" | sort) <(compgen -v | sort))
 __realmfs_note __realmfs_before
 mapfile -t __realmfs_known < <(compgen -v)
+__realmfs_whole=$(__realmfs_whole_text)
+__realmfs_list_functions __realmfs_functions
 cd "$__realmfs_run/project" || exit 97
 if [[ -n $__realmfs_conf ]]; then
     source "$__realmfs_run/project/$__realmfs_conf"
 fi
 # From here on functions of the user may have the names of builtins and of commands, and his
 # variables may be readonly.
+__realmfs_shell=$(__realmfs_shell_text)
 builtin set +eu
 [[ ${IFS@a} != *r* ]] || __realmfs_fatal 'IFS is readonly: what comes after build.conf could not be read as it is meant'
 IFS=$' \t\n'
 __realmfs_note __realmfs_after
 __realmfs_defined=$(builtin compgen -v)
 builtin source "$__realmfs_run/lib/settings-after.sh"
+__realmfs_list_variables __realmfs_variables
+__realmfs_list_functions __realmfs_now_functions
 __realmfs_join_lists
 
 __realmfs_report() {
@@ -87,6 +103,14 @@ __realmfs_report() {
         builtin read -r _ __realmfs_line __realmfs_file <<<"$(builtin declare -F "$__realmfs_key")"
         builtin printf '%s\0' function "$__realmfs_key" "$__realmfs_file" "$__realmfs_line"
     done < <(builtin declare -F)
+    builtin printf '%s\0' whole "$__realmfs_whole" shell "$__realmfs_shell"
+    for __realmfs_key in "${!__realmfs_variables[@]}"; do
+        builtin printf '%s\0' declared "$__realmfs_key" "${__realmfs_variables[$__realmfs_key]}"
+    done
+    for __realmfs_key in "${!__realmfs_now_functions[@]}"; do
+        [[ ${__realmfs_functions[$__realmfs_key]-} == "${__realmfs_now_functions[$__realmfs_key]}" ]] \
+            || builtin printf '%s\0' body "$__realmfs_key" "${__realmfs_now_functions[$__realmfs_key]}"
+    done
     builtin printf '%s\0' 'done'
 }
 __realmfs_report >"$__realmfs_out"

@@ -53,6 +53,11 @@ __realmfs_list_functions() {
     done < <(builtin declare -F)
 }
 
+# What build.conf has made of the shell itself.
+__realmfs_shell_text() {
+    builtin printf '%s\n' "$(builtin shopt -p)" "$(builtin set +o)" "$(builtin umask)" "$(builtin trap -p)" "$(builtin alias -p)" "${IFS-unset}" "$PWD"
+}
+
 # __realmfs_snapshot: remembers the state that the difference is taken from.
 __realmfs_snapshot() {
     __realmfs_list_variables __realmfs_variables

@@ -1,0 +1,154 @@
+import { mkdir, readdir, readFile, symlink } from 'node:fs/promises';
+import path from 'node:path';
+import { BuilderError } from '../errors.ts';
+import { statOrUndefined } from '../system/files.ts';
+import type { Runner } from '../system/runner.ts';
+
+/** Where a tree has its parts; on the tmpfs of the build, or on disk. */
+export interface TreeFolders {
+  /** Where the tree is seen. */
+  readonly root: string;
+  /** Uppers, work folders of overlayfs and names of lowers. */
+  readonly parts: string;
+}
+
+/** Kernel: OVL_MAX_STACK is 500. What comes after it shares one upper. */
+export const MOST_LOWERS = 400;
+/**
+ * redirect_dir: a folder of a lower can be renamed, as on any file system. index: a file with several
+ * names stays one file when it is written. All three are off in Debian's kernels unless asked for.
+ */
+const OPTIONS = 'redirect_dir=on,index=on,metacopy=off,xino=auto';
+
+/**
+ * The root of a build: layers on top of each other, and at most one upper that is written. What is
+ * in the upper becomes the next layer by `freeze`.
+ */
+export class Tree {
+  readonly #folders: TreeFolders;
+  readonly #runner: Runner;
+  /** Folders, the lowest first. */
+  readonly #lowers: string[] = [];
+  #upper: string | undefined;
+  #count = 0;
+
+  constructor(folders: TreeFolders, runner: Runner) {
+    this.#folders = folders;
+    this.#runner = runner;
+  }
+
+  get depth(): number {
+    return this.#lowers.length;
+  }
+
+  /** Puts a layer of the store on top. */
+  add(folder: string): void {
+    this.#lowers.push(folder);
+  }
+
+  /** Opens an upper: from here on the tree can be written. The first one is an empty folder. */
+  async open(): Promise<void> {
+    if (this.#upper !== undefined) throw new BuilderError('the tree is open already');
+    const { root, parts } = this.#folders;
+    const part = path.join(parts, String(this.#count++));
+    const upper = path.join(part, 'upper');
+    await mkdir(upper, { recursive: true, mode: 0o755 });
+    const mount = (args: readonly string[]): Promise<unknown> =>
+      // mount(8) from 2.39 on hands over each option by itself, of 256 characters at most.
+      this.#runner.run({ label: 'mounting the tree', file: 'mount', args, cwd: part, env: { LIBMOUNT_FORCE_MOUNT2: 'always' } });
+    if (this.#lowers.length === 0) await mount(['--bind', upper, root]);
+    else {
+      await mkdir(path.join(part, 'work'));
+      // Short names: all of them must fit into one page.
+      for (const [index, lower] of this.#lowers.entries()) await symlink(lower, path.join(part, String(index)));
+      const names = [...this.#lowers.keys()].reverse().join(':');
+      await mount(['-t', 'overlay', '-o', `lowerdir=${names},upperdir=upper,workdir=work,${OPTIONS}`, 'realmfs-root', root]);
+    }
+    this.#upper = upper;
+  }
+
+  /** Ends writing. The upper is the topmost layer now; its folder is returned. */
+  async freeze(links: readonly (readonly string[])[]): Promise<{ folder: string; links: string[][] }> {
+    const upper = this.#upper;
+    if (upper === undefined) throw new BuilderError('the tree is not open');
+    const found = await this.#freezeLinks(upper, links);
+    await this.#unmount();
+    this.#lowers.push(upper);
+    return { folder: upper, links: found };
+  }
+
+  /** Ends writing and forgets what was written. */
+  async discard(): Promise<void> {
+    if (this.#upper !== undefined) await this.#unmount();
+  }
+
+  async #unmount(): Promise<void> {
+    await this.#runner.run({ label: 'unmounting the tree', file: 'umount', args: [this.#folders.root] });
+    this.#upper = undefined;
+  }
+
+  /**
+   * overlayfs keeps the names of one file together by an index beside the upper, which a layer does
+   * not have: if one name of a file was touched, all names are brought into the upper. Returns
+   * the files with several names in the tree, `links` being those before.
+   */
+  async #freezeLinks(upper: string, links: readonly (readonly string[])[]): Promise<string[][]> {
+    const index = path.join(path.dirname(upper), 'work/index');
+    const touched = (await statOrUndefined(index))?.isDirectory() === true && (await readdir(index)).length > 0;
+    if (!touched && this.#lowers.length > 0 && (await this.#linked(upper)).length === 0) return links.map((group) => [...group]);
+    const { root } = this.#folders;
+    if (touched) {
+      const names: string[] = [];
+      for (const group of links) {
+        const states = await Promise.all(group.map((name) => this.#state(upper, name)));
+        if (states.every((state) => state === 'below')) continue;
+        names.push(...group.filter((_, at) => states[at] === 'below'));
+      }
+      await this.#copyUp(names.map((name) => path.join(root, name)));
+    }
+    return this.#linked(root);
+  }
+
+  /** Where a name is: in the upper, only below it, or nowhere any more. */
+  async #state(upper: string, name: string): Promise<'upper' | 'below' | 'gone'> {
+    if ((await statOrUndefined(path.join(this.#folders.root, name))) === undefined) return 'gone';
+    return (await statOrUndefined(path.join(upper, name))) === undefined ? 'below' : 'upper';
+  }
+
+  /** Brings files into the upper and leaves them as they are: giving them to their owner does it, without following a link. */
+  async #copyUp(files: readonly string[]): Promise<void> {
+    if (files.length === 0) return;
+    const script = 'for file; do if [[ -f $file && ! -L $file ]]; then : >>"$file"; else chown --no-dereference --reference="$file" -- "$file"; fi; done';
+    await this.#runner.run({ label: 'copying up links', file: 'bash', args: ['-ec', script, 'bash', ...files] });
+  }
+
+  /** The files with several names below a folder: groups of names. */
+  async #linked(folder: string): Promise<string[][]> {
+    const text = await this.#runner.capture({
+      label: 'looking for links',
+      file: 'find',
+      args: [folder, '-xdev', '!', '-type', 'd', '-links', '+1', '-printf', '%i/%P\\0'],
+    });
+    const groups = new Map<string, string[]>();
+    for (const entry of text.split('\0')) {
+      const at = entry.indexOf('/');
+      if (at < 0) continue;
+      const names = groups.get(entry.slice(0, at)) ?? [];
+      names.push(entry.slice(at + 1));
+      groups.set(entry.slice(0, at), names);
+    }
+    return [...groups.values()].filter((names) => names.length > 1).map((names) => names.sort());
+  }
+}
+
+/** True if a folder's file system can hold the uppers of an overlay, and files that are found again by their handle. */
+export async function canBeUpper(folder: string, runner: Runner): Promise<boolean> {
+  const type = await runner.capture({ label: 'stat', file: 'stat', args: ['--file-system', '--format=%T', folder] });
+  return type.trim() !== 'overlayfs';
+}
+
+/** Whether the kernel keeps the names of one file together in the mounted tree. */
+export async function hasIndex(root: string): Promise<boolean> {
+  const line = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').findLast((each) => each.split(' ')[4] === root);
+  return line?.includes('index=on') === true;
+}

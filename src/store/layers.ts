@@ -1,0 +1,196 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { link, mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { isMissing, statOrUndefined, syncPath, writeWhole } from '../system/files.ts';
+import type { Runner } from '../system/runner.ts';
+import type { Locks } from './locks.ts';
+
+/** The version of a layer's form; another one is another key. */
+export const LAYER_FORMAT = 1;
+
+const texts = z.record(z.string(), z.string());
+
+/** What stands beside a layer's tree, as `meta.json`. */
+const metaSchema = z.object({
+  format: z.literal(LAYER_FORMAT),
+  /** Random: two runs of one step need not give the same tree. */
+  id: z.string(),
+  /** SHA-256 of the inputs. */
+  key: z.string(),
+  /** The id of the layer below; empty: none. */
+  parent: z.string(),
+  /** The last step that it holds, and all of them. */
+  step: z.string(),
+  steps: z.array(z.string()),
+  /** The project's folder on the host and the name of its configuration. */
+  project: z.string(),
+  /** ISO 8601. */
+  made: z.string(),
+  /** Seconds that its steps took. */
+  seconds: z.number(),
+  /** In bytes, as du counts it. */
+  size: z.number(),
+  /** What the static key is made of: for the answer to why another build misses it. */
+  inputs: texts,
+  /** What its steps looked up beside that, as it was: a name and what was found. */
+  reads: texts,
+  /** SHA-256 of every Release file that its packages come from, by its name in apt's lists. */
+  releases: texts,
+  /** What later steps must know. */
+  facts: texts,
+  /** Names in the tree that are one file, below its root. */
+  links: z.array(z.array(z.string())),
+});
+
+/** What stands beside a layer's tree. */
+export type LayerMeta = z.infer<typeof metaSchema>;
+
+/** A layer of the store. */
+export interface Layer {
+  readonly folder: string;
+  readonly meta: LayerMeta;
+}
+
+/** Milliseconds between two looks whether another build has let a lock go. */
+const LOOK_AGAIN = 100;
+
+/** The digest of inputs: of their names and values in order. */
+export function keyOf(inputs: Readonly<Record<string, string>>): string {
+  const sorted = Object.entries(inputs).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(sorted)).digest('hex');
+}
+
+/**
+ * A folder of layers, shared by all builds of a machine. A layer lies at `KEY/ID`, is complete when
+ * its name is there and never changes; `lock` in it is held shared by those who use it.
+ */
+export class LayerStore {
+  readonly #folder: string;
+  readonly #runner: Runner;
+  readonly #locks: Locks;
+
+  constructor(folder: string, runner: Runner, locks: Locks) {
+    this.#folder = folder;
+    this.#runner = runner;
+    this.#locks = locks;
+  }
+
+  /** The newest layer of the key that `isValid` likes. It is held until the locks are closed. */
+  async find(key: string, isValid: (meta: LayerMeta) => Promise<boolean>): Promise<Layer | undefined> {
+    const found: Layer[] = [];
+    for (const id of await namesIn(path.join(this.#folder, key))) {
+      const layer = await readLayer(path.join(this.#folder, key, id));
+      if (layer !== undefined) found.push(layer);
+    }
+    found.sort((a, b) => (a.meta.made < b.meta.made ? 1 : -1));
+    for (const layer of found) {
+      if (!(await isValid(layer.meta)) || !(await this.#hold(layer.folder))) continue;
+      const now = new Date();
+      await utimes(path.join(layer.folder, 'lock'), now, now);
+      return layer;
+    }
+    return undefined;
+  }
+
+  /** Waits until no other build makes a layer of this key. */
+  async begin(key: string, onWait: () => void): Promise<void> {
+    const file = this.#lockOf(key);
+    await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+    await writeFile(file, '', { flag: 'a', mode: 0o600 });
+    for (let told = false; !(await this.#locks.exclusive(file)); told = true) {
+      if (!told) onWait();
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+    }
+  }
+
+  async end(key: string): Promise<void> {
+    await this.#locks.release(this.#lockOf(key));
+  }
+
+  /**
+   * Copies a tree into the store: under a temporary name, synced, then renamed. `lists`: the folder
+   * with apt's lists as later steps must see them; what the package cache has is linked.
+   */
+  async put(
+    meta: Omit<LayerMeta, 'format' | 'id' | 'size' | 'made'>,
+    from: { tree: string; state: string | undefined; lists: { view: string; cache: string } | undefined },
+    id = newId(),
+  ): Promise<void> {
+    const part = path.join(this.#folder, 'new', id);
+    await mkdir(part, { recursive: true, mode: 0o700 });
+    await writeFile(path.join(part, 'lock'), '', { mode: 0o600 });
+    // Held while it is written: who clears up what killed builds have left does not take it.
+    await this.#locks.shared(path.join(part, 'lock'));
+    const copy = ['--archive', '--reflink=auto', '--one-file-system', '--no-target-directory', '--', from.tree, path.join(part, 'tree')];
+    await this.#runner.run({ label: 'keeping the layer', file: 'cp', args: copy });
+    if (from.state !== undefined) await writeFile(path.join(part, 'state.sh'), await readFile(from.state), { mode: 0o600 });
+    if (from.lists !== undefined) await keepLists(from.lists.view, from.lists.cache, path.join(part, 'lists'));
+    const du = await this.#runner.capture({ label: 'du', file: 'du', args: ['--summarize', '--block-size=1', path.join(part, 'tree')] });
+    const whole = { format: LAYER_FORMAT, ...meta, id, size: Number(du.split('\t')[0]), made: new Date().toISOString() } as const;
+    await writeFile(path.join(part, 'meta.json'), JSON.stringify(metaSchema.parse(whole)), { mode: 0o600 });
+    await this.#runner.run({ label: 'syncing the layer', file: 'sync', args: ['--file-system', part] });
+    const folder = path.join(this.#folder, meta.key);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await rename(part, path.join(folder, id));
+    await syncPath(folder);
+  }
+
+  async #hold(folder: string): Promise<boolean> {
+    const lock = path.join(folder, 'lock');
+    // Who prunes holds it for himself, and renames the folder before he lets it go.
+    return (await this.#locks.shared(lock)) && !(await isMissing(lock));
+  }
+
+  #lockOf(key: string): string {
+    return path.join(this.#folder, 'keys', key);
+  }
+}
+
+/** A name for a new layer. */
+export function newId(): string {
+  return randomBytes(16).toString('hex');
+}
+
+/** Reads a layer; undefined if it is none of this format, or has just been removed. */
+export async function readLayer(folder: string): Promise<Layer | undefined> {
+  try {
+    const parsed = metaSchema.safeParse(JSON.parse(await readFile(path.join(folder, 'meta.json'), 'utf8')));
+    return parsed.success ? { folder, meta: parsed.data } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The names in a folder, none if there is no folder. */
+async function namesIn(folder: string): Promise<string[]> {
+  return (await statOrUndefined(folder))?.isDirectory() === true ? readdir(folder) : [];
+}
+
+/** Keeps apt's lists as they are: by a link where the package cache has the same file. */
+async function keepLists(view: string, cache: string, target: string): Promise<void> {
+  await mkdir(target, { mode: 0o755 });
+  for (const name of await readdir(view)) {
+    const [from, shared] = [path.join(view, name), path.join(cache, name)];
+    const stat = await statOrUndefined(from);
+    if (stat?.isFile() !== true || name === 'lock') continue;
+    const known = await statOrUndefined(shared);
+    if (known?.isFile() && known.size === stat.size && known.mtimeMs === stat.mtimeMs) await link(shared, path.join(target, name));
+    else await writeFile(path.join(target, name), await readFile(from), { mode: 0o644 });
+  }
+}
+
+/** What the last build of a configuration has used for a step: to say why the next one misses. */
+export async function rememberInputs(folder: string, project: string, step: string, inputs: Readonly<Record<string, string>>): Promise<void> {
+  await mkdir(path.join(folder, 'last'), { recursive: true, mode: 0o700 });
+  await writeWhole(path.join(folder, 'last', keyOf({ project, step })), JSON.stringify(inputs), 0o600);
+}
+
+/** What was remembered; undefined: nothing. */
+export async function lastInputs(folder: string, project: string, step: string): Promise<Record<string, string> | undefined> {
+  try {
+    return texts.parse(JSON.parse(await readFile(path.join(folder, 'last', keyOf({ project, step })), 'utf8')));
+  } catch {
+    return undefined;
+  }
+}

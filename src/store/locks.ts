@@ -1,0 +1,53 @@
+import { Readable, Writable } from 'node:stream';
+import { execa } from 'execa';
+import { BuilderError } from '../errors.ts';
+import { LineSplitter } from '../system/lines.ts';
+
+/** Locks on files, held by a helper process that ends with this one: whatever happens, they are let go. */
+export interface Locks {
+  /** False if somebody holds the file for himself, or there is none. */
+  shared(file: string): Promise<boolean>;
+  /** False if somebody else holds the file, or there is none. */
+  exclusive(file: string): Promise<boolean>;
+  release(file: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Starts the helper; `script` is templates/sandbox/locks.sh. */
+export function openLocks(script: string): Locks {
+  const child = execa('setpriv', ['--pdeathsig', 'KILL', 'bash', '--noprofile', '--norc', script], {
+    extendEnv: false,
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
+    stdio: ['pipe', 'pipe', 'inherit'],
+    buffer: false,
+    reject: false,
+    cleanup: false,
+  });
+  const waiting: ((answer: string | undefined) => void)[] = [];
+  const splitter = new LineSplitter((line) => waiting.shift()?.(line));
+  if (child.stdout instanceof Readable) child.stdout.on('data', (chunk: Buffer) => splitter.push(chunk));
+  const input = child.stdin;
+  if (input instanceof Writable) input.on('error', () => {});
+  const gone = child.then(() => {
+    for (const answer of waiting.splice(0)) answer(undefined);
+  });
+  const ask = async (word: string, file: string): Promise<boolean> => {
+    const answer = await new Promise<string | undefined>((resolve) => {
+      waiting.push(resolve);
+      if (input instanceof Writable) input.write(`${word} ${file}\n`);
+    });
+    if (answer === undefined) throw new BuilderError('the process that holds the locks of the store has ended');
+    return answer === 'yes';
+  };
+  return {
+    shared: (file) => ask('shared', file),
+    exclusive: (file) => ask('exclusive', file),
+    release: async (file) => {
+      await ask('release', file);
+    },
+    close: async () => {
+      if (input instanceof Writable) input.end();
+      await gone;
+    },
+  };
+}

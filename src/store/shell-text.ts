@@ -1,0 +1,110 @@
+/**
+ * What can be told about a piece of shell from its text. Everything here errs on one side: where a
+ * text is not understood, it is said to reach everything.
+ */
+
+/** The text of build.conf as bash prints it (`declare -f`), parted. */
+export interface TopLevel {
+  /** What runs each time that build.conf is read, beside plain assignments; empty: nothing. */
+  readonly commands: string;
+}
+
+const FUNCTION = /^ {4}function [^\n]+ \(\) *\n {4}\{ *\n[\s\S]*?\n {4}\};?$/gm;
+
+/**
+ * The commands at the top level of a build.conf: `text` is that of a function that bash has made of
+ * it and printed, without comments and with one statement a line. Function definitions are left
+ * out, and so are assignments: their values count where they are used.
+ */
+export function topLevel(text: string): TopLevel {
+  const body = text.replace(/^[^\n]*\n\{ *\n/, '').replace(/\n\}\s*$/, '');
+  const rest = body.replace(FUNCTION, '').replace(/\n{2,}/g, '\n').trim();
+  return { commands: isOnlyAssignments(rest) ? '' : rest };
+}
+
+/** True if the text holds nothing but assignments without command substitution. */
+function isOnlyAssignments(text: string): boolean {
+  const word = /(?:[^\s;&|()<>'"`\\$]|\\[\s\S]|\$(?!\()(?!')|'[^']*'|\$'(?:[^'\\]|\\[\s\S])*'|"(?:[^"\\`$]|\\[\s\S]|\$(?!\())*")/y;
+  const name = /(?:(?:export|readonly|declare|typeset)(?: -[a-zA-Z]+)*\s+)?[A-Za-z_][A-Za-z0-9_]*(?:\[[A-Za-z0-9_.-]+\])?\+?=/y;
+  let at = 0;
+  const take = (pattern: RegExp): boolean => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(text);
+    if (match !== null) at = pattern.lastIndex;
+    return match !== null;
+  };
+  while (at < text.length) {
+    if (take(/[\s;]+/y)) continue;
+    if (!take(name)) return false;
+    if (take(/\(/y)) while (!take(/\)/y)) if (!take(/\s+/y) && !take(word)) return false;
+    while (take(word));
+    if (at < text.length && !/[\s;]/.test(text[at] ?? '')) return false;
+  }
+  return true;
+}
+
+/** Which of the functions a text can call, with their texts. */
+export interface Reach {
+  /** True if names can be made at run time: then all functions count. */
+  readonly isIndirect: boolean;
+  readonly functions: ReadonlyMap<string, string>;
+}
+
+/**
+ * The functions that `texts` can reach: those whose names stand in them, in whatever place, and so on. All of
+ * them if a text can call what it does not name.
+ */
+export function reach(texts: readonly string[], functions: ReadonlyMap<string, string>): Reach {
+  const found = new Map<string, string>();
+  const open = [...texts];
+  for (let text = open.pop(); text !== undefined; text = open.pop()) {
+    if (callsIndirectly(text)) return { isIndirect: true, functions };
+    for (const [name, body] of functions) {
+      if (found.has(name) || !text.includes(name)) continue;
+      found.set(name, body);
+      open.push(body);
+    }
+  }
+  return { isIndirect: false, functions: found };
+}
+
+/** Builtins by which a name that stands nowhere becomes a call, or that read code from elsewhere. */
+const INDIRECT: readonly RegExp[] = [
+  /(?:^|[^\w./-])(?:eval|source|module|trap|alias|enable|coproc|compgen|complete|bash|sh|dash)(?:$|[^\w./-])/m,
+  /(?:^|[\s;&|(){}!])\.\s/m,
+  /`|@P\}|\bcommand_not_found_handle\b/,
+  // A brace expansion in the place of a command.
+  /(?:^|[\n;&|(])\s*[\w.-]*\{[^}\s]*,/,
+  /\b(?:declare|typeset|export|readonly|local|unset)\s+(?:-\w+\s+)*-\w*[fF]\b[^\n;]*\$/,
+  /\b(?:mapfile|readarray)\b[^\n;]*-C/,
+  /\b(?:command|builtin|exec|time|type)\b[^\n;|&]*\$/,
+];
+const KEYWORDS = /^(?:(?:then|do|else|elif|if|while|until|!|time(?:\s+-p)?|function|select|in)(?=\s|$)\s*)+/;
+
+/** True if a text can call a function whose name does not stand in it. */
+export function callsIndirectly(text: string): boolean {
+  const joined = text.replace(/\\\n/g, ' ');
+  if (INDIRECT.some((pattern) => pattern.test(joined))) return true;
+  for (const piece of joined.split(/[\n;&|(){}]/)) {
+    const command = piece.trim().replace(KEYWORDS, '');
+    const [first = ''] = command.split(/\s/);
+    const isAssignment = /^[A-Za-z_]\w*(?:\[[^\]]*\])?\+?=/.test(first);
+    // After an assignment or a redirection comes the command.
+    if (isAssignment || /^\d*[<>]/.test(first)) {
+      if (/\s["']*\$/.test(command)) return true;
+    } else if (/[$"'\\*?~]|\[./.test(first) && first !== '[[') return true;
+  }
+  return false;
+}
+
+/** True if a text can read the project or the builder's own files by other ways than install_file and module. */
+export function namesProject(text: string): boolean {
+  return /REALMFS_PROJECT|realmfs\/|\/run\b(?!\/(?:realmfs\/out|lock|user|dbus|systemd|sshd?)\b)|BASH_SOURCE|BASH_ARGV|OLDPWD|\bcaller\b|\/proc\b|\$\{?0\b/.test(
+    text.replaceAll('/run/realmfs/out/', ''),
+  ) || /(?:^|[\s"'=(])\/\*?(?=$|[\s"';)|&])/m.test(text);
+}
+
+/** True if a text can read variables that it does not name. */
+export function readsVariablesIndirectly(text: string): boolean {
+  return /\$\{!|\b(?:declare|typeset|local)\s+-\w*[pn]|\bcompgen\b|\bprintenv\b|\beval\b|(?:^|[\s;&|(])(?:set|env|export|declare|typeset|readonly)\s*(?:$|[;|&)<>])/m.test(text);
+}
