@@ -27,9 +27,7 @@ export interface BuildResult {
 
 /** Runs a whole build: one step a line. */
 export async function build(ctx: BuildContext): Promise<BuildResult> {
-  // Side by side: apt needs a while to say what the host uses.
-  const read = (): Promise<[{ config: Config }, HostRepository[]]> => Promise.all([readConfig(ctx), hostRepositories(ctx.runner)]);
-  const [{ config }, hosts] = await ctx.steps.run('config', read);
+  const { config, hosts } = await ctx.steps.run('config', () => readAll(ctx));
   const plan = planBuild(config);
   ctx.steps.plan(plan.steps);
   if (plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in')) {
@@ -41,6 +39,14 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   const artifacts = await writeTargets(stage, ctx);
   await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, ctx));
   return finish(artifacts, ctx);
+}
+
+/** The configuration and the repositories of the host, side by side: apt needs a while. Both have ended when this ends. */
+async function readAll(ctx: BuildContext): Promise<{ config: Config; hosts: HostRepository[] }> {
+  const [read, hosts] = await Promise.allSettled([readConfig(ctx), hostRepositories(ctx.runner)]);
+  if (read.status === 'rejected') throw read.reason;
+  if (hosts.status === 'rejected') throw hosts.reason;
+  return { config: read.value.config, hosts: hosts.value };
 }
 
 /** The module that puts the program into the image. */

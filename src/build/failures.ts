@@ -16,7 +16,8 @@ export function errorLines(lines: readonly string[]): string[] {
 
 /** Removes user and password from the addresses in a text. */
 export function hideCredentials(text: string): string {
-  return text.replace(/\b(https?\\*:\/\/)[^/@\s"]+@/g, '$1***@');
+  // Names of apt's lists are made of addresses.
+  return text.replace(/\b(https?\\*:\/\/)[^/\s"]+@/g, '$1***@').replace(/(\/lists\/)[^/\s"@]+@/g, '$1***@');
 }
 
 /** Names the cause of a failed command more closely: no space, or a fetch. */

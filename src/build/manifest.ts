@@ -1,10 +1,11 @@
-import { readdir, readFile, realpath } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { findSetting } from '../config/settings.ts';
+import { findSetting, isSecret } from '../config/settings.ts';
+import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
 import { version } from '../resources.ts';
-import { sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { readForeign, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hideCredentials } from './failures.ts';
 import type { Stage } from './stage-two.ts';
@@ -74,7 +75,7 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
     modules.push({ step, origin: module.origin, ...sha256 });
   }
   const given = Object.entries({ ...envFile, ...environment, ...overrides }).filter(
-    ([key]) => !/PASSWORD|SECRET|TOKEN/.test(key) && findSetting(key)?.type !== 'builder',
+    ([key]) => !isSecret(key) && findSetting(key)?.type !== 'builder',
   );
   const manifest: z.infer<typeof manifestSchema> = {
     format: MANIFEST_FORMAT,
@@ -101,11 +102,17 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
       files: await digests(`${paths.project}/realmfs-files`, ''),
     },
     steps: ctx.steps.records.map((record) => ({ ...record })),
-    packages: parsePackageList(await readFile(packageList, 'utf8')),
+    packages: parsePackageList(await packageText(packageList)),
     artifacts: artifacts.map((artifact) => ({ ...artifact })),
   };
   await writeWhole(`${paths.staging}/SHA256SUMS`, sumsText(artifacts));
   await writeWhole(`${paths.staging}/manifest.json`, `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`);
+}
+
+async function packageText(file: string): Promise<string> {
+  const bytes = await readForeign(file);
+  if (bytes === undefined) throw new BuilderError('finalize has left no list of packages behind', { step: 'manifest' });
+  return bytes.toString('utf8');
 }
 
 /** build.conf and modules may be links within the project: what they lead to counts. */

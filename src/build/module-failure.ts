@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { type BuilderError, CommandError, ConfigError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { readForeign } from '../system/files.ts';
 import type { CommandResult } from '../system/runner.ts';
 import { errorLines, guiltyPackage } from './failures.ts';
 
@@ -17,8 +16,8 @@ export interface StatusRecord {
 
 /** The records that a step has written; none if the file is gone. */
 export async function readStatus(file: string): Promise<StatusRecord[]> {
-  if (!(await statOrUndefined(file))?.isFile()) return [];
-  return (await readFile(file, 'utf8'))
+  return ((await readForeign(file)) ?? Buffer.alloc(0))
+    .toString('utf8')
     .split('\x1e')
     .filter((text) => text !== '')
     .map((text) => {

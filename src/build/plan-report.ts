@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ModuleReference } from '../config/config.ts';
 import { assignmentLine, type Evaluation, words } from '../config/evaluate.ts';
 import type { BuildRequest } from '../config/request.ts';
-import { type Setting, settings } from '../config/settings.ts';
+import { isSecret, type Setting, settings } from '../config/settings.ts';
 import { version } from '../resources.ts';
 import { findTarget } from '../targets/all.ts';
 import { hideCredentials } from './failures.ts';
@@ -120,10 +120,6 @@ function describeSetting(row: Setting, input: PlanInput): PlannedSetting {
   const { value, ...origin } = found ?? { ...originOf(key, input), value: settingValue(row, input) };
   if (isSecret(key)) return { key, value: HIDDEN, ...origin };
   return { key, value: typeof value === 'string' ? hideCredentials(value) : value.map(hideCredentials), ...origin };
-}
-
-function isSecret(key: string): boolean {
-  return /PASSWORD|SECRET|TOKEN/.test(key);
 }
 
 const JOINED = ['PACKAGES', 'PRE_INSTALL_MODULES', 'POST_INSTALL_MODULES'];

@@ -65,11 +65,13 @@ export async function fetchRelease(
   let release = await trusted(fresh, url, config, ctx);
   const old = (await statOrUndefined(known))?.isFile() ? await checkSignature(known, config.keyring, ctx.runner) : { fault: 'not there' };
   if ('release' in old && dateOf(old.release) > dateOf(release)) {
-    ctx.steps.warn(
-      `the mirror has an older state of ${config.release} (${releaseField(release.text, 'Date')}) than an earlier build has seen; the newer one is used (${releaseField(old.release.text, 'Date')})`,
-    );
-    await copyFile(known, fresh);
-    release = await trusted(fresh, url, config, ctx);
+    if (await isTrusted(known, url, config, ctx)) {
+      ctx.steps.warn(
+        `the mirror has an older state of ${config.release} (${releaseField(release.text, 'Date')}) than an earlier build has seen; the newer one is used (${releaseField(old.release.text, 'Date')})`,
+      );
+      await copyFile(known, fresh);
+      release = await trusted(fresh, url, config, ctx);
+    }
   }
   return { file, bytes: await readFile(fresh), date: dateOf(release) };
 }
@@ -138,6 +140,17 @@ async function trusted(file: string, url: string, config: Config, ctx: BuildCont
   if (until !== undefined && !(Date.parse(until) / 1000 >= now))
     throw fault(`${shown} has expired: it was valid until ${until}`, ctx, hint);
   return release;
+}
+
+/** Whether a file that an earlier build has kept would be taken now. */
+async function isTrusted(file: string, url: string, config: Config, ctx: BuildContext): Promise<boolean> {
+  try {
+    await trusted(file, url, config, ctx);
+    return true;
+  } catch (error) {
+    if (!(error instanceof FetchError)) throw error;
+    return false;
+  }
 }
 
 /** Seconds since 1970; NaN without a Date. */

@@ -89,7 +89,7 @@ export async function stageOne(
     await checkUsedRelease(config, mirror, release, ctx);
     // The built-in package step checks what it installs. A module that calls apt does not.
     const modules = [...config.preModules, config.packageModule, ...config.postModules];
-    const strange = config.network && modules.some(({ origin }) => origin !== 'built-in');
+    const strange = modules.some(({ origin }) => origin !== 'built-in');
     await Promise.all([bootstrap(config, mirror, false, settings, ctx), strange ? harvest.hideUnproven() : undefined]);
     return release.date;
   });

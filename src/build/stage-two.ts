@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from 'shell-quote';
+import type { ModuleReference } from '../config/config.ts';
 import { overrideLines, settingsBefore, shellLines } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING, settings } from '../config/settings.ts';
 import { KEYRINGS } from '../config/sources.ts';
-import { FetchError } from '../errors.ts';
+import { BuilderError, FetchError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { PackageHarvest, parseUris } from '../store/packages.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { readForeign, statOrUndefined } from '../system/files.ts';
 import { commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain, explained } from './failures.ts';
@@ -109,7 +110,7 @@ export class StageTwo {
   async run({ step, module }: StagePlan, last: boolean): Promise<void> {
     const network = this.#stage.plan.config.network;
     if (step !== 'packages' || module.origin !== 'built-in') {
-      this.#state = await this.#module(module.name, { network, last, env: {} });
+      this.#state = await this.#module(module, { network, last, env: {} });
       return;
     }
     const { keyring } = this.#stage.plan.config;
@@ -118,8 +119,8 @@ export class StageTwo {
     const timeout = { REALMFS_FETCH_TIMEOUT: String(this.#ctx.request.fetchTimeout) };
     const fetch = { network: true, last: false, env: { ...this.#stage.proxy, ...timeout, ...phase('fetch') } };
     const get = async (): Promise<string[]> => {
-      const out = await harvest.during(() => this.#module(module.name, fetch));
-      return harvest.verify(parseUris(await readFile(path.join(path.dirname(out), 'uris'), 'utf8')));
+      const out = await harvest.during(() => this.#module(module, fetch));
+      return harvest.verify(parseUris(await this.#handedBack(path.join(path.dirname(out), 'uris'))));
     };
     const wrong = await get();
     if (wrong.length > 0) {
@@ -128,10 +129,14 @@ export class StageTwo {
       if (still.length > 0) throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
     }
     await harvest.harvestLists();
-    this.#state = await this.#module(module.name, { network: false, last, env: phase('install') });
+    this.#state = await this.#module(module, { network: false, last, env: phase('install') });
   }
 
-  async #module(name: string, options: { network: boolean; last: boolean; env: Readonly<Record<string, string>> }): Promise<string> {
+  async #module(
+    module: ModuleReference,
+    options: { network: boolean; last: boolean; env: Readonly<Record<string, string>> },
+  ): Promise<string> {
+    const { name } = module;
     const folder = await this.#folder({ ...base, ...options.env });
     const token = randomBytes(16).toString('hex');
     const input = path.join(folder, 'in');
@@ -139,14 +144,14 @@ export class StageTwo {
     await writeFile(path.join(input, 'settings-before.sh'), settingsBefore(this.#ctx.request));
     await writeFile(path.join(input, 'settings-after.sh'), settingsInside(this.#stage, this.#ctx.request.overrides));
     await writeFile(path.join(input, 'config'), this.#ctx.request.configName ?? '');
-    if (this.#state !== undefined) await copyFile(this.#state, path.join(input, 'state.sh'));
+    if (this.#state !== undefined) await writeFile(path.join(input, 'state.sh'), await this.#handedBack(this.#state));
     if (options.network && (await statOrUndefined('/etc/resolv.conf')) !== undefined) {
       await copyFile('/etc/resolv.conf', path.join(input, 'resolv.conf'));
     }
     const errors: string[] = [];
     const command = this.#command({
       label: `module ${name}`,
-      args: ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no'],
+      args: ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no', module.origin],
       folder,
       network: options.network,
       ...('REALMFS_APT_STATUS_FD' in options.env
@@ -171,6 +176,14 @@ export class StageTwo {
       throw await explain(error, paths.work);
     }
     return path.join(folder, 'out', 'state.sh');
+  }
+
+  /** A file that a step has left in its `out/`, which the step could have made anything. */
+  async #handedBack(file: string): Promise<string> {
+    const bytes = await readForeign(file);
+    if (bytes === undefined)
+      throw new BuilderError(`a step has left no file ${path.basename(file)} behind`, { step: this.#ctx.steps.current });
+    return bytes.toString('utf8');
   }
 
   /** Makes the folder through which a step gets its input and hands back its output. */

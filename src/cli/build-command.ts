@@ -1,3 +1,4 @@
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { readEnvFile } from '../config/env-file.ts';
 import { suggestion } from '../config/nearest.ts';
@@ -43,7 +44,7 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
   const request = await makeRequest(options, place, around);
   await checkTools();
   const output = await makeOutput(options.directory, around.cwd, around.owner);
-  const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
+  const cacheFolder = checkedSetting(request, 'REALMFS_CACHE_DIR');
   const tmpfsSize = await planTmpfs(options.tmpfs, options.tmpfsSize, output);
   if (options.confirm) {
     const names = resultNames.filter((name) => name !== 'rootfs' || options.keepRootfs);
@@ -52,16 +53,17 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     if (!agreed) return undefined;
   }
   around.stopper.signal.throwIfAborted();
+  const cache = await makeCache(cacheFolder);
   return withScope(async (scope) => {
     const left = await stagingFolders(output);
-    const staging = await makeStaging(output);
+    const { staging, stagingId } = await makeStaging(output);
     const lock = { held: false };
     // Without the lock the others belong to the build that holds it.
-    scope.defer('staging folder', () => removeStaging([staging, ...(lock.held ? left : [])], output, cache));
+    scope.defer('staging folder', () => removeStaging([staging, ...(lock.held ? left : [])], stagingId, output, cache));
     const outputNames = namesOfOutput(place.project, output);
     await writeWhole(path.join(staging, REQUEST), JSON.stringify({ ...request, outputNames }), 0o600);
     return runBuild(
-      { output, staging, cache, project: place.project, tmpfsSize, keyring: settingValue(request, 'DEBIAN_KEYRING'), lock },
+      { output, staging, stagingId, cache, project: place.project, tmpfsSize, keyring: checkedSetting(request, 'DEBIAN_KEYRING'), lock },
       around,
     );
   });
@@ -120,13 +122,16 @@ export function checkedSetting(request: Settings, key: string): string {
 }
 
 /** A setting without build.conf's word. */
-export function settingValue({ overrides, environment, envFile }: Settings, key: string): string {
+function settingValue({ overrides, environment, envFile }: Settings, key: string): string {
   return overrides[key] ?? environment[key] ?? envFile[key] ?? findSetting(key)?.fallback ?? '';
 }
 
-async function makeStaging(output: string): Promise<string> {
+async function makeStaging(output: string): Promise<{ staging: string; stagingId: string }> {
   try {
-    return await makeFolder(output, '.realmfs-', '.partial');
+    const staging = await makeFolder(output, '.realmfs-', '.partial');
+    const { dev, ino, uid } = await lstat(staging, { bigint: true });
+    if (uid !== 0n) throw new Error(`${staging} does not belong to root`);
+    return { staging, stagingId: `${dev}:${ino}` };
   } catch (error) {
     throw new PreflightError(`the output folder ${output} cannot be written: ${error instanceof Error ? error.message : String(error)}`, {
       step: 'preflight',
@@ -145,7 +150,7 @@ export function namesOfOutput(project: string, output: string): string[] {
  * Removes this build's staging folder, and those that the builder has found and emptied. What is
  * not empty is emptied inside a sandbox: never recursively from here.
  */
-async function removeStaging(folders: readonly string[], output: string, cache: string): Promise<void> {
+async function removeStaging(folders: readonly string[], stagingId: string, output: string, cache: string): Promise<void> {
   const [staging = '', ...left] = folders;
   await removeFile(path.join(staging, REQUEST));
   if (!(await removeEmpty(staging))) {
@@ -153,6 +158,7 @@ async function removeStaging(folders: readonly string[], output: string, cache: 
       mode: 'clean',
       output,
       staging,
+      stagingId,
       cache,
       project: '',
       tmpfsSize: 0,
@@ -170,6 +176,7 @@ async function removeStaging(folders: readonly string[], output: string, cache: 
 interface BuildFolders {
   readonly output: string;
   readonly staging: string;
+  readonly stagingId: string;
   readonly cache: string;
   readonly project: string;
   readonly tmpfsSize: number;

@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, mkdir, realpath, stat } from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError, UsageError } from '../errors.ts';
 import { hasCode, isMissing, statOrUndefined } from '../system/files.ts';
@@ -49,7 +49,7 @@ export async function makeOutput(directory: string, cwd: string, owner: Owner | 
   try {
     const first = await mkdir(wanted, { recursive: true, mode: 0o755 });
     for (let made = wanted; owner !== undefined && first !== undefined && made.length >= first.length; made = path.dirname(made)) {
-      await chown(made, owner.uid, owner.gid);
+      await lchown(made, owner.uid, owner.gid);
     }
     const real = await realpath(wanted);
     if (!(await stat(real)).isDirectory()) throw new UsageError(`--directory: ${directory} is not a folder`);
@@ -85,6 +85,9 @@ export async function makeCache(folder: string): Promise<string> {
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const real = await realpath(folder);
+    const names = await readdir(real);
+    // Another folder would be closed to everybody else, and filled.
+    if (names.length > 0 && !(names.includes('apt') && names.includes('mnt'))) throw fail('is not empty, and no cache of realmfs-builder');
     const found = await lstat(real);
     if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0)
       throw fail('must belong to root and be writable by root alone');

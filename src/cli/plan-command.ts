@@ -5,7 +5,7 @@ import type { BuildRequest } from '../config/request.ts';
 import { BuilderError, type Failure, InterruptedError, PreflightError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
-import { checkedSetting, makeRequest, namesOfOutput, ReportedError, settingValue, setUpFault } from './build-command.ts';
+import { checkedSetting, makeRequest, namesOfOutput, ReportedError, setUpFault } from './build-command.ts';
 import type { PlanOptions } from './options.ts';
 import { findOutput, findPlace } from './place.ts';
 import { planText } from './plan-text.ts';
@@ -70,7 +70,7 @@ async function runPlan(request: BuildRequest, project: string, around: PlanSurro
     mode: 'plan',
     request: JSON.stringify(request),
     project,
-    keyring: settingValue(request, 'DEBIAN_KEYRING'),
+    keyring: checkedSetting(request, 'DEBIAN_KEYRING'),
     isRoot: around.isRoot,
     home,
     onEvent,

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { parseSize } from '../system/memory.ts';
 
 /** A row of the settings table. */
@@ -31,7 +32,7 @@ function mustBeOneOf(...values: string[]) {
 
 function mustBeMirror(value: string): string | undefined {
   if (value === '') return undefined;
-  const shown = value.replace(/\/\/[^/@]*@/, '//***@');
+  const shown = value.replace(/\/\/.*@/, '//***@');
   if (/[\s'"\\]/.test(value)) return `'${shown}' is no mirror: it holds white space or quotes`;
   if (!URL.canParse(value)) return `'${shown}' is no URL; a mirror looks like http://mirror.example/debian`;
   const { protocol, hostname: host } = new URL(value);
@@ -41,14 +42,15 @@ function mustBeMirror(value: string): string | undefined {
 
 function mustBeProxy(value: string): string | undefined {
   if (value === '' || value === 'DIRECT') return undefined;
-  const shown = value.replace(/\/\/[^/@]*@/, '//***@');
+  const shown = value.replace(/\/\/.*@/, '//***@');
   if (/[\s'"\\]/.test(value) || !URL.canParse(value) || !['http:', 'https:'].includes(new URL(value).protocol))
     return `'${shown}' is no proxy; one looks like http://proxy.example:3128`;
   return undefined;
 }
 
 function mustBeFile(value: string): string | undefined {
-  return value.startsWith('/') ? undefined : `'${value}' is no absolute path`;
+  if (!value.startsWith('/')) return `'${value}' is no absolute path`;
+  return path.normalize(value) === value ? undefined : `'${value}' is no plain path: write ${path.normalize(value)}`;
 }
 
 /** All settings, in the order of docs/configuration.md. */
@@ -171,6 +173,11 @@ export const settings: readonly Setting[] = [
     doc: 'seconds without a byte after which a fetch is tried again, three times in all; connecting may take half of it',
   },
 ];
+
+/** True if the value of such a variable is not for logs, manifests and plans. */
+export function isSecret(key: string): boolean {
+  return /PASS|SECRET|TOKEN|CREDENTIAL|PSK|(?:^|_)KEYS?(?:_|$)/i.test(key);
+}
 
 export const settingKeys: readonly string[] = settings.map((setting) => setting.key);
 

@@ -27,7 +27,8 @@ export async function readSources(value: string, project: string, fail: (message
     const wrong = (message: string): void => fail(`repository ${index + 1} ${message}`);
     const field = (name: string): string | undefined => fields.find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1].trim();
     for (const name of ['Types', 'URIs', 'Suites', 'Signed-By']) if (!field(name)) wrong(`has no ${name}`);
-    if (/^(yes|true|on|1)$/i.test(field('Trusted') ?? '')) wrong('says Trusted: yes; a key in Signed-By is needed instead');
+    if (fields.some(([key, content]) => key.toLowerCase() === 'trusted' && !/^(no|false|off|0)$/i.test(content.trim())))
+      wrong('says Trusted: yes; a key in Signed-By is needed instead');
     for (const address of (field('URIs') ?? '').split(/\s+/)) {
       if (address !== '' && !/^https?:\/\/[^/\s]+/.test(address)) wrong(`has the address '${address}', which is no http or https URL`);
     }

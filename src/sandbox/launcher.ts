@@ -9,6 +9,8 @@ interface BuildSandbox {
   readonly mode: 'build' | 'clean';
   readonly output: string;
   readonly staging: string;
+  /** `DEVICE:INODE` of it: another folder in its place is not touched. */
+  readonly stagingId: string;
   readonly cache: string;
   /** Bytes of the tmpfs; 0: on disk. */
   readonly tmpfsSize: number;
@@ -144,6 +146,7 @@ function spawnSandbox(options: SandboxOptions) {
         : {
             RB_OUT: options.output,
             RB_STAGING: options.staging,
+            RB_STAGING_ID: options.stagingId,
             RB_CACHE: options.cache,
             RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),
           }),

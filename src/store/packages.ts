@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
-import { copyFile, lstat, readdir, rename, rm, utimes } from 'node:fs/promises';
+import { constants, createWriteStream } from 'node:fs';
+import { lstat, open, readdir, rename, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { BuilderError } from '../errors.ts';
 import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
-import { type IndexEntry, parsePackages, readSigned, type SignedRelease, trustedIndices } from './index-file.ts';
+import { type IndexEntry, parsePackages, readSigned, releaseField, type SignedRelease, trustedIndices } from './index-file.ts';
 
 /** Milliseconds between looks at what has been fetched. */
 const EVERY = 2000;
@@ -47,8 +49,8 @@ export class PackageHarvest {
     let taken = 0;
     for (const name of fresh) {
       const entry = this.#entries.get(name);
-      if (entry === undefined || !(await this.#matches(path.join(upper, name), entry))) continue;
-      await this.#take(path.join(upper, name), path.join(this.#folders.cache, 'archives', name));
+      if (entry === undefined || !(await this.#take(path.join(upper, name), path.join(this.#folders.cache, 'archives', name), entry)))
+        continue;
       this.#done.add(name);
       taken += 1;
     }
@@ -91,6 +93,7 @@ export class PackageHarvest {
     const upper = path.join(this.#folders.view, 'lists-upper');
     const target = path.join(this.#folders.cache, 'lists');
     for (const release of await this.#releases(upper)) {
+      if (!isNamedRight(release)) continue;
       for (const { file } of await trustedIndices(upper, release)) await this.#take(path.join(upper, file), path.join(target, file));
       await this.#take(path.join(upper, release.file), path.join(target, release.file));
     }
@@ -171,29 +174,48 @@ export class PackageHarvest {
     return stat?.isFile() === true && stat.size === entry.size && (await sha256File(file)) === entry.sha256;
   }
 
-  /** Copies under a temporary name, syncs, renames: the final name never stands for a part. */
-  async #take(from: string, to: string): Promise<void> {
+  /**
+   * Copies under a temporary name, syncs, renames: the final name never stands for a part. False if
+   * the copy, which nobody else can write, is not what `entry` says.
+   */
+  async #take(from: string, to: string, entry?: IndexEntry): Promise<boolean> {
     const part = path.join(path.dirname(to), 'partial', `${path.basename(to)}.${randomUUID()}`);
     try {
-      await copyFile(from, part, constants.COPYFILE_EXCL);
-      const stat = await lstat(from);
+      const source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const stat = await source.stat();
+      if (!stat.isFile()) {
+        await source.close();
+        return false;
+      }
+      await pipeline(source.createReadStream({ highWaterMark: 1024 * 1024 }), createWriteStream(part, { flags: 'wx', mode: 0o644 }));
+      if (entry !== undefined && !(await this.#matches(part, entry))) return false;
       await utimes(part, stat.atime, stat.mtime);
       await syncPath(part);
       await rename(part, to);
+      return true;
     } finally {
       await removeFile(part);
     }
   }
 }
 
+/** Whether a Release file is that of the suite that its name in apt's lists says; an odd one is not shared. */
+function isNamedRight({ file, text }: SignedRelease): boolean {
+  const suite = /_dists_(.+)_InRelease$/.exec(file)?.[1];
+  if (suite === undefined) return true;
+  return ['Suite', 'Codename'].some((field) => releaseField(text, field)?.replaceAll('/', '_') === suite);
+}
+
 /** The files that apt wants, from what `apt-get --print-uris` prints: `'URI' NAME SIZE SHA256:HEX`. */
 export function parseUris(text: string): Map<string, IndexEntry> {
   const wanted = new Map<string, IndexEntry>();
   for (const line of text.split('\n')) {
-    const match = /^'[^']*' (\S+) (\d+) SHA256:([0-9a-f]{64})$/.exec(line);
-    if (match?.[1] !== undefined) wanted.set(match[1], { size: Number(match[2]), sha256: match[3] ?? '' });
+    if (!line.startsWith("'")) continue;
+    const match = /^'[^']*' ([A-Za-z0-9][A-Za-z0-9+.~%_-]*\.deb) (\d+)(?: SHA256:([0-9a-f]{64}))?\b/.exec(line);
+    // Names become paths.
+    if (match?.[1] === undefined) throw new BuilderError(`apt names a file that is no package: ${line.slice(0, 200)}`);
     // A line that says no SHA-256 is a file that nobody vouches for.
-    else if (line.startsWith("'")) wanted.set(line.split(' ')[1] ?? line, { size: -1, sha256: '' });
+    wanted.set(match[1], match[3] === undefined ? { size: -1, sha256: '' } : { size: Number(match[2]), sha256: match[3] });
   }
   return wanted;
 }

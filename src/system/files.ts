@@ -32,6 +32,26 @@ export async function sha256File(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
+/**
+ * Reads a file that somebody else could have put there: no link, no pipe, no device, and no more than
+ * `limit` bytes. Undefined if it is anything else, or nothing.
+ */
+export async function readForeign(file: string, limit = 64 * 1024 ** 2): Promise<Buffer | undefined> {
+  let handle: Awaited<ReturnType<typeof open>>;
+  try {
+    handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].some((code) => hasCode(error, code))) return undefined;
+    throw error;
+  }
+  try {
+    const stat = await handle.stat();
+    return stat.isFile() && stat.size <= limit ? await handle.readFile() : undefined;
+  } finally {
+    await handle.close();
+  }
+}
+
 /** Brings a file or folder to the disk. */
 export async function syncPath(file: string): Promise<void> {
   const handle = await open(file, constants.O_RDONLY);

@@ -114,8 +114,10 @@ __realmfs_default() {
 __realmfs_settle() {
     builtin local IFS=$' \t\n'
     builtin local -n __setting="$1"
-    [[ ! -v $1 || ${__setting[*]} == "$2" || ${__setting[*]} == "$3" ]] \
-        || __realmfs_fatal "build.conf: $1 is '${__setting[*]}' inside the image, but was '$2' before"
+    if [[ -v $1 && ${__setting[*]} != "$2" && ${__setting[*]} != "$3" ]]; then
+        [[ $1 != *PASSWORD* ]] || __realmfs_fatal "build.conf: $1 is another one inside the image than before"
+        __realmfs_fatal "build.conf: $1 is '${__setting[*]}' inside the image, but was '$2' before"
+    fi
     builtin unset -n __setting
     if [[ ! -v $1 || ${!1} != "$3" ]]; then
         # An array becomes a string of words.

@@ -54,12 +54,15 @@ __realmfs_end() {
 # module NAME: runs a module: a function of build.conf, else a file of the project's
 # realmfs-modules/, else the built-in one.
 module() {
-    __realmfs_module "$@"
+    (($# == 1)) || __realmfs_fatal "module: one name is needed, not $#"
+    __realmfs_module "$1"
 }
 
 __realmfs_module() {
-    (($# == 1)) || __realmfs_fatal "module: one name is needed, not $#"
     [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.+-]*$ ]] || __realmfs_fatal "module: '$1' is not a module name"
+    # What build.conf has said is what the plan and the manifest say.
+    [[ ${2-function} == function ]] || ! builtin declare -F -- "$1" >/dev/null \
+        || __realmfs_fatal "an earlier module has defined a function $1, which is not the module $1 that was planned"
     if builtin declare -F -- "$1" >/dev/null; then
         "$1"
     elif [[ -f $__realmfs_run/project/realmfs-modules/$1 ]]; then

@@ -3,7 +3,8 @@
 # Runs one step of stage two inside the image's root. Each step is a bash of its own; to
 # the modules it looks like one shell, since each step begins with what the last one left.
 #
-# Arguments: NAME (the module), LAST (yes: no module comes after this one).
+# Arguments: NAME (the module), LAST (yes: no module comes after this one), ORIGIN (where the plan
+#   has found the module: function, project or built-in).
 # in/:  settings-before.sh, settings-after.sh, config (the name of build.conf below the
 #       project, or empty), state.sh (the difference that earlier steps made, if any),
 #       token (what stands in the status when the step was completed), resolv.conf (if the
@@ -12,6 +13,7 @@
 
 __realmfs_name=$1
 __realmfs_last=$2
+__realmfs_origin=$3
 set --
 
 source /run/realmfs/lib/chroot/lib.sh
@@ -77,7 +79,7 @@ __realmfs_restore_traps
 builtin set -eEo pipefail
 builtin set +u
 # Not `module`, which the user may have replaced: then nothing would be run, and all be well.
-__realmfs_module "$__realmfs_name"
+__realmfs_module "$__realmfs_name" "$__realmfs_origin"
 builtin trap - ERR
 __realmfs_errors_on=${-//[^e]/}
 builtin set +eE +o pipefail

@@ -11,7 +11,8 @@
 #
 # Environment (set by the launcher, nothing else is there):
 #   RB_MODE      build | clean | plan       RB_OUT       output folder (host path)
-#   RB_STAGING   staging folder      RB_CACHE     cache folder
+#   RB_STAGING   staging folder      RB_STAGING_ID its device and inode
+#   RB_CACHE     cache folder
 #   RB_PROJECT   project folder, or empty
 #   RB_KEYRING   the keyring of the archive, or empty
 #   RB_PROGRAM   the program's own folder    RB_NODE   the node binary
@@ -46,6 +47,17 @@ bind_read_only() {
     mount -o remount,bind,ro -- "$2"
 }
 
+# bind_same FOLDER TARGET ID: the output folder may belong to somebody else, who could put a link
+# in the place of a folder that will be emptied.
+bind_same() {
+    mount --bind -- "$1" "$2"
+    [[ $(stat --format=%d:%i -- "$2") == "$3" ]] || {
+        umount -- "$2"
+        printf '%s is not the folder that it was\n' "$1" >&2
+        exit 96
+    }
+}
+
 # The host's resolv.conf is often a link into /run, which the view hides: put the text
 # where the link leads, so that fetches find their name servers.
 keep_resolv_conf() {
@@ -59,25 +71,31 @@ keep_resolv_conf() {
     esac
 }
 
-# A keyring below a folder that the view hides is put where it lies on the host.
-keep_keyring() {
+# A keyring below a folder that the view hides is put where it lies on the host: opened before the
+# view is entered, and written in it. Its path is the user's word, and must lead nowhere else.
+keyring=
+open_keyring() {
     case $RB_KEYRING in
-        /run/* | /tmp/*)
-            [[ ! -f $RB_KEYRING ]] || {
-                mkdir -p -- "$1${RB_KEYRING%/*}"
-                cat -- "$RB_KEYRING" >"$1$RB_KEYRING"
-            }
-            ;;
+        /run/* | /tmp/*) [[ ! -f $RB_KEYRING ]] || exec {keyring}<"$RB_KEYRING" ;;
     esac
+}
+keep_keyring() {
+    [[ -n $keyring ]] || return 0
+    mkdir -p -- "${RB_KEYRING%/*}"
+    (umask 077 && cat <&"$keyring" >"$RB_KEYRING")
+    exec {keyring}<&-
 }
 
 make_view() {
     local new=$RB_CACHE/mnt target stale index resolv=
-    local -a targets=() stales=()
+    local -a targets=() stales=() ids=()
     [[ ! -r /etc/resolv.conf ]] || resolv=$(</etc/resolv.conf)
     mapfile -d '' -t targets < <(host_mounts)
     for stale in "$RB_OUT"/.realmfs-*.partial; do
-        [[ ! -d $stale || -L $stale || ! -O $stale || $stale == "$RB_STAGING" ]] || stales+=("$stale")
+        [[ ! -d $stale || -L $stale || ! -O $stale || $stale == "$RB_STAGING" ]] || {
+            stales+=("$stale")
+            ids+=("$(stat --format=%d:%i -- "$stale")")
+        }
     done
 
     bind_read_only / "$new"
@@ -93,18 +111,18 @@ make_view() {
     mount -t tmpfs -o mode=0755,nosuid,nodev,size=256m realmfs-run "$new/run"
     mount -t tmpfs -o mode=1777,nosuid,nodev,size=512m realmfs-tmp "$new/tmp"
     keep_resolv_conf "$new" "$resolv"
-    keep_keyring "$new"
+    open_keyring
 
     mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
     touch "$new$base/node"
     bind_read_only "$RB_PROGRAM" "$new$base/program"
     bind_read_only "$RB_NODE" "$new$base/node"
-    mount --bind -- "$RB_STAGING" "$new$base/staging"
+    bind_same "$RB_STAGING" "$new$base/staging" "$RB_STAGING_ID"
     mount --bind -- "$RB_CACHE" "$new$base/cache"
     [[ -z $RB_PROJECT ]] || bind_read_only "$RB_PROJECT" "$new$base/source"
     for index in "${!stales[@]}"; do
         mkdir "$new$base/stale/$index"
-        mount --bind -- "${stales[index]}" "$new$base/stale/$index"
+        bind_same "${stales[index]}" "$new$base/stale/$index" "${ids[index]}"
     done
 
     # What the host mounts later must not appear here.
@@ -118,6 +136,7 @@ enter_view() {
     pivot_root . .
     umount --lazy .
     cd /
+    keep_keyring
 }
 
 make_work() {

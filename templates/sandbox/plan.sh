@@ -42,7 +42,7 @@ make_plan_view() {
     mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m shm "$new/dev/shm"
     mount -t tmpfs -o mode=0755,nosuid,nodev,size=64m realmfs-run "$new/run"
     mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m realmfs-tmp "$new/tmp"
-    keep_keyring "$new"
+    open_keyring
 
     mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
     touch "$new$base/node"

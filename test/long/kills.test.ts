@@ -1,8 +1,10 @@
 import { afterAll, expect, test } from 'vitest';
-import { killOnce, sleep } from '../helpers/kills.ts';
+import { killOnce, signalEachStep, sleep } from '../helpers/kills.ts';
 import { Machine } from '../helpers/machine.ts';
 
 const machine = new Machine({ realDebootstrap: true });
+const quick = new Machine();
+afterAll(() => quick.close());
 afterAll(() => machine.close());
 
 const conf = 'REALMFS_PROFILE=minimal\nPOST_INSTALL_MODULES=busy\nbusy() { (setsid sleep 1000 &); head -c 200M /dev/urandom >/random; }\n';
@@ -27,3 +29,8 @@ test('300 times kill -9 right after the start', async () => {
   }
   expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
 });
+
+test.each([
+  ['SIGINT', 130],
+  ['SIGHUP', 129],
+] as const)('%s in each step ends the build with its code, a good image stays', (signal, code) => signalEachStep(quick, signal, code));

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FailingOptions } from '../helpers/failing-build.ts';
 import { buildWell, type GoodBuildArguments, looking } from '../helpers/good-build.ts';
-import { Machine } from '../helpers/machine.ts';
+import { bare, Machine } from '../helpers/machine.ts';
 
 /** What people have around them and must not matter: a whole build each. What is refused is in test/root/bad-input. */
 const machine = new Machine();
@@ -213,4 +213,10 @@ describe('flood', () => {
     // The next step has a whole log again.
     expect(machine.shell(`grep -a "after the flood" "$1" | cut -d ' ' -f 2-`, log)).toBe('pre/after | after the flood\n');
   });
+});
+
+test('-z: an xz tarball of the same tree', async () => {
+  const project = machine.project('xz', { 'build.conf': bare });
+  expect((await machine.run(['--no-confirm', '-t', '-z'], { cwd: project })).code).toBe(0);
+  machine.shell('xz --decompress --stdout "$1/realmfs/realmfs-rootfs.tar.xz" | cmp - "$1/realmfs/realmfs-rootfs.tar"', project);
 });

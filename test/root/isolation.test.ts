@@ -113,6 +113,36 @@ test('a value that differs inside the image stops the build', async () => {
   expect(run.lastLine).toContain("build.conf: POST_INSTALL_MODULES is 'set-hostname' inside the image, but was '' before");
 });
 
+test('what a step hands back is read only if it is a file of its own', async () => {
+  const project = machine.project('back', {
+    'build.conf': `${bare}PRE_INSTALL_MODULES="bad next"\nbad() { ln -sf /etc/machine-id /run/realmfs/out/state.sh; }\nnext() { :; }\n`,
+  });
+  const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
+  expect(run.code).toBe(1);
+  expect(run.lastLine).toContain('a step has left no file state.sh behind');
+});
+
+test('a keyring whose path leads out of a folder is refused, and nothing of it is written', async () => {
+  const project = machine.project('keyring', { 'build.conf': bare, 'realmfs.env': '', victim: 'untouched' });
+  for (const args of [['--no-confirm', '-t'], ['plan']]) {
+    const odd = `/tmp/../../../../../../../..${project}/victim`;
+    machine.shell('printf "DEBIAN_KEYRING=%s\\n" "$2" >"$1/realmfs.env"', project, odd);
+    const run = await machine.run(args, { cwd: project });
+    expect([run.code, run.lastLine]).toEqual([2, expect.stringContaining('is no plain path')]);
+    expect(readFileSync(path.join(project, 'victim'), 'utf8')).toBe('untouched');
+  }
+});
+
+test('a function that a module defines does not take the place of a planned module in silence', async () => {
+  const project = machine.project('takes place', {
+    'build.conf': `${bare}PRE_INSTALL_MODULES="maker set-hostname"\n`,
+    'realmfs-modules/maker': 'set-hostname() { :; }\n',
+  });
+  const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
+  expect(run.code).toBe(1);
+  expect(run.lastLine).toContain('an earlier module has defined a function set-hostname');
+});
+
 test('a link that a module puts in the place of a mount point leads nowhere', async () => {
   const project = machine.project('links', {
     'build.conf': `${bare}PRE_INSTALL_MODULES="swap after"\nswap() { rm -rf /var/lib/apt; ln -s ../../../../../cache /var/lib/apt; }\nafter() { :; }\n`,

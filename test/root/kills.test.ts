@@ -1,12 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { afterAll, expect, test } from 'vitest';
-import { killOnce, sleep } from '../helpers/kills.ts';
+import { killOnce, signalEachStep, sleep, slow } from '../helpers/kills.ts';
 import { bare, Machine } from '../helpers/machine.ts';
 
 const machine = new Machine();
 afterAll(() => machine.close());
-
-const slow = `${bare}PRE_INSTALL_MODULES=slow\nslow() { sleep 1; }\nPOST_INSTALL_MODULES=busy\nbusy() { (setsid sleep 1000 &); head -c 50M /dev/urandom >/random; }\n`;
 
 test('kill -9 at 15 random moments leaves nothing, and the next run just works', async () => {
   const project = machine.project('random', { 'build.conf': slow, 'realmfs/realmfs-rootfs.tar': 'good' });
@@ -29,30 +27,7 @@ test('30 times kill -9 right after the start', async () => {
   expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
 });
 
-const steps = ['config', 'bootstrap', 'pre/slow', 'packages', 'post/busy', 'finalize', 'target/tarball'];
-const signals = [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const;
-
-test.each(signals)('%s in each step ends the build with its code, a good image stays', async (signal, code) => {
-  const project = machine.project(`signal-${signal}`, { 'build.conf': slow, 'realmfs/realmfs-rootfs.tar': 'good' });
-  const before = machine.snapshot();
-  for (const step of steps) {
-    const build = machine.start(['--no-confirm', '-t', '--progress', 'plain'], { cwd: project });
-    await build.step(step);
-    const asked = Date.now();
-    build.kill(signal);
-    const run = await build.ended;
-    expect(Date.now() - asked).toBeLessThan(6000);
-    expect(run.code).toBe(code);
-    expect(run.lastLine).toMatch(new RegExp(`^realmfs-builder: error: [a-z/]+: interrupted by ${signal}; log: `));
-    expect(await machine.settled(before)).toEqual(before);
-    expect(readdirSync(`${project}/realmfs`).sort()).toEqual(['realmfs-build.log', 'realmfs-rootfs.tar']);
-    expect(readFileSync(`${project}/realmfs/realmfs-rootfs.tar`, 'utf8')).toBe('good');
-  }
-});
+test('SIGTERM in each step ends the build with its code, a good image stays', () => signalEachStep(machine, 'SIGTERM', 143));
 
 test('--timeout ends the build with 124', async () => {
   const project = machine.project('timeout', {

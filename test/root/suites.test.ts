@@ -75,17 +75,3 @@ test('the default image builds images itself', () => {
   );
   expect(text.split('\n').slice(-3)).toEqual(['1', 'subgraph', '']);
 });
-
-test('bookworm, minimal; the same bytes elsewhere', async () => {
-  const settings = ['--set', 'DEBIAN_RELEASE=bookworm', '--set', 'REALMFS_PROFILE=minimal'];
-  const run = await machine.run(['--no-confirm', '-t', '-d', 'bookworm', ...settings]);
-  expect(run.code, run.stderr).toBe(0);
-  const text = inTree(
-    path.join(machine.folder, 'bookworm/realmfs-rootfs.tar'),
-    `grep -h ^Suites: etc/apt/sources.list.d/debian.sources; . etc/os-release; echo $VERSION_CODENAME; chroot . id -un 1000`,
-  );
-  expect(text).toBe('Suites: bookworm bookworm-updates\nSuites: bookworm-security\nbookworm\nuser\n');
-  const again = path.join(machine.folder, 'bookworm-again');
-  buildElsewhere(machine, again, ...settings);
-  expect(sha256(path.join(again, 'realmfs-rootfs.tar'))).toBe(sha256(path.join(machine.folder, 'bookworm/realmfs-rootfs.tar')));
-});

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { writeNew } from '../../../src/cli/new-command.ts';
@@ -114,7 +114,7 @@ describe.runIf(isRoot)('the cache folder', () => {
   });
 
   test('one that others can read is closed', async () => {
-    const folder = path.join(tempRoot({ 'cache/x': '' }), 'cache');
+    const folder = path.join(tempRoot({ 'cache/mnt/x': '', 'cache/apt/x': '' }), 'cache');
     chmodSync(folder, 0o755);
     await makeCache(folder);
     expect(octal(folder)).toBe('700');
@@ -125,11 +125,18 @@ describe.runIf(isRoot)('the cache folder', () => {
     ['the group can write', (folder: string) => chmodSync(folder, 0o770)],
     ['belongs to a user', (folder: string) => chownSync(folder, 1234, 1234)],
   ])('one that %s is refused', async (_, change) => {
-    const folder = path.join(tempRoot({ 'cache/x': '' }), 'cache');
+    const folder = path.join(tempRoot({ 'cache/mnt/x': '', 'cache/apt/x': '' }), 'cache');
     change(folder);
     const error = await makeCache(folder).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(PreflightError);
     expect(error).toMatchObject({ message: `the cache folder ${folder} must belong to root and be writable by root alone`, exitCode: 3 });
+  });
+
+  test('a folder of other things is left as it is', async () => {
+    const folder = path.join(tempRoot({ 'var/x': '' }), 'var');
+    chmodSync(folder, 0o755);
+    await expect(makeCache(folder)).rejects.toThrow('is not empty, and no cache of realmfs-builder');
+    expect([octal(folder), readdirSync(folder)]).toEqual(['755', ['x']]);
   });
 
   test('nothing is written into one that is refused', async () => {

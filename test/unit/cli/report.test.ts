@@ -128,8 +128,9 @@ test('nothing is published when a folder stands in the place of a result', async
 test('the holder of a lock', () => {
   const text =
     '1: POSIX  ADVISORY  WRITE 11 fe:00:99 0 EOF\n2: FLOCK  ADVISORY  WRITE 42 fe:00:99 0 EOF\n2: -> FLOCK ADVISORY WRITE 43 fe:00:99 0 EOF\n';
-  expect(parseLocks(text, 99)).toBe(42);
-  expect(parseLocks(text, 98)).toBeUndefined();
+  expect(parseLocks(text, 0xfe00, 99)).toBe(42);
+  expect(parseLocks(text, 0xfe00, 98)).toBeUndefined();
+  expect(parseLocks(text, 0xfe01, 99)).toBeUndefined();
 });
 
 test('a tmpfs that cannot hold a build, or does not fit, is refused with figures', async () => {

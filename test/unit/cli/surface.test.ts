@@ -388,7 +388,8 @@ describe('publishing', () => {
 describe('locks', () => {
   test.each([
     ['1: FLOCK  ADVISORY  WRITE 42 fe:00:99 0 EOF', 99, 42],
-    ['10: FLOCK  ADVISORY  READ 7 00:2f:123456789 0 EOF', 123456789, 7],
+    ['10: FLOCK  ADVISORY  READ 7 fe:00:123456789 0 EOF', 123456789, 7],
+    ['1: FLOCK  ADVISORY  WRITE 42 fe:01:99 0 EOF', 99, undefined],
     ['1: POSIX  ADVISORY  WRITE 42 fe:00:99 0 EOF', 99, undefined],
     ['1: OFDLCK ADVISORY  WRITE -1 fe:00:99 0 EOF', 99, undefined],
     ['1: FLOCK  ADVISORY  WRITE 0 fe:00:99 0 EOF', 99, undefined],
@@ -396,7 +397,7 @@ describe('locks', () => {
     ['1: FLOCK  ADVISORY  WRITE 42 fe:00:199 0 EOF', 99, undefined],
     ['', 99, undefined],
   ])('%j', (text, inode, pid) => {
-    expect(parseLocks(`${text}\n`, inode)).toBe(pid);
+    expect(parseLocks(`${text}\n`, 0xfe00, inode)).toBe(pid);
   });
 
   test('nobody holds a new folder', async () => {

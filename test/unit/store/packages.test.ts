@@ -68,7 +68,7 @@ function cacheAndView(packagesText: string, releaseText: string) {
 
 const good = 'the package';
 const packages = `Package: good\nVersion: 1\nArchitecture: all\nSize: ${good.length}\nSHA256: ${hash(good)}\n`;
-const release = framed(`SHA256:\n ${hash(packages)} ${packages.length} main/binary-amd64/Packages\n`);
+const release = framed(`Suite: s\nSHA256:\n ${hash(packages)} ${packages.length} main/binary-amd64/Packages\n`);
 
 test('only files whose name, size and hash are signed are taken', async () => {
   const { cache, view } = cacheAndView(packages, release);
@@ -85,6 +85,12 @@ test('only files whose name, size and hash are signed are taken', async () => {
   expect(readdirSync(path.join(cache, 'archives')).sort()).toEqual(['good_1_all.deb', 'partial']);
   expect(readdirSync(path.join(cache, 'archives/partial'))).toEqual([]);
   expect(readFileSync(path.join(cache, 'archives/good_1_all.deb'), 'utf8')).toBe(good);
+});
+
+test('a Release file that lies under the name of another suite is not shared', async () => {
+  const { cache, view } = cacheAndView(packages, release.replace('Suite: s', 'Suite: other'));
+  await new PackageHarvest({ cache, view }, '/k', gpgv()).harvestLists();
+  expect(readdirSync(path.join(cache, 'lists'))).toEqual(['partial']);
 });
 
 test('an index that the signature does not cover counts for nothing', async () => {
@@ -124,6 +130,10 @@ test('what apt wants, with its hashes', () => {
     ['a_1~2_all.deb', { size: 5, sha256: hash('a') }],
     ['b_1_all.deb', { size: -1, sha256: '' }],
   ]);
+});
+
+test.each(['../../../cache', '', '.', 'a/b_1_all.deb', '-rf.deb', 'b_1_all.txt'])('apt names %j: no package, and no path', (name) => {
+  expect(() => parseUris(`'http://mirror.example/x' ${name} 1 SHA256:${hash('x')}\n`)).toThrow('apt names a file that is no package');
 });
 
 test('a wrong file in the cache is removed from the cache and from the view', async () => {
