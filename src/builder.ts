@@ -42,7 +42,7 @@ try {
   if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
   else {
     const result = await build(context);
-    report({ kind: 'built', files: result.files, rootfs: result.rootfs });
+    report({ kind: 'built', ...result });
   }
 } catch (error) {
   report({ kind: 'failed', failure: toFailure(error, steps.current) });

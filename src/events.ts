@@ -17,6 +17,9 @@ export type BuildEvent =
   | { readonly kind: 'ready' }
   | { readonly kind: 'plan'; readonly steps: readonly string[] }
   | { readonly kind: 'step-start'; readonly step: string; readonly index: number; readonly total: number }
+  /** A step that was not run: a layer has its result. */
+  | { readonly kind: 'step-cached'; readonly step: string; readonly index: number; readonly total: number }
+  | { readonly kind: 'note'; readonly step: string; readonly text: string }
   | { readonly kind: 'progress'; readonly step: string; readonly percent: number | null; readonly text: string }
   | { readonly kind: 'step-end'; readonly step: string; readonly ok: boolean; readonly seconds: number }
   | { readonly kind: 'command'; readonly step: string; readonly line: string }
@@ -25,7 +28,14 @@ export type BuildEvent =
   | { readonly kind: 'artifact'; readonly artifact: Artifact }
   /** What `plan` was asked for; plannedSchema in build/plan-report.ts has its form. */
   | { readonly kind: 'planned'; readonly plan: object }
-  | { readonly kind: 'built'; readonly files: readonly string[]; readonly rootfs: boolean }
+  /** `key` is that of the results; empty: they cannot be looked up again. With `upToDate` they are there already. */
+  | {
+      readonly kind: 'built';
+      readonly files: readonly string[];
+      readonly rootfs: boolean;
+      readonly key: string;
+      readonly upToDate: boolean;
+    }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
 /** Takes an event; must not throw. */

@@ -2,19 +2,18 @@ import { readdir, rmdir } from 'node:fs/promises';
 import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript, type Evaluation } from '../config/evaluate.ts';
 import { copyLibrary, copyProgram, copyProject, projectContents } from '../config/project.ts';
-import { DEBIAN_KEYRING } from '../config/settings.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
-import type { Artifact } from '../events.ts';
-import { targets } from '../targets/all.ts';
+import { openLocks } from '../store/locks.ts';
+import { findTarget, targets } from '../targets/all.ts';
 import { type BuildContext, paths } from './context.ts';
 import { evaluate } from './evaluation.ts';
 import { explained } from './failures.ts';
+import { bootstrapLayer, checkStepName, isUpToDate, openLayers, ownSettings, resultsKey, stageTwoLayers } from './layer-steps.ts';
 import { writeManifest } from './manifest.ts';
-import { chooseMirrors, type HostRepository, hostRepositories, type Mirrors } from './mirror.ts';
-import { type BuildPlan, planBuild } from './plan.ts';
-import { findProxy } from './release.ts';
-import { checkKeyring, defaultMirror, knownSuites, stageOne } from './stage-one.ts';
-import { type Stage, StageTwo, signedBy } from './stage-two.ts';
+import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
+import { planBuild } from './plan.ts';
+import { checkKeyring, defaultMirror, knownSuites } from './stage-one.ts';
+import { type Stage, StageTwo } from './stage-two.ts';
 import { writeTargets } from './targets.ts';
 
 /** What a build has left in the staging folder. */
@@ -23,30 +22,52 @@ export interface BuildResult {
   readonly files: readonly string[];
   /** Whether the finished tree lies there as `rootfs`. */
   readonly rootfs: boolean;
+  /** What the results are made of; empty: they cannot be looked up again. */
+  readonly key: string;
+  /** They are there already: nothing was done. */
+  readonly upToDate: boolean;
 }
 
 /** Runs a whole build: one step a line. */
 export async function build(ctx: BuildContext): Promise<BuildResult> {
-  const { config, hosts } = await ctx.steps.run('config', () => readAll(ctx));
+  const { config, evaluation, hosts } = await ctx.steps.run('config', () => readAll(ctx));
   const plan = planBuild(config);
   ctx.steps.plan(plan.steps);
+  checkStepName(ctx.request.rebuildFrom, plan);
   if (plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in')) {
     await copyProgram(paths.program, `${paths.library}/program`);
   }
   const mirrors = await findMirrors(config, hosts, ctx);
-  const stage = await ctx.steps.run('bootstrap', () => bootstrap(plan, mirrors, ctx));
-  const packageList = await runStageTwo(stage, ctx);
-  const artifacts = await writeTargets(stage, ctx);
-  await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, ctx));
-  return finish(artifacts, ctx);
+  const locks = openLocks(`${paths.program}/templates/sandbox/locks.sh`);
+  const layers = await openLayers(locks, ctx);
+  try {
+    const stage = await bootstrapLayer(plan, mirrors, layers, ctx);
+    await stageTwoLayers(stage, evaluation, layers, ctx);
+    const key = await resultsKey(stage, layers.top, evaluation, ctx);
+    const results = {
+      files: [...config.targets.map((name) => findTarget(name).file), 'SHA256SUMS', 'manifest.json'],
+      rootfs: ctx.request.keepRootfs,
+      key,
+    };
+    if (await isUpToDate(key, ctx)) return { ...results, upToDate: true };
+    await layers.open();
+    const packageList = await finalize(stage, ctx);
+    const artifacts = await writeTargets(stage, ctx);
+    await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, ctx));
+    await finish(results.files, ctx);
+    return { ...results, upToDate: false };
+  } finally {
+    await layers.finish();
+    await locks.close();
+  }
 }
 
 /** The configuration and the repositories of the host, side by side: apt needs a while. Both have ended when this ends. */
-async function readAll(ctx: BuildContext): Promise<{ config: Config; hosts: HostRepository[] }> {
-  const [read, hosts] = await Promise.allSettled([readConfig(ctx), hostRepositories(ctx.runner)]);
+async function readAll(ctx: BuildContext): Promise<{ config: Config; evaluation: Evaluation; hosts: HostRepository[] }> {
+  const [read, hosts] = await Promise.allSettled([readConfig(ctx), knownRepositories(paths.layers, ctx.runner)]);
   if (read.status === 'rejected') throw read.reason;
   if (hosts.status === 'rejected') throw hosts.reason;
-  return { config: read.value.config, hosts: hosts.value };
+  return { ...read.value, hosts: hosts.value };
 }
 
 /** The module that puts the program into the image. */
@@ -110,41 +131,9 @@ export async function findMirrors(config: Config, hosts: readonly HostRepository
   return mirrors;
 }
 
-async function bootstrap(plan: BuildPlan, mirrors: Mirrors, ctx: BuildContext): Promise<Stage> {
-  const { config } = plan;
-  const proxy = await findProxy(mirrors.main, ctx);
-  const releaseDate = await stageOne(config, mirrors.main, proxy, ctx);
-  const stage = {
-    plan,
-    mirror: mirrors.main,
-    securityMirror: mirrors.security,
-    proxy,
-    releaseDate,
-    sourceDateEpoch: config.sourceDateEpoch ?? releaseDate,
-  };
-  const sources = {
-    EXTRA_SOURCES: config.extraSources.text,
-    EXTRA_KEYS: config.extraSources.keys.join('\n'),
-    EXTRA_PINS: config.extraPins,
-  };
-  const keyring = config.keyring === DEBIAN_KEYRING ? {} : { 'archive-keyring': config.keyring };
-  await new StageTwo(stage, ctx).script(
-    'prepare.sh',
-    { ...ownSettings(stage), ...sources, DEBIAN_SIGNED_BY: signedBy(config.keyring) },
-    keyring,
-  );
-  return stage;
-}
-
-/** Runs the modules, the packages and finalize; returns the file with the package list. */
-async function runStageTwo(stage: Stage, ctx: BuildContext): Promise<string> {
-  const runner = new StageTwo(stage, ctx);
-  const { stageTwo } = stage.plan;
-  for (const [index, step] of stageTwo.entries()) {
-    await ctx.steps.run(step.step, () => runner.run(step, index === stageTwo.length - 1));
-  }
+async function finalize(stage: Stage, ctx: BuildContext): Promise<string> {
   return ctx.steps.run('finalize', async () => {
-    const out = await runner.script('finalize.sh', ownSettings(stage));
+    const out = await new StageTwo(stage, ctx).script('finalize.sh', ownSettings(stage));
     // The mount point of the steps: nothing can be mounted on it from out here.
     await rmdir(`${paths.root}/run/realmfs`);
     // No file is younger than the image's time stamp. No process of the tree is left, nothing is mounted on it.
@@ -155,25 +144,12 @@ async function runStageTwo(stage: Stage, ctx: BuildContext): Promise<string> {
   });
 }
 
-/** What our own scripts in the image must know. */
-function ownSettings({ plan: { config }, mirror }: Stage): Record<string, string> {
-  return {
-    DEBIAN_IMAGE_MIRROR: config.imageMirror || mirror,
-    DEBIAN_COMPONENTS: config.components.join(' '),
-    REALMFS_HOSTNAME: config.hostname,
-  };
-}
-
-async function finish(artifacts: readonly Artifact[], ctx: BuildContext): Promise<BuildResult> {
+async function finish(files: readonly string[], ctx: BuildContext): Promise<void> {
   if (ctx.request.keepRootfs) {
-    // On disk the work folder lies in the staging folder: within one mount a rename is enough.
-    const [file, option, from] = ctx.request.tmpfs ? ['cp', '--archive', paths.root] : ['mv', '--verbose', `${paths.staging}/build/root`];
-    const command = { label: 'keeping the tree', file, args: [option, '--no-target-directory', '--', from, `${paths.staging}/rootfs`] };
-    await explained(paths.staging, () => ctx.runner.run(command));
+    const args = ['--archive', '--no-target-directory', '--', paths.root, `${paths.staging}/rootfs`];
+    await explained(paths.staging, () => ctx.runner.run({ label: 'keeping the tree', file: 'cp', args }));
   }
-  const files = [...artifacts.map(({ file }) => file), 'SHA256SUMS', 'manifest.json'];
   const there = new Set(await readdir(paths.staging));
   const missing = files.filter((file) => !there.has(file));
   if (missing.length > 0) throw new Error(`not written: ${missing.join(', ')}`);
-  return { files, rootfs: ctx.request.keepRootfs };
 }

@@ -15,6 +15,8 @@ export const paths = {
   evaluate: `${SANDBOX}/build/evaluate`,
   library: `${SANDBOX}/build/lib`,
   steps: `${SANDBOX}/build/steps`,
+  parts: `${SANDBOX}/build/parts`,
+  layers: `${SANDBOX}/cache/layers`,
   apt: `${SANDBOX}/build/apt`,
 } as const;
 
@@ -31,6 +33,8 @@ export interface StepRecord {
   readonly step: string;
   readonly start: string;
   readonly seconds: number;
+  /** True: it was not run, a layer has its result. */
+  readonly cached: boolean;
 }
 
 /** Names the running step and reports where each begins and ends. */
@@ -63,9 +67,22 @@ export class StepClock {
       return result;
     } finally {
       const seconds = (Date.now() - start.getTime()) / 1000;
-      this.records.push({ step, start: start.toISOString(), seconds });
+      this.records.push({ step, start: start.toISOString(), seconds, cached: false });
       this.#report({ kind: 'step-end', step, ok, seconds });
     }
+  }
+
+  /** A step whose result comes from a layer. */
+  cached(step: string): void {
+    this.#index += 1;
+    this.current = step;
+    this.records.push({ step, start: new Date().toISOString(), seconds: 0, cached: true });
+    this.#report({ kind: 'step-cached', step, index: this.#index, total: this.#total });
+  }
+
+  /** What the user should know, and need not mend. */
+  note(text: string): void {
+    this.#report({ kind: 'note', step: this.current, text });
   }
 
   warn(text: string): void {

@@ -45,6 +45,8 @@ export interface Sources {
   lookUp(read: string): Promise<string>;
   /** The digest of all of the project and of the builder's own files. */
   everything(): Promise<string>;
+  /** The digest of the program as an image gets it. */
+  program(): Promise<string>;
   /** The digest of the scripts that run every step. */
   framework(): Promise<string>;
   /** True if a file of the project, beside build.conf and modules, names the project folder. */
@@ -76,7 +78,13 @@ export function readSources(evaluation: Evaluation): Sources {
       return found;
     },
     everything: once(async () => sha256((await digestsOf(paths.project, '')).join('\n') + (await digestsOf(paths.library, '')).join('\n'))),
-    framework: once(async () => sha256((await digestsOf(`${paths.library}/chroot`, '')).join('\n') + (await digestsOf(`${paths.program}/templates/sandbox`, '')).join('\n'))),
+    program: once(async () => sha256((await digestsOf(`${paths.library}/program`, '')).join('\n'))),
+    framework: once(async () =>
+      sha256(
+        (await digestsOf(`${paths.library}/chroot`, '')).join('\n') +
+          (await digestsOf(`${paths.program}/templates/sandbox`, '')).join('\n'),
+      ),
+    ),
     filesNameProject: once(async () => someFileNamesProject(paths.project, '')),
   };
 }
@@ -86,7 +94,10 @@ async function lookUp(read: string, evaluation: Evaluation): Promise<string> {
   const [kind = '', name = ''] = [read.slice(0, read.indexOf(' ')), read.slice(read.indexOf(' ') + 1)];
   if (kind === 'module' && evaluation.functions.has(name)) return 'function';
   const folders = kind === 'module' ? ['realmfs-modules', 'modules'] : ['realmfs-files', 'files'];
-  for (const [where, folder] of [['project', `${paths.project}/${folders[0]}`], ['built-in', `${paths.library}/${folders[1]}`]] as const) {
+  for (const [where, folder] of [
+    ['project', `${paths.project}/${folders[0]}`],
+    ['built-in', `${paths.library}/${folders[1]}`],
+  ] as const) {
     const file = path.join(folder, name);
     if ((await statOrUndefined(file)) === undefined) continue;
     return `${where} ${await digestOf(file)}`;
@@ -146,31 +157,31 @@ export interface BuildInputs {
 }
 
 /** All that the steps of a cut depend on and that is known before they run: names and values. */
-export async function inputsOf(cut: Cut, parent: string, build: BuildInputs): Promise<Record<string, string>> {
+export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<string, string>> {
   const { config, evaluation, sources } = build;
-  const inputs: Record<string, string> = { parent, 'the builder': await sources.framework() };
+  const inputs: Record<string, string> = { 'the builder': await sources.framework() };
   const top = topLevel(evaluation.whole);
   // Without the text as bash prints it, all of build.conf counts as it stands.
   const commands = evaluation.whole === '' && evaluation.names.size > 0 ? await sources.everything() : top.commands;
   if (commands !== '') inputs['commands at the top level of build.conf'] = commands;
-  const texts: string[] = [];
+  // Our own modules call what they name, and install_file; of the project they see nothing else.
+  const [texts, builtIn]: [string[], string[]] = [[], []];
   for (const { step, module } of cut.steps) {
     const text = await sources.textOf(module);
     inputs[`step ${step}`] = `${module.origin}\n${text}`;
-    texts.push(text);
+    (module.origin === 'built-in' ? builtIn : texts).push(text);
   }
+  if (builtIn.some((text) => text.includes('/lib/program'))) inputs['the program'] = await sources.program();
   const always = [...evaluation.bodies].filter(([name, text]) => name === 'command_not_found_handle' || /\ndeclare -\w*x/.test(text));
-  const values = [...evaluation.declared.values()];
-  const named = reach([...texts, commands, ...always.map(([, text]) => text)], evaluation.bodies);
-  const functions = new Map([...always, ...named.functions]);
+  const values = [...evaluation.declared.values()].filter((line) => !isConsumed(line));
   // A function may be called by a name that a variable holds.
-  if (!named.isIndirect) {
-    for (const [name, text] of reach([values.filter((line) => !isConsumed(line)).join('\n').replaceAll('$', '')], evaluation.bodies).functions) functions.set(name, text);
-  }
+  const named = reach([...texts, commands, ...always.map(([, text]) => text)], [...builtIn, ...values], evaluation.bodies);
+  const functions = new Map([...always, ...named.functions]);
   for (const [name, text] of functions) inputs[`function ${name}`] = text;
   const all = [...texts, commands, ...functions.values()];
-  const seen = all.join('\n');
-  const counts = (key: string): boolean => !consumed.includes(key) || readsVariablesIndirectly(seen) || seen.includes(key);
+  const seen = [...all, ...builtIn].join('\n');
+  const isIndirect = readsVariablesIndirectly(all.join('\n'));
+  const counts = (key: string): boolean => !consumed.includes(key) || isIndirect || seen.includes(key);
   for (const [name, line] of evaluation.declared) if (counts(name)) inputs[`variable ${name}`] = line;
   for (const [key, value] of Object.entries(build.settings)) if (counts(key)) inputs[`setting ${key}`] = value;
   for (const [key, value] of Object.entries(build.environment)) inputs[`setting ${key}`] = value;
@@ -178,7 +189,9 @@ export async function inputsOf(cut: Cut, parent: string, build: BuildInputs): Pr
   if (cut.step === 'packages' || counts('PACKAGES')) inputs.packages = config.packages.join(' ');
   if (counts('PRE_INSTALL_MODULES')) inputs.modules = [...config.preModules, ...config.postModules].map(({ name }) => name).join(' ');
   const projectCounts =
-    all.some(namesProject) || values.some((line) => !line.includes(' REALMFS_PROJECT=') && namesProject(line)) || (await sources.filesNameProject());
+    all.some(namesProject) ||
+    values.some((line) => !line.includes(' REALMFS_PROJECT=') && namesProject(line)) ||
+    (await sources.filesNameProject());
   if (projectCounts) inputs['the whole project'] = await sources.everything();
   return inputs;
 }
@@ -192,4 +205,3 @@ function isConsumed(line: string): boolean {
 export function mustRun({ step, module }: StagePlan, text: string, names: readonly string[]): boolean {
   return names.includes(step) || names.includes(module.name) || /^\s*# *cache: *no\s*$/m.test(text);
 }
-

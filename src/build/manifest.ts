@@ -46,7 +46,7 @@ export const manifestSchema = z.object({
     modules: z.array(z.object({ step: z.string(), origin: z.enum(['function', 'project', 'built-in']), sha256: digest.optional() })),
     files: z.array(z.object({ file: z.string(), sha256: digest })),
   }),
-  steps: z.array(z.object({ step: z.string(), start: z.string(), seconds: z.number() })),
+  steps: z.array(z.object({ step: z.string(), start: z.string(), seconds: z.number(), cached: z.boolean() })),
   packages: z.array(z.object({ name: z.string(), version: z.string(), arch: z.string() })),
   artifacts: z.array(z.object({ target: z.string(), file: z.string(), size: z.number(), sha256: digest })),
 });
@@ -64,9 +64,8 @@ export function sumsText(artifacts: readonly Artifact[]): string {
   return artifacts.map(({ sha256, file }) => `${sha256}  ${file}\n`).join('');
 }
 
-/** Writes manifest.json and SHA256SUMS to the staging folder. */
-export async function writeManifest(stage: Stage, packageList: string, artifacts: readonly Artifact[], ctx: BuildContext): Promise<void> {
-  const { config } = stage.plan;
+/** What a build is made from, as the manifest says it. */
+export async function manifestInputs(stage: Stage, ctx: BuildContext): Promise<z.infer<typeof manifestSchema>['inputs']> {
   const { configName, overrides, environment, envFile } = ctx.request;
   const modules = [];
   for (const { step, module } of stage.plan.stageTwo) {
@@ -77,6 +76,17 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
   const given = Object.entries({ ...envFile, ...environment, ...overrides }).filter(
     ([key]) => !isSecret(key) && findSetting(key)?.type !== 'builder',
   );
+  return {
+    config: configName === null ? null : { file: configName, sha256: await sha256Linked(path.join(paths.project, configName)) },
+    settings: Object.fromEntries(given.map(([key, value]) => [key, hideCredentials(value)])),
+    modules,
+    files: await digests(`${paths.project}/realmfs-files`, ''),
+  };
+}
+
+/** Writes manifest.json and SHA256SUMS to the staging folder. */
+export async function writeManifest(stage: Stage, packageList: string, artifacts: readonly Artifact[], ctx: BuildContext): Promise<void> {
+  const { config } = stage.plan;
   const manifest: z.infer<typeof manifestSchema> = {
     format: MANIFEST_FORMAT,
     builder: { name: 'realmfs-builder', version },
@@ -95,12 +105,7 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
     extraSources: hideCredentials(config.extraSources.text),
     extraPins: config.extraPins,
     network: config.network,
-    inputs: {
-      config: configName === null ? null : { file: configName, sha256: await sha256Linked(path.join(paths.project, configName)) },
-      settings: Object.fromEntries(given.map(([key, value]) => [key, hideCredentials(value)])),
-      modules,
-      files: await digests(`${paths.project}/realmfs-files`, ''),
-    },
+    inputs: await manifestInputs(stage, ctx),
     steps: ctx.steps.records.map((record) => ({ ...record })),
     packages: parsePackageList(await packageText(packageList)),
     artifacts: artifacts.map((artifact) => ({ ...artifact })),

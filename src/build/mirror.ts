@@ -1,3 +1,4 @@
+import { remembered } from '../store/memo.ts';
 import type { Runner } from '../system/runner.ts';
 
 /** A repository that the host's apt uses. */
@@ -32,6 +33,13 @@ export async function hostRepositories(runner: Runner): Promise<HostRepository[]
   const known = await ask();
   // A host whose apt has fetched nothing yet.
   return known.length > 0 ? known : ask('--no-release-info');
+}
+
+/** The same, kept from build to build for as long as apt's sources and lists are as they are. */
+export function knownRepositories(folder: string, runner: Runner): Promise<HostRepository[]> {
+  const from = ['/etc/apt', '/etc/apt/apt.conf.d', '/etc/apt/sources.list', '/etc/apt/sources.list.d', '/var/lib/apt/lists'];
+  const isAnswer = (value: unknown): value is HostRepository[] => Array.isArray(value);
+  return remembered({ folder, name: 'repositories', from, question: FORMAT, isAnswer }, () => hostRepositories(runner));
 }
 
 /** Parses the lines that `apt-get indextargets` prints for FORMAT. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { FetchError } from '../errors.ts';
@@ -12,6 +13,7 @@ export interface BaseRelease {
   /** Its name in apt's lists. */
   readonly file: string;
   readonly bytes: Buffer;
+  readonly sha256: string;
   /** Its Date, seconds since 1970. */
   readonly date: number;
 }
@@ -73,7 +75,8 @@ export async function fetchRelease(
       release = await trusted(fresh, url, config, ctx);
     }
   }
-  return { file, bytes: await readFile(fresh), date: dateOf(release) };
+  const bytes = await readFile(fresh);
+  return { file, bytes, sha256: createHash('sha256').update(bytes).digest('hex'), date: dateOf(release) };
 }
 
 /** Whether debootstrap has used the Release file that was checked, and still finds it good. */

@@ -1,14 +1,14 @@
-import { chmod, copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { CommandError, FetchError, PreflightError } from '../errors.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { PackageHarvest } from '../store/packages.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { sha256File, statOrUndefined } from '../system/files.ts';
 import type { Command } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from './failures.ts';
 import { BootstrapProgress } from './progress.ts';
-import { checkUsedRelease, fetchEnvironment, fetchRelease } from './release.ts';
+import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease } from './release.ts';
 
 const SUITE_SCRIPTS = '/usr/share/debootstrap/scripts';
 const DEBOOTSTRAP = '/usr/sbin/debootstrap';
@@ -67,14 +67,14 @@ export function debootstrapArguments(config: Config, components: readonly string
  * Bootstraps the root in two calls of debootstrap: the first fetches and checks everything, with
  * the network; the second unpacks and configures, without it. The Release file comes before both.
  * In between and while the first one runs, what was fetched is taken into the cache. Returns the
- * Date of the Release file, seconds since 1970.
+ * Release file.
  */
 export async function stageOne(
   config: Config,
   mirror: string,
   proxy: Readonly<Record<string, string>>,
   ctx: BuildContext,
-): Promise<number> {
+): Promise<BaseRelease> {
   const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, config.keyring, ctx.runner);
   await mkdir(paths.root, { recursive: true });
   await chmod(paths.root, 0o755);
@@ -87,12 +87,42 @@ export async function stageOne(
     await harvest.during(() => bootstrap(config, mirror, true, settings, ctx));
     await harvest.harvestLists();
     await checkUsedRelease(config, mirror, release, ctx);
-    // The built-in package step checks what it installs. A module that calls apt does not.
-    const modules = [...config.preModules, config.packageModule, ...config.postModules];
-    const strange = modules.some(({ origin }) => origin !== 'built-in');
-    await Promise.all([bootstrap(config, mirror, false, settings, ctx), strange ? harvest.hideUnproven() : undefined]);
-    return release.date;
+    await bootstrap(config, mirror, false, settings, ctx);
+    return release;
   });
+}
+
+/** Hides package files of the cache that nobody vouches for: the built-in package step checks what it installs, a module that calls apt does not. */
+export async function hideUnproven(config: Config, ctx: BuildContext): Promise<void> {
+  await new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, config.keyring, ctx.runner).hideUnproven();
+}
+
+/** Fetches and checks the Release file of the suite, and nothing else. */
+export async function askArchive(
+  config: Config,
+  mirror: string,
+  proxy: Readonly<Record<string, string>>,
+  ctx: BuildContext,
+): Promise<BaseRelease> {
+  return explained(paths.work, async () => {
+    await forgetRelease(config.release);
+    return fetchRelease(config, mirror, await fetchEnvironment(ctx.request.fetchTimeout, proxy), ctx);
+  });
+}
+
+/** All that decides what debootstrap makes, beside the archive. */
+export async function bootstrapInputs(config: Config, mirror: string): Promise<Record<string, string>> {
+  const scripts = (await readdir(SUITE_SCRIPTS)).includes(config.release) ? config.release : 'sid';
+  const tools = [DEBOOTSTRAP, '/usr/share/debootstrap/functions', `${SUITE_SCRIPTS}/${scripts}`, `${SUITE_SCRIPTS}/debian-common`];
+  const there: string[] = [];
+  for (const file of tools) if ((await statOrUndefined(file)) !== undefined) there.push(await sha256File(await realpath(file)));
+  return {
+    debootstrap: there.join(' '),
+    'the command line of debootstrap': debootstrapArguments(config, config.components, mirror, []).join(' '),
+    'the keyring': await sha256File(await realpath(config.keyring)),
+    'setting SOURCE_DATE_EPOCH': config.sourceDateEpoch === undefined ? '' : String(config.sourceDateEpoch),
+    'setting CHECK_DATES': String(config.checkDates),
+  };
 }
 
 /** debootstrap takes a Release file that lies there for current: it must not see that of an earlier build. */

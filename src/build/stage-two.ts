@@ -58,10 +58,10 @@ export function signedBy(keyring: string): string {
   return `${KEYRINGS}/${/\.(gpg|asc)$/.test(name) ? name : `${name}.gpg`}`;
 }
 
-/** Script lines that give every setting its final value inside the image. */
-export function settingsInside(stage: Stage, overrides: Readonly<Record<string, string>>): string {
+/** Every setting with the value that steps see. */
+export function finalSettings(stage: Stage): Record<string, string> {
   const { config } = stage.plan;
-  const final: Record<string, string> = {
+  return {
     ...config.raw,
     DEBIAN_MIRROR: stage.mirror,
     DEBIAN_IMAGE_MIRROR: config.imageMirror || stage.mirror,
@@ -69,6 +69,12 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
     DEBIAN_ARCH: config.arch,
     SOURCE_DATE_EPOCH: String(stage.sourceDateEpoch),
   };
+}
+
+/** Script lines that give every setting its final value inside the image. */
+export function settingsInside(stage: Stage, overrides: Readonly<Record<string, string>>): string {
+  const { config } = stage.plan;
+  const final = finalSettings(stage);
   const planned: Record<string, readonly string[]> = {
     PACKAGES: config.packages,
     PRE_INSTALL_MODULES: config.preModules.map(({ name }) => name),
@@ -90,11 +96,28 @@ export class StageTwo {
   readonly #stage: Stage;
   readonly #ctx: BuildContext;
   /** The file with the shell state that the last step has handed on. */
-  #state: string | undefined;
+  state: string | undefined;
+  /** What the steps have looked up since the last `forget`, what they have warned of, and whether one has left something running. */
+  #reads = new Set<string>();
+  #warnings: string[] = [];
+  #open = false;
 
   constructor(stage: Stage, ctx: BuildContext) {
     this.#stage = stage;
     this.#ctx = ctx;
+  }
+
+  /** Returns what the steps since the last call have done that a layer must know. */
+  forget(): { reads: readonly string[]; warnings: readonly string[]; open: boolean } {
+    const seen = { reads: [...this.#reads], warnings: this.#warnings, open: this.#open };
+    [this.#reads, this.#warnings, this.#open] = [new Set(), [], false];
+    return seen;
+  }
+
+  /** Asks the archive whether it has changed: fetches its Release files and indices into apt's lists. */
+  async update(module: ModuleReference): Promise<void> {
+    const env = { ...this.#stage.proxy, REALMFS_FETCH_TIMEOUT: String(this.#ctx.request.fetchTimeout), REALMFS_PACKAGES_PHASE: 'update' };
+    await this.#module(module, { network: true, last: true, env });
   }
 
   /** One of our own scripts in templates/chroot, without build.conf and without the network. `files`: names in its `in/` folder. */
@@ -110,7 +133,7 @@ export class StageTwo {
   async run({ step, module }: StagePlan, last: boolean): Promise<void> {
     const network = this.#stage.plan.config.network;
     if (step !== 'packages' || module.origin !== 'built-in') {
-      this.#state = await this.#module(module, { network, last, env: {} });
+      this.state = await this.#module(module, { network, last, env: {} });
       return;
     }
     const { keyring } = this.#stage.plan.config;
@@ -129,7 +152,7 @@ export class StageTwo {
       if (still.length > 0) throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
     }
     await harvest.harvestLists();
-    this.#state = await this.#module(module, { network: false, last, env: phase('install') });
+    this.state = await this.#module(module, { network: false, last, env: phase('install') });
   }
 
   async #module(
@@ -144,7 +167,7 @@ export class StageTwo {
     await writeFile(path.join(input, 'settings-before.sh'), settingsBefore(this.#ctx.request));
     await writeFile(path.join(input, 'settings-after.sh'), settingsInside(this.#stage, this.#ctx.request.overrides));
     await writeFile(path.join(input, 'config'), this.#ctx.request.configName ?? '');
-    if (this.#state !== undefined) await writeFile(path.join(input, 'state.sh'), await this.#handedBack(this.#state));
+    if (this.state !== undefined) await writeFile(path.join(input, 'state.sh'), await this.#handedBack(this.state));
     if (options.network && (await statOrUndefined('/etc/resolv.conf')) !== undefined) {
       await copyFile('/etc/resolv.conf', path.join(input, 'resolv.conf'));
     }
@@ -160,7 +183,14 @@ export class StageTwo {
     });
     const result = await this.#ctx.runner.attempt(command);
     const records = await readStatus(path.join(folder, 'out', 'status'));
-    for (const { kind, fields } of records) if (kind === 'warning') this.#ctx.steps.warn(fields[0] ?? '');
+    for (const { kind, fields } of records) {
+      if (kind === 'warning') {
+        this.#ctx.steps.warn(fields[0] ?? '');
+        this.#warnings.push(fields[0] ?? '');
+      }
+      if (kind === 'read') this.#reads.add(fields[0] ?? '');
+      if (kind === 'open') this.#open = true;
+    }
     const complete = records.some(({ kind, fields }) => kind === 'done' && fields[0] === token);
     const fatal = records.find(({ kind }) => kind === 'fatal');
     if (result.exitCode !== 0 || !complete || fatal !== undefined) {

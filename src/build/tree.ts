@@ -10,6 +10,8 @@ export interface TreeFolders {
   readonly root: string;
   /** Uppers, work folders of overlayfs and names of lowers. */
   readonly parts: string;
+  /** False: their disk cannot hold an upper. The tree is one folder, and nothing in it is a layer. */
+  readonly isLayered: boolean;
 }
 
 /** Kernel: OVL_MAX_STACK is 500. What comes after it shares one upper. */
@@ -46,10 +48,18 @@ export class Tree {
     this.#lowers.push(folder);
   }
 
+  /** Takes the topmost layer away again. */
+  drop(): void {
+    this.#lowers.pop();
+  }
+
   /** Opens an upper: from here on the tree can be written. The first one is an empty folder. */
   async open(): Promise<void> {
-    if (this.#upper !== undefined) throw new BuilderError('the tree is open already');
-    const { root, parts } = this.#folders;
+    const { root, parts, isLayered } = this.#folders;
+    if (this.#upper !== undefined) {
+      if (isLayered) throw new BuilderError('the tree is open already');
+      return;
+    }
     const part = path.join(parts, String(this.#count++));
     const upper = path.join(part, 'upper');
     await mkdir(upper, { recursive: true, mode: 0o755 });
@@ -71,6 +81,7 @@ export class Tree {
   async freeze(links: readonly (readonly string[])[]): Promise<{ folder: string; links: string[][] }> {
     const upper = this.#upper;
     if (upper === undefined) throw new BuilderError('the tree is not open');
+    if (!this.#folders.isLayered) return { folder: upper, links: [] };
     const found = await this.#freezeLinks(upper, links);
     await this.#unmount();
     this.#lowers.push(upper);
@@ -118,7 +129,8 @@ export class Tree {
   /** Brings files into the upper and leaves them as they are: giving them to their owner does it, without following a link. */
   async #copyUp(files: readonly string[]): Promise<void> {
     if (files.length === 0) return;
-    const script = 'for file; do if [[ -f $file && ! -L $file ]]; then : >>"$file"; else chown --no-dereference --reference="$file" -- "$file"; fi; done';
+    const script =
+      'for file; do if [[ -f $file && ! -L $file ]]; then : >>"$file"; else chown --no-dereference --reference="$file" -- "$file"; fi; done';
     await this.#runner.run({ label: 'copying up links', file: 'bash', args: ['-ec', script, 'bash', ...files] });
   }
 

@@ -1,4 +1,5 @@
-import { lstat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { lstat, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { readEnvFile } from '../config/env-file.ts';
 import { suggestion } from '../config/nearest.ts';
@@ -10,6 +11,7 @@ import type { BuildEvent } from '../events.ts';
 import { version } from '../resources.ts';
 import { type Sandbox, type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { makeFolder, removeEmpty, removeFile, statOrUndefined, writeWhole } from '../system/files.ts';
+import { parseSize } from '../system/memory.ts';
 import { withScope } from '../system/scope.ts';
 import { targets } from '../targets/all.ts';
 import { confirm } from './confirm.ts';
@@ -61,7 +63,8 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     // Without the lock the others belong to the build that holds it.
     scope.defer('staging folder', () => removeStaging([staging, ...(lock.held ? left : [])], stagingId, output, cache));
     const outputNames = namesOfOutput(place.project, output);
-    await writeWhole(path.join(staging, REQUEST), JSON.stringify({ ...request, outputNames }), 0o600);
+    const known = { results: await describeResults(output), output: createHash('sha256').update(output).digest('hex') };
+    await writeWhole(path.join(staging, REQUEST), JSON.stringify({ ...request, ...known, outputNames }), 0o600);
     return runBuild(
       { output, staging, stagingId, cache, project: place.project, tmpfsSize, keyring: checkedSetting(request, 'DEBIAN_KEYRING'), lock },
       around,
@@ -71,7 +74,8 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
 
 /** The settings of the environment and the command line that the builder is to use. */
 export async function makeRequest(
-  options: Pick<CliOptions, 'set' | 'targets' | 'keepRootfs' | 'tmpfs' | 'proxy' | 'keyring'>,
+  options: Pick<CliOptions, 'set' | 'targets' | 'proxy' | 'keyring'> &
+    Partial<Pick<CliOptions, 'keepRootfs' | 'tmpfs' | 'cache' | 'rebuildFrom' | 'refresh'>>,
   place: Place,
   around: Pick<BuildSurroundings, 'cwd' | 'env' | 'owner'>,
 ): Promise<BuildRequest> {
@@ -93,12 +97,19 @@ export async function makeRequest(
     envFile: place.project === '' ? {} : await readEnvFile(place.project, around.owner?.uid),
     environment: pick(settingKeys),
     overrides,
-    keepRootfs: options.keepRootfs,
-    tmpfs: options.tmpfs,
+    project: place.project === '' ? '' : path.join(place.project, place.configName ?? ''),
+    keepRootfs: options.keepRootfs ?? false,
+    tmpfs: options.tmpfs ?? true,
+    noCache: options.cache === false,
+    rebuildFrom: options.rebuildFrom ?? '',
+    results: [],
+    output: '',
     version,
   };
   return {
     ...request,
+    layersMaxSize: parseSize(checkedSetting(request, 'LAYERS_MAX_SIZE')) ?? 0,
+    archiveAge: options.refresh ? 0 : 60 * Number(checkedSetting(request, 'ARCHIVE_MAX_AGE')),
     proxy: proxyVariables(checkedSetting(request, 'APT_PROXY'), pick(['http_proxy', 'https_proxy', 'no_proxy'])),
     fetchTimeout: Number(checkedSetting(request, 'FETCH_TIMEOUT')),
   };
@@ -224,7 +235,11 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
   // The lock is held until the results have their names: another build would empty the staging folder.
   try {
     if (fault === undefined && around.stopper.reason === undefined && outcome.built !== undefined) {
-      return await publish({ staging, output, files: outcome.built.files, rootfs: outcome.built.rootfs, owner: around.owner });
+      const { files, rootfs, key, upToDate } = outcome.built;
+      if (upToDate) return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => path.join(output, file));
+      const published = await publish({ staging, output, files, rootfs, owner: around.owner });
+      await rememberResults(folders.cache, output, key);
+      return published;
     }
     if (outcome.failure !== undefined)
       await publishLog(staging, output, around.owner).catch((error: unknown) => around.reporter.report(lostLog(error)));
@@ -243,6 +258,25 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
     throw new InterruptedError(stopped.message, stopped.exitCode, outcome.failure?.step || outcome.step || 'preflight');
   if (end.locked) throw await lockedError(output);
   throw failureOf(outcome, end);
+}
+
+/** What lies under the names of results: name, size, inode and times of each; a line each. */
+async function describeResults(output: string): Promise<string[]> {
+  const lines: string[] = [];
+  for (const name of resultNames) {
+    const stat = await statOrUndefined(path.join(output, name));
+    if (stat !== undefined) lines.push(`${name} ${stat.size} ${stat.ino} ${stat.mtimeMs} ${stat.ctimeMs}`);
+  }
+  return lines;
+}
+
+/** Remembers for the next build what these results were made of. */
+async function rememberResults(cache: string, output: string, key: string): Promise<void> {
+  if (key === '') return;
+  const folder = path.join(cache, 'layers', 'results');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const name = createHash('sha256').update(output).digest('hex');
+  await writeWhole(path.join(folder, name), JSON.stringify({ key, results: await describeResults(output) }), 0o600);
 }
 
 /** debootstrap's log is a help, not a result: without it the failure itself is still what is told. */

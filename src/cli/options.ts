@@ -21,6 +21,9 @@ export interface CliOptions {
   readonly tmpfsSize: number | undefined;
   readonly confirm: boolean;
   readonly keepRootfs: boolean;
+  readonly cache: boolean;
+  readonly rebuildFrom: string | undefined;
+  readonly refresh: boolean;
   readonly set: Readonly<Record<string, string>>;
   readonly proxy: string | undefined;
   readonly keyring: string | undefined;
@@ -117,6 +120,8 @@ function program(): Command {
     .option('--tmpfs-size <size>', 'bound the tmpfs (2G, 900M)', parsed('--tmpfs-size', parseSize, 'size'))
     .option('--no-confirm', 'ask no question before the build')
     .option('--no-cache', 'reuse no layer; fetched packages are reused all the same')
+    .option('--rebuild-from <step>', 'reuse no layer from this step on')
+    .option('--refresh', 'ask the archive now whether it has changed')
     .option('--keep-rootfs', 'leave the finished tree at DIR/rootfs')
     .option(...setOption)
     .option('--proxy <url>', 'for fetches only, never in the image; DIRECT: none')
@@ -238,6 +243,9 @@ function readBuild(command: Command): Parsed {
     tmpfsSize?: number;
     confirm: boolean;
     keepRootfs?: true;
+    cache: boolean;
+    rebuildFrom?: string;
+    refresh?: true;
     proxy?: string;
     timeout?: number;
     progress: ProgressKind;
@@ -255,6 +263,9 @@ function readBuild(command: Command): Parsed {
       tmpfsSize: raw.tmpfsSize,
       confirm: raw.confirm,
       keepRootfs: raw.keepRootfs === true,
+      cache: raw.cache,
+      rebuildFrom: raw.rebuildFrom,
+      refresh: raw.refresh === true,
       proxy: raw.proxy,
       timeout: raw.timeout,
       progress: raw.quiet ? 'quiet' : raw.progress,

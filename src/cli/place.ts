@@ -92,7 +92,8 @@ export async function makeCache(folder: string): Promise<string> {
     if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0)
       throw fail('must belong to root and be writable by root alone');
     await chmod(real, 0o700);
-    for (const name of ['mnt', 'apt', 'apt/archives', 'apt/lists']) await mkdir(path.join(real, name), { recursive: true, mode: 0o755 });
+    for (const name of ['mnt', 'apt', 'apt/archives', 'apt/lists', 'layers'])
+      await mkdir(path.join(real, name), { recursive: true, mode: 0o755 });
     return real;
   } catch (error) {
     if (error instanceof PreflightError) throw error;

@@ -32,7 +32,7 @@ export interface PlanSurroundings {
 /** The text that `plan` prints. Nothing is made on the host. */
 export async function planCommand(options: PlanOptions, around: PlanSurroundings): Promise<string> {
   const place = await findPlace(options.config, around.cwd, projectEntries);
-  const request = await makeRequest({ ...options, keepRootfs: false, tmpfs: true, proxy: undefined }, place, around);
+  const request = await makeRequest({ ...options, proxy: undefined }, place, around);
   await checkTools(TOOLS);
   const output = await findOutput(options.directory, around.cwd);
   checkedSetting(request, 'REALMFS_CACHE_DIR');

@@ -14,7 +14,21 @@ export const buildRequestSchema = z.object({
   envFile: values,
   environment: values,
   overrides: values,
+  /** The project's folder on the host; empty: none. It names a project in the store. */
+  project: z.string(),
   keepRootfs: z.boolean(),
+  /** Reuse no layer. */
+  noCache: z.boolean(),
+  /** The step from which on no layer is reused; empty: none. */
+  rebuildFrom: z.string(),
+  /** Seconds for which the archive is taken to be as it was; 0: it is asked now. */
+  archiveAge: z.number(),
+  /** In bytes; 0: no layer is kept and none looked for. */
+  layersMaxSize: z.number(),
+  /** What is there of an earlier build: name, size, inode and times of each result. */
+  results: z.array(z.string()),
+  /** The name of what is remembered of the output folder. */
+  output: z.string(),
   tmpfs: z.boolean(),
   /** http_proxy, https_proxy and no_proxy; for fetches only. Empty: a proxy may be looked for. */
   proxy: values,

@@ -143,6 +143,7 @@ export const settings: readonly Setting[] = [
     doc: 'further repositories: deb822 text or a file of the project; each names its key in Signed-By',
   },
   { key: 'EXTRA_PINS', type: 'text', fallback: '', doc: "apt's pins: text in the form of apt_preferences(5), or a file of the project" },
+  { key: 'NOCACHE_STEPS', type: 'list', fallback: '', doc: 'steps or modules that run in every build, as those that say `# cache: no`' },
   { key: 'NETWORK', type: 'text', fallback: 'on', check: mustBeOneOf('on', 'off'), doc: 'whether modules have the network' },
   {
     key: 'SOURCE_DATE_EPOCH',
@@ -157,6 +158,20 @@ export const settings: readonly Setting[] = [
     fallback: '/var/cache/realmfs-builder',
     check: mustBeFile,
     doc: 'where fetched packages are kept (environment, realmfs.env or --set)',
+  },
+  {
+    key: 'ARCHIVE_MAX_AGE',
+    type: 'builder',
+    fallback: '60',
+    check: (value) => (/^\d{1,6}$/.test(value) ? undefined : `'${value}' is no number of minutes`),
+    doc: 'minutes for which a build with layers takes the archive to be as it was; --refresh asks it now',
+  },
+  {
+    key: 'LAYERS_MAX_SIZE',
+    type: 'builder',
+    fallback: '20G',
+    check: (value) => (parseSize(value) === undefined ? `'${value}' is no size (20G, 500M)` : undefined),
+    doc: 'how large the store of layers may become; the layers that were not used for longest go first',
   },
   {
     key: 'APT_PROXY',

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { link, mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { isMissing, statOrUndefined, syncPath, writeWhole } from '../system/files.ts';
@@ -76,8 +76,15 @@ export class LayerStore {
     this.#locks = locks;
   }
 
-  /** The newest layer of the key that `isValid` likes. It is held until the locks are closed. */
-  async find(key: string, isValid: (meta: LayerMeta) => Promise<boolean>): Promise<Layer | undefined> {
+  /**
+   * The newest layer of the key in which `fault` finds nothing wrong. It is held until the locks are
+   * closed. `onFault` is told what was wrong with one.
+   */
+  async find(
+    key: string,
+    fault: (layer: Layer) => Promise<string | undefined>,
+    onFault: (fault: string) => void = () => {},
+  ): Promise<Layer | undefined> {
     const found: Layer[] = [];
     for (const id of await namesIn(path.join(this.#folder, key))) {
       const layer = await readLayer(path.join(this.#folder, key, id));
@@ -85,7 +92,12 @@ export class LayerStore {
     }
     found.sort((a, b) => (a.meta.made < b.meta.made ? 1 : -1));
     for (const layer of found) {
-      if (!(await isValid(layer.meta)) || !(await this.#hold(layer.folder))) continue;
+      if (!(await this.#hold(layer.folder))) continue;
+      const wrong = await fault(layer);
+      if (wrong !== undefined) {
+        onFault(wrong);
+        continue;
+      }
       const now = new Date();
       await utimes(path.join(layer.folder, 'lock'), now, now);
       return layer;
@@ -176,12 +188,20 @@ async function keepLists(view: string, cache: string, target: string): Promise<v
     if (stat?.isFile() !== true || name === 'lock') continue;
     const known = await statOrUndefined(shared);
     if (known?.isFile() && known.size === stat.size && known.mtimeMs === stat.mtimeMs) await link(shared, path.join(target, name));
-    else await writeFile(path.join(target, name), await readFile(from), { mode: 0o644 });
+    else {
+      await copyFile(from, path.join(target, name));
+      await utimes(path.join(target, name), stat.atime, stat.mtime);
+    }
   }
 }
 
 /** What the last build of a configuration has used for a step: to say why the next one misses. */
-export async function rememberInputs(folder: string, project: string, step: string, inputs: Readonly<Record<string, string>>): Promise<void> {
+export async function rememberInputs(
+  folder: string,
+  project: string,
+  step: string,
+  inputs: Readonly<Record<string, string>>,
+): Promise<void> {
   await mkdir(path.join(folder, 'last'), { recursive: true, mode: 0o700 });
   await writeWhole(path.join(folder, 'last', keyOf({ project, step })), JSON.stringify(inputs), 0o600);
 }

@@ -7,6 +7,7 @@ import { BuilderError } from '../errors.ts';
 import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import { type IndexEntry, parsePackages, readSigned, releaseField, type SignedRelease, trustedIndices } from './index-file.ts';
+import { remembered } from './memo.ts';
 
 /** Milliseconds between looks at what has been fetched. */
 const EVERY = 2000;
@@ -108,17 +109,31 @@ export class PackageHarvest {
 
   /**
    * Hides every package file of the shared cache that is not, byte for byte, what a signed index
-   * says: apt takes a file of the right name and size without a further look.
+   * says: apt takes a file of the right name and size without a further look. What was proven is
+   * not read again for as long as neither file nor index is touched.
    */
   async hideUnproven(): Promise<void> {
-    await this.#refresh();
-    const shared = path.join(this.#folders.cache, 'archives');
-    for (const name of await readdir(shared)) {
-      if (!name.endsWith('.deb')) continue;
-      const entry = this.#entries.get(name);
-      if (entry === undefined) await rm(path.join(this.#folders.view, 'archives', name), { recursive: true, force: true });
-      else if (!(await this.#matches(path.join(shared, name), entry))) await this.#drop(name);
-    }
+    const [shared, lists] = [path.join(this.#folders.cache, 'archives'), path.join(this.#folders.view, 'lists')];
+    const isAnswer = (value: unknown): value is string[] => Array.isArray(value);
+    const memo = {
+      folder: path.join(this.#folders.cache, 'proven'),
+      name: 'unknown',
+      from: [shared, lists, this.#keyring],
+      question: 'unproven',
+      isAnswer,
+    };
+    const unknown = await remembered(memo, async () => {
+      await this.#refresh();
+      const names: string[] = [];
+      for (const name of await readdir(shared)) {
+        if (!name.endsWith('.deb')) continue;
+        const entry = this.#entries.get(name);
+        if (entry === undefined) names.push(name);
+        else if (!(await this.#matches(path.join(shared, name), entry))) await this.#drop(name);
+      }
+      return names;
+    });
+    for (const name of unknown) await rm(path.join(this.#folders.view, 'archives', name), { recursive: true, force: true });
   }
 
   /** Checks the files that apt is about to install; removes the wrong ones and returns their names. */

@@ -18,7 +18,10 @@ const FUNCTION = /^ {4}function [^\n]+ \(\) *\n {4}\{ *\n[\s\S]*?\n {4}\};?$/gm;
  */
 export function topLevel(text: string): TopLevel {
   const body = text.replace(/^[^\n]*\n\{ *\n/, '').replace(/\n\}\s*$/, '');
-  const rest = body.replace(FUNCTION, '').replace(/\n{2,}/g, '\n').trim();
+  const rest = body
+    .replace(FUNCTION, '')
+    .replace(/\n{2,}/g, '\n')
+    .trim();
   return { commands: isOnlyAssignments(rest) ? '' : rest };
 }
 
@@ -51,21 +54,31 @@ export interface Reach {
 }
 
 /**
- * The functions that `texts` can reach: those whose names stand in them, in whatever place, and so on. All of
- * them if a text can call what it does not name.
+ * The functions that `texts` can reach: those whose names stand in them as words, and so on. All of
+ * them if a text can call what it does not name; `plain` are texts that are known not to.
  */
-export function reach(texts: readonly string[], functions: ReadonlyMap<string, string>): Reach {
+export function reach(texts: readonly string[], plain: readonly string[], functions: ReadonlyMap<string, string>): Reach {
   const found = new Map<string, string>();
-  const open = [...texts];
-  for (let text = open.pop(); text !== undefined; text = open.pop()) {
-    if (callsIndirectly(text)) return { isIndirect: true, functions };
+  const open = texts.map((text) => ({ text, isPlain: false })).concat(plain.map((text) => ({ text, isPlain: true })));
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { text, isPlain } = next;
+    if (!isPlain && callsIndirectly(text)) return { isIndirect: true, functions };
     for (const [name, body] of functions) {
-      if (found.has(name) || !text.includes(name)) continue;
+      if (found.has(name) || !holdsWord(text, name)) continue;
       found.set(name, body);
-      open.push(body);
+      open.push({ text: body, isPlain: false });
     }
   }
   return { isIndirect: false, functions: found };
+}
+
+/** True if a name stands in a text by itself: not as a part of a longer one. */
+function holdsWord(text: string, name: string): boolean {
+  const part = /[\w.+-]/;
+  for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1)) {
+    if (!part.test(text[at - 1] ?? ' ') && !part.test(text[at + name.length] ?? ' ')) return true;
+  }
+  return false;
 }
 
 /** Builtins by which a name that stands nowhere becomes a call, or that read code from elsewhere. */
@@ -99,12 +112,16 @@ export function callsIndirectly(text: string): boolean {
 
 /** True if a text can read the project or the builder's own files by other ways than install_file and module. */
 export function namesProject(text: string): boolean {
-  return /REALMFS_PROJECT|realmfs\/|\/run\b(?!\/(?:realmfs\/out|lock|user|dbus|systemd|sshd?)\b)|BASH_SOURCE|BASH_ARGV|OLDPWD|\bcaller\b|\/proc\b|\$\{?0\b/.test(
-    text.replaceAll('/run/realmfs/out/', ''),
-  ) || /(?:^|[\s"'=(])\/\*?(?=$|[\s"';)|&])/m.test(text);
+  return (
+    /REALMFS_PROJECT|realmfs\/|\/run\b(?!\/(?:realmfs\/out|lock|user|dbus|systemd|sshd?)\b)|BASH_SOURCE|BASH_ARGV|OLDPWD|\bcaller\b|\/proc\b|\$\{?0\b/.test(
+      text.replaceAll('/run/realmfs/out/', ''),
+    ) || /(?:^|[\s"'=(])\/\*?(?=$|[\s"';)|&])/m.test(text)
+  );
 }
 
 /** True if a text can read variables that it does not name. */
 export function readsVariablesIndirectly(text: string): boolean {
-  return /\$\{!|\b(?:declare|typeset|local)\s+-\w*[pn]|\bcompgen\b|\bprintenv\b|\beval\b|(?:^|[\s;&|(])(?:set|env|export|declare|typeset|readonly)\s*(?:$|[;|&)<>])/m.test(text);
+  return /\$\{!|\b(?:declare|typeset|local)\s+-\w*[pn]|\bcompgen\b|\bprintenv\b|\beval\b|(?:^|[\s;&|(])(?:set|env|export|declare|typeset|readonly)\s*(?:$|[;|&)<>])/m.test(
+    text,
+  );
 }

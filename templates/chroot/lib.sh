@@ -16,6 +16,11 @@ __realmfs_record() {
     builtin printf '%s\x1e' "$*" >>"$__realmfs_run/out/status"
 }
 
+# A look-up that the step's result depends on, for the builder; the evaluation of build.conf has no records.
+__realmfs_read() {
+    [[ ! -e $__realmfs_run/out/status ]] || __realmfs_record read "$1"
+}
+
 info() {
     builtin local IFS=' '
     builtin printf '[+] %s\n' "$*"
@@ -55,6 +60,7 @@ __realmfs_end() {
 # realmfs-modules/, else the built-in one.
 module() {
     (($# == 1)) || __realmfs_fatal "module: one name is needed, not $#"
+    __realmfs_read "module $1"
     __realmfs_module "$1"
 }
 
@@ -77,6 +83,7 @@ __realmfs_module() {
 # Finds FILE below the project's realmfs-files/, then below the built-in files.
 __realmfs_find_file() {
     builtin local __realmfs_folder __realmfs_path
+    __realmfs_read "file $1"
     for __realmfs_folder in "$__realmfs_run/project/realmfs-files" "$__realmfs_run/lib/files"; do
         __realmfs_path=$__realmfs_folder/$1
         [[ -e $__realmfs_path || -L $__realmfs_path ]] || builtin continue

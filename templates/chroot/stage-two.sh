@@ -61,11 +61,26 @@ if [[ -f $__realmfs_run/in/state.sh ]]; then
     builtin source "$__realmfs_run/in/state.sh"
 fi
 
+# Background jobs and open files end with the step.
+__realmfs_leaves_open() {
+    local __realmfs_fd
+    [[ -z $__realmfs_jobs ]] || return 0
+    set +f
+    for __realmfs_fd in /proc/"$$"/fd/*; do
+        case ${__realmfs_fd##*/} in
+            0 | 1 | 2 | 255 | "${REALMFS_APT_STATUS_FD-}") ;;
+            *) return 0 ;;
+        esac
+    done
+    return 1
+}
+
 # What follows the module. Whatever it has set, the rest is the framework's own shell.
 __realmfs_complete() {
     __realmfs_take_shell
     __realmfs_changed_helpers
     __realmfs_resolver_out || exit 97
+    ! __realmfs_leaves_open || __realmfs_record open
     # After the last module there is nobody to hand on to.
     [[ $__realmfs_last == yes ]] || __realmfs_hand_over >"$__realmfs_run/out/state.sh" || exit 97
     [[ -n $__realmfs_errors_on ]] || __realmfs_record warning "$__realmfs_name leaves set +e behind; it is set again for the next module"
@@ -83,6 +98,7 @@ __realmfs_module "$__realmfs_name" "$__realmfs_origin"
 builtin trap - ERR
 __realmfs_errors_on=${-//[^e]/}
 builtin set +eE +o pipefail
+__realmfs_jobs=$(builtin jobs -pr)
 # In a subshell: the user's EXIT trap, which ends the last step, needs the user's functions.
 (__realmfs_complete) || builtin exit 97
 [[ $__realmfs_last == yes ]] || builtin trap - EXIT

@@ -146,7 +146,7 @@ make_work() {
         mkdir -m 0755 "$base/staging/build"
         mount --bind "$base/staging/build" "$base/build"
     fi
-    mkdir "$base"/build/{root,project,evaluate,lib,steps,step-base,step-base/project,step-base/lib,step-base/in,step-base/out,apt,apt/archives-upper,apt/archives-work,apt/archives,apt/lists-upper,apt/lists-work,apt/lists,apt/cache,apt/cache/archives}
+    mkdir "$base"/build/{root,project,evaluate,lib,steps,parts,step-base,step-base/project,step-base/lib,step-base/in,step-base/out,apt,apt/archives-upper,apt/archives-work,apt/archives,apt/lists-upper,apt/lists-work,apt/lists,apt/cache,apt/cache/archives}
     # What packages were fetched by earlier builds lies below, what this build writes lies above.
     local part
     for part in archives lists; do

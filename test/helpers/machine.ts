@@ -51,7 +51,8 @@ export const mirror = await FixtureMirror.start(testCache);
 /**
  * A mount namespace that looks like a Debian host booted with systemd (mounts are shared), in
  * which builds are run: a bug of ours cannot hurt the machine's own mounts. Its debootstrap gives
- * back the tree that the real one has made of the fixture archive; with `realDebootstrap` both
+ * back the tree that the real one has made of the fixture archive; with `layers` it has a cache of
+ * its own, without no layers are kept; with `realDebootstrap` both
  * debootstrap and the apt configuration are those of the machine underneath.
  */
 export class Machine {
@@ -59,7 +60,7 @@ export class Machine {
   readonly #keeper: number;
   readonly #env: Readonly<Record<string, string>>;
 
-  constructor(options: { realDebootstrap?: boolean } = {}) {
+  constructor(options: { realDebootstrap?: boolean; layers?: boolean } = {}) {
     this.folder = mkdtempSync('/var/tmp/realmfs-test-');
     const tools = path.join(this.folder, 'tools');
     mkdirSync(tools);
@@ -71,7 +72,11 @@ export class Machine {
       `Types: deb\nURIs: http://mirror.example/${name}\nSuites: ${suites}\nComponents: main non-free-firmware\nSigned-By: ${KEYRING}\n`;
     writeFileSync(path.join(tools, 'fixture.sources'), `${sources('debian', 'trixie')}\n${sources('debian-security', 'trixie-security')}`);
     chmodSync(path.join(tools, 'debootstrap'), 0o755);
-    this.#env = options.realDebootstrap ? {} : { http_proxy: mirror.proxy };
+    this.#env = {
+      ...(options.realDebootstrap ? {} : { http_proxy: mirror.proxy }),
+      // A store of its own, or none: every step runs.
+      ...(options.layers ? { REALMFS_CACHE_DIR: path.join(this.folder, 'cache') } : { LAYERS_MAX_SIZE: '0' }),
+    };
     const fake = options.realDebootstrap
       ? ''
       : `mount --bind "$1/tools/debootstrap" /usr/sbin/debootstrap; mount --bind "$1/tools/keyring" ${KEYRING}

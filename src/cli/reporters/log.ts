@@ -63,6 +63,10 @@ export function createLogReporter(
           return output(event.step, event.line);
         case 'warning':
           return line(`${event.step} warning: ${event.text}`);
+        case 'step-cached':
+          return line(`== ${event.step} from a layer`);
+        case 'note':
+          return line(`note: ${event.text}`);
         case 'artifact':
           return line(`artifact ${event.artifact.file} ${event.artifact.size} bytes sha256 ${event.artifact.sha256}`);
         case 'failed': {

@@ -11,6 +11,10 @@ export function createPlainReporter(write: (text: string) => void, options: { ve
         return line(stepTitle(event));
       case 'step-end':
         return line(`${event.step} ${event.ok ? 'done' : 'FAILED'} after ${formatSeconds(event.seconds)}`);
+      case 'step-cached':
+        return line(`${stepTitle(event)} cached`);
+      case 'note':
+        return line(plainText(event.text));
       case 'warning':
         return line(`${event.step}: warning: ${plainText(event.text)}`);
       case 'output':

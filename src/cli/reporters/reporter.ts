@@ -18,7 +18,7 @@ export function formatSeconds(seconds: number): string {
 }
 
 /** `[3/9] pre/create-user` */
-export function stepTitle(event: Extract<BuildEvent, { kind: 'step-start' }>): string {
+export function stepTitle(event: Extract<BuildEvent, { kind: 'step-start' | 'step-cached' }>): string {
   // How many there are is known once build.conf was read.
   return `[${event.index}${event.total === 0 ? '' : `/${event.total}`}] ${event.step}`;
 }

@@ -35,6 +35,10 @@ export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose
       case 'step-end':
         spinner.stopAndPersist({ symbol: event.ok ? '✔' : '✖', text: `${title}  ${formatSeconds(event.seconds)}` });
         return;
+      case 'step-cached':
+        return print(`✔ ${stepTitle(event)}  cached`);
+      case 'note':
+        return print(plainText(event.text));
       case 'warning':
         return print(`${event.step}: warning: ${plainText(event.text)}`);
       case 'output':

@@ -4,27 +4,16 @@ import { describePlan, originOf, PLAN_VERSION, type PlanInput, planReport, planS
 import type { Config } from '../../../src/config/config.ts';
 import type { Evaluation } from '../../../src/config/evaluate.ts';
 import type { BuildRequest } from '../../../src/config/request.ts';
+import { blankEvaluation, blankRequest } from '../../helpers/blank.ts';
 
-const request = {
+const request: BuildRequest = {
+  ...blankRequest,
   configName: 'build.conf',
   hasProject: true,
-  outputNames: [],
-  envFile: {},
-  environment: {},
-  overrides: {},
-  keepRootfs: false,
-  tmpfs: true,
-  proxy: {},
   version: '0',
-} satisfies Partial<BuildRequest> as unknown as BuildRequest;
-
-const evaluation: Evaluation = {
-  variables: new Map(),
-  said: new Map(),
-  bases: new Map(),
-  names: new Set(),
-  functions: new Map(),
 };
+
+const evaluation: Evaluation = blankEvaluation;
 
 describe('where a value comes from', () => {
   const text = 'A=1\n\n  NETWORK=off\n';

@@ -194,7 +194,7 @@ describe('reporters', () => {
     { kind: 'artifact', artifact: { target: 'tarball', file: 'a.tar', size: 5, sha256: 'ab' } },
     { kind: 'step-end', step: 'pre/x', ok: true, seconds: 1.26 },
     { kind: 'failed', failure },
-    { kind: 'built', files: [], rootfs: false },
+    { kind: 'built', files: [], rootfs: false, key: '', upToDate: false },
   ];
 
   test.each([

@@ -6,20 +6,14 @@ import type { Evaluation, ShellValue } from '../../../src/config/evaluate.ts';
 import type { BuildRequest } from '../../../src/config/request.ts';
 import { settings } from '../../../src/config/settings.ts';
 import { ConfigError } from '../../../src/errors.ts';
+import { blankEvaluation, blankRequest } from '../../helpers/blank.ts';
 import { realRunner } from '../../helpers/runners.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const request: BuildRequest = {
+  ...blankRequest,
   configName: 'build.conf',
   hasProject: true,
-  outputNames: [],
-  envFile: {},
-  environment: {},
-  overrides: {},
-  keepRootfs: false,
-  tmpfs: true,
-  proxy: {},
-  fetchTimeout: 60,
   version: '0',
 };
 
@@ -43,6 +37,7 @@ async function config({ text = '', values = {}, functions = [], files = {}, chan
   const project = tempRoot({ 'build.conf': text, ...files });
   prepare?.(project);
   const evaluation: Evaluation = {
+    ...blankEvaluation,
     variables: new Map(
       [...defaults, ...Object.entries(values)].map(([key, value]): [string, ShellValue] => [
         key,

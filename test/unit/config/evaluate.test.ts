@@ -9,22 +9,16 @@ import type { BuildRequest } from '../../../src/config/request.ts';
 import { settings } from '../../../src/config/settings.ts';
 import { ConfigError } from '../../../src/errors.ts';
 import { createRunner } from '../../../src/system/runner.ts';
+import { blankEvaluation, blankRequest } from '../../helpers/blank.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const runner = createRunner({ report: () => {}, signal: new AbortController().signal, currentStep: () => 'test' });
 const folder = (): string => tempRoot();
 
 const request: BuildRequest = {
+  ...blankRequest,
   configName: 'build.conf',
   hasProject: true,
-  outputNames: [],
-  envFile: {},
-  environment: {},
-  overrides: {},
-  keepRootfs: false,
-  tmpfs: true,
-  proxy: {},
-  fetchTimeout: 60,
   version: '0',
 };
 
@@ -152,6 +146,7 @@ describe('config', () => {
       fallback === undefined || type === 'builder' ? [] : [[key, fallback] as const],
     );
     return {
+      ...blankEvaluation,
       variables: new Map(
         Object.entries({ ...Object.fromEntries(defaults), ...values }).map(([key, value]) => [
           key,

@@ -20,6 +20,7 @@ import { nearest, suggestion } from '../../../src/config/nearest.ts';
 import { copyLibrary, copyProject, projectContents } from '../../../src/config/project.ts';
 import { type BuildRequest, buildRequestSchema } from '../../../src/config/request.ts';
 import { findSetting, settings, splitTargets } from '../../../src/config/settings.ts';
+import { blankRequest } from '../../helpers/blank.ts';
 import { bash } from '../../helpers/chroot-scripts.ts';
 import { realRunner, recordingRunner } from '../../helpers/runners.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
@@ -182,16 +183,9 @@ describe('scripts before they are run', () => {
 
 describe('values on their way to bash', () => {
   const request: BuildRequest = {
+    ...blankRequest,
     configName: 'build.conf',
     hasProject: true,
-    outputNames: [],
-    envFile: {},
-    environment: {},
-    overrides: {},
-    keepRootfs: false,
-    tmpfs: true,
-    proxy: {},
-    fetchTimeout: 60,
     version: '0',
   };
   const odd = [

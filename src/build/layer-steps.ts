@@ -1,0 +1,261 @@
+import { readFile, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import type { Config } from '../config/config.ts';
+import { type Evaluation, words } from '../config/evaluate.ts';
+import { DEBIAN_KEYRING } from '../config/settings.ts';
+import { ConfigError } from '../errors.ts';
+import { keyOf, LAYER_FORMAT, type Layer, LayerStore } from '../store/layers.ts';
+import type { Locks } from '../store/locks.ts';
+import { sha256File } from '../system/files.ts';
+import { type BuildContext, paths } from './context.ts';
+import { type BuildInputs, type Cut, cutSteps, inputsOf, mustRun, readSources, type Sources } from './cuts.ts';
+import { LayeredBuild, type LayerPlan, type Made, releasesIn, rememberAsked, secondsSinceAsked } from './layered.ts';
+import { manifestInputs } from './manifest.ts';
+import type { Mirrors } from './mirror.ts';
+import type { BuildPlan } from './plan.ts';
+import { findProxy } from './release.ts';
+import { askArchive, bootstrapInputs, hideUnproven, stageOne } from './stage-one.ts';
+import { finalSettings, type Stage, StageTwo, signedBy } from './stage-two.ts';
+import { canBeUpper, Tree } from './tree.ts';
+
+/** A build's layers. Where the disk cannot hold any, the build is made without. */
+export async function openLayers(locks: Locks, ctx: BuildContext): Promise<LayeredBuild> {
+  const isLayered = await canBeUpper(paths.parts, ctx.runner);
+  if (!isLayered) ctx.steps.note('the disk of the output folder is an overlay itself: this build is made without layers');
+  const canKeep = isLayered && ctx.request.layersMaxSize > 0 && (await canBeUpper(paths.layers, ctx.runner));
+  const store = canKeep ? new LayerStore(paths.layers, ctx.runner, locks) : undefined;
+  return new LayeredBuild(store, paths.layers, new Tree({ root: paths.root, parts: paths.parts, isLayered }, ctx.runner), ctx);
+}
+
+/** @throws ConfigError if `--rebuild-from` names no step. */
+export function checkStepName(name: string, plan: BuildPlan): void {
+  const known = ['bootstrap', ...plan.stageTwo.map(({ step }) => step)];
+  if (name === '' || known.some((step) => step === name || step.replace(/^\w+\//, '') === name)) return;
+  throw new ConfigError([{ message: `--rebuild-from: there is no step ${name} (${known.join(', ')})` }]);
+}
+
+/** Stage one, from a layer or from debootstrap. */
+export async function bootstrapLayer(plan: BuildPlan, mirrors: Mirrors, layers: LayeredBuild, ctx: BuildContext): Promise<Stage> {
+  const { config } = plan;
+  const proxy = await findProxy(mirrors.main, ctx);
+  const release = { date: 0 };
+  await layers.run({
+    steps: ['bootstrap'],
+    inputs: { ...(await bootstrapInputs(config, mirrors.main)), format: String(LAYER_FORMAT) },
+    mustRun: false,
+    fault: async ({ folder, meta }) => {
+      if ((await secondsSinceAsked(folder)) < ctx.request.archiveAge) return undefined;
+      const now = await askArchive(config, mirrors.main, proxy, ctx);
+      if (meta.releases[now.file] !== now.sha256) return `the archive has changed: ${config.release} is of ${dateText(now.date)}`;
+      await rememberAsked(folder);
+      return undefined;
+    },
+    make: () =>
+      ctx.steps.run('bootstrap', async () => {
+        const made = await stageOne(config, mirrors.main, proxy, ctx);
+        release.date = made.date;
+        return {
+          reads: {},
+          releases: { [made.file]: made.sha256 },
+          facts: { releaseDate: String(made.date) },
+          state: undefined,
+          keepsLists: false,
+          isRepeatable: true,
+        };
+      }),
+    take: async ({ meta }) => {
+      release.date = Number(meta.facts.releaseDate);
+    },
+  });
+  return {
+    plan,
+    mirror: mirrors.main,
+    securityMirror: mirrors.security,
+    proxy,
+    releaseDate: release.date,
+    sourceDateEpoch: config.sourceDateEpoch ?? release.date,
+  };
+}
+
+function dateText(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+}
+
+/** Stage two, each cut from a layer or by running its steps. */
+export async function stageTwoLayers(stage: Stage, evaluation: Evaluation, layers: LayeredBuild, ctx: BuildContext): Promise<void> {
+  const { plan } = stage;
+  const runner = new StageTwo(stage, ctx);
+  const sources = readSources(evaluation);
+  const inputs: BuildInputs = {
+    config: plan.config,
+    evaluation,
+    sources,
+    settings: finalSettings(stage),
+    environment: {
+      'apt signed-by': signedBy(plan.config.keyring),
+      network: String(plan.config.network),
+      'release date': String(stage.releaseDate),
+    },
+  };
+  const state = { isProven: false };
+  for (const cut of cutSteps(plan.stageTwo))
+    await layers.run(await planCut({ cut, stage, evaluation, sources, inputs, runner, layers, state }, ctx));
+}
+
+interface CutContext {
+  readonly cut: Cut;
+  readonly stage: Stage;
+  readonly evaluation: Evaluation;
+  readonly sources: Sources;
+  readonly inputs: BuildInputs;
+  readonly runner: StageTwo;
+  readonly layers: LayeredBuild;
+  /** Whether what nobody vouches for in the package cache is out of sight. */
+  readonly state: { isProven: boolean };
+}
+
+async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPlan> {
+  const { cut, stage, evaluation, sources, runner, state } = context;
+  const { plan } = stage;
+  const isPackages = cut.step === 'packages';
+  const isLast = cut.steps.at(-1) === plan.stageTwo.at(-1);
+  const inputs = {
+    ...(await inputsOf(cut, context.inputs)),
+    ...(isPackages ? await prepareInputs(plan.config) : {}),
+    'whether a module comes after it': String(!isLast),
+    format: String(LAYER_FORMAT),
+  };
+  const texts = await Promise.all(cut.steps.map(({ module }) => sources.textOf(module)));
+  const noCache = words(evaluation.variables.get('NOCACHE_STEPS'));
+  const make = async (): Promise<Made> => {
+    if (isPackages) await prepare(stage, ctx);
+    const strange = cut.steps.some(({ module }) => module.origin !== 'built-in');
+    if (strange && !state.isProven) {
+      await hideUnproven(plan.config, ctx);
+      state.isProven = true;
+    }
+    for (const step of cut.steps) await ctx.steps.run(step.step, () => runner.run(step, step === plan.stageTwo.at(-1)));
+    const { reads, warnings, open } = runner.forget();
+    if (open) ctx.steps.note(`${cut.step} leaves background jobs or open files: nothing from here on is kept for the next build`);
+    return {
+      reads: Object.fromEntries(await Promise.all(reads.map(async (read) => [read, await sources.lookUp(read)]))),
+      releases: isPackages ? await releasesIn(`${paths.apt}/lists`) : {},
+      facts: { warnings: JSON.stringify(warnings) },
+      state: isLast ? undefined : runner.state,
+      keepsLists: isPackages,
+      isRepeatable: !open,
+    };
+  };
+  return {
+    steps: cut.steps.map(({ step }) => step),
+    inputs,
+    mustRun: cut.steps.some((step, at) => mustRun(step, texts[at] ?? '', noCache)),
+    fault: async (layer) => {
+      for (const [read, was] of Object.entries(layer.meta.reads)) {
+        const now = await sources.lookUp(read);
+        if (now !== was) return `${read} ${now === 'missing' ? 'is gone' : was === 'missing' ? 'is new' : 'has changed'}`;
+      }
+      return isPackages ? archiveFault(layer, context, ctx) : undefined;
+    },
+    make,
+    take: async ({ folder, meta }) => {
+      runner.state = path.join(folder, 'state.sh');
+      if (isPackages) await showLists(path.join(folder, 'lists'), ctx);
+      for (const text of JSON.parse(meta.facts.warnings ?? '[]')) ctx.steps.warn(String(text));
+    },
+  };
+}
+
+/** Whether the Release files of a layer's packages are still those of the archive; asks it if that was not done for a while. */
+async function archiveFault(layer: Layer, { runner, layers }: CutContext, ctx: BuildContext): Promise<string | undefined> {
+  const { folder, meta } = layer;
+  if (Object.keys(meta.releases).length === 0 || (await secondsSinceAsked(folder)) < ctx.request.archiveAge) return undefined;
+  const before = runner.state;
+  await showLists(path.join(folder, 'lists'), ctx);
+  await layers.lookInto(layer, async () => {
+    runner.state = path.join(folder, 'state.sh');
+    await runner.update({ name: 'install-packages', origin: 'built-in' });
+  });
+  runner.forget();
+  runner.state = before;
+  const now = await releasesIn(`${paths.apt}/lists`);
+  const changed = Object.keys({ ...now, ...meta.releases }).filter((name) => now[name] !== meta.releases[name]);
+  if (changed.length === 0) {
+    await rememberAsked(folder);
+    return undefined;
+  }
+  await showLists(`${paths.cache}/apt/lists`, ctx);
+  return `the archive has changed: ${changed.map((name) => name.replace(/^.*_dists_/, '').replace(/_(?:In)?Release$/, '')).join(', ')}`;
+}
+
+/** Shows apt another folder of lists, with nothing of this build on top. */
+async function showLists(lower: string, ctx: BuildContext): Promise<void> {
+  const { apt } = paths;
+  const script =
+    'umount "$1/lists"; find "$1/lists-upper" "$1/lists-work" -xdev -mindepth 1 -delete; mount -t overlay -o "lowerdir=$2,upperdir=$1/lists-upper,workdir=$1/lists-work" realmfs-lists "$1/lists"';
+  await ctx.runner.run({ label: "showing apt's lists", file: 'bash', args: ['-euc', script, 'bash', apt, lower] });
+}
+
+/** What prepare.sh writes into the tree. */
+async function prepareInputs(config: Config): Promise<Record<string, string>> {
+  const keys: string[] = [];
+  for (const key of config.extraSources.keys) keys.push(`${key} ${await sha256File(await realpath(`${paths.project}/${key}`))}`);
+  return {
+    'extra sources': config.extraSources.text,
+    'extra keys': keys.join('\n'),
+    'extra pins': config.extraPins,
+    'the keyring': config.keyring === DEBIAN_KEYRING ? '' : await sha256File(await realpath(config.keyring)),
+  };
+}
+
+async function prepare(stage: Stage, ctx: BuildContext): Promise<void> {
+  const { config } = stage.plan;
+  const sources = {
+    EXTRA_SOURCES: config.extraSources.text,
+    EXTRA_KEYS: config.extraSources.keys.join('\n'),
+    EXTRA_PINS: config.extraPins,
+  };
+  const keyring = config.keyring === DEBIAN_KEYRING ? {} : { 'archive-keyring': config.keyring };
+  await new StageTwo(stage, ctx).script(
+    'prepare.sh',
+    { ...ownSettings(stage), ...sources, DEBIAN_SIGNED_BY: signedBy(config.keyring) },
+    keyring,
+  );
+}
+
+/** What our own scripts in the image must know. */
+export function ownSettings({ plan: { config }, mirror }: Stage): Record<string, string> {
+  return {
+    DEBIAN_IMAGE_MIRROR: config.imageMirror || mirror,
+    DEBIAN_COMPONENTS: config.components.join(' '),
+    REALMFS_HOSTNAME: config.hostname,
+  };
+}
+
+/** The key of what comes out of a build: the tree, the targets, and what stands in the manifest. Empty: it cannot be told. */
+export async function resultsKey(stage: Stage, top: string, evaluation: Evaluation, ctx: BuildContext): Promise<string> {
+  if (top === '') return '';
+  const { config } = stage.plan;
+  const { packages: _, preModules: __, postModules: ___, ...rest } = config;
+  return keyOf({
+    top,
+    framework: await readSources(evaluation).framework(),
+    version: ctx.request.version,
+    config: JSON.stringify({ ...rest, raw: undefined }),
+    own: JSON.stringify({ ...ownSettings(stage), epoch: stage.sourceDateEpoch, mirrors: [stage.mirror, stage.securityMirror] }),
+    manifest: JSON.stringify(await manifestInputs(stage, ctx)),
+    keepRootfs: String(ctx.request.keepRootfs),
+  });
+}
+
+/** Whether the output folder holds the results of this key, untouched. */
+export async function isUpToDate(key: string, ctx: BuildContext): Promise<boolean> {
+  const { request } = ctx;
+  if (key === '' || request.noCache || request.rebuildFrom !== '') return false;
+  try {
+    const known = JSON.parse(await readFile(path.join(paths.layers, 'results', request.output), 'utf8'));
+    return known.key === key && JSON.stringify(known.results) === JSON.stringify(request.results) && request.results.length > 0;
+  } catch {
+    return false;
+  }
+}
