@@ -1,11 +1,13 @@
 import { realpathSync } from 'node:fs';
-import { buildCommand, ReportedError } from './cli/build-command.ts';
+import { buildCommand, checkedSetting, makeRequest, ReportedError } from './cli/build-command.ts';
+import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { type CliOptions, type PlanOptions, parseArguments } from './cli/options.ts';
-import { sudoOwner } from './cli/place.ts';
+import { findPlace, sudoOwner } from './cli/place.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
 import { Stopper } from './cli/stopper.ts';
+import { projectEntries } from './config/project.ts';
 import { PreflightError, toFailure, UsageError } from './errors.ts';
 import { hasCode } from './system/files.ts';
 
@@ -29,6 +31,7 @@ try {
   const parsed = parseArguments(argv.slice(2));
   if (parsed.kind === 'text') process.stdout.write(parsed.text);
   else if (parsed.kind === 'doctor') await doctor(parsed.options);
+  else if (parsed.kind === 'cache') await cache(parsed.options);
   else {
     state.options = parsed.options;
     await (parsed.kind === 'plan' ? plan(parsed.options) : run(parsed.options));
@@ -57,6 +60,18 @@ async function doctor(options: DoctorOptions): Promise<void> {
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report));
   const failure = doctorFailure(report);
   if (failure !== undefined) throw failure;
+}
+
+async function cache(options: CacheOptions): Promise<void> {
+  if (process.getuid?.() !== 0) throw new PreflightError('the cache is for root alone', { step: 'preflight', hint: `run: ${asRoot()}` });
+  const { cacheCommand } = await import('./cli/cache-command.ts');
+  const place = await findPlace(undefined, currentFolder(), projectEntries);
+  const request = await makeRequest({ set: {}, targets: [], proxy: undefined, keyring: undefined }, place, {
+    cwd: currentFolder(),
+    env,
+    owner: sudoOwner(env),
+  });
+  process.stdout.write(await cacheCommand(options, checkedSetting(request, 'REALMFS_CACHE_DIR'), request.layersMaxSize));
 }
 
 async function plan(options: PlanOptions): Promise<void> {

@@ -8,7 +8,16 @@ import { findTarget, targets } from '../targets/all.ts';
 import { type BuildContext, paths } from './context.ts';
 import { evaluate } from './evaluation.ts';
 import { explained } from './failures.ts';
-import { bootstrapLayer, checkStepName, isUpToDate, openLayers, ownSettings, resultsKey, stageTwoLayers } from './layer-steps.ts';
+import {
+  bootstrapLayer,
+  checkStepName,
+  isUpToDate,
+  openLayers,
+  ownSettings,
+  pruneLayers,
+  resultsKey,
+  stageTwoLayers,
+} from './layer-steps.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { planBuild } from './plan.ts';
@@ -58,6 +67,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     return { ...results, upToDate: false };
   } finally {
     await layers.finish();
+    if (layers.hasGrown) await pruneLayers(locks, ctx);
     await locks.close();
   }
 }

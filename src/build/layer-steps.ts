@@ -3,9 +3,10 @@ import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
-import { ConfigError } from '../errors.ts';
+import { ConfigError, InterruptedError } from '../errors.ts';
 import { keyOf, LAYER_FORMAT, type Layer, LayerStore } from '../store/layers.ts';
 import type { Locks } from '../store/locks.ts';
+import { prune } from '../store/prune.ts';
 import { sha256File } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, cutSteps, inputsOf, mustRun, readSources, type Sources } from './cuts.ts';
@@ -25,6 +26,17 @@ export async function openLayers(locks: Locks, ctx: BuildContext): Promise<Layer
   const canKeep = isLayered && ctx.request.layersMaxSize > 0 && (await canBeUpper(paths.layers, ctx.runner));
   const store = canKeep ? new LayerStore(paths.layers, ctx.runner, locks) : undefined;
   return new LayeredBuild(store, paths.layers, new Tree({ root: paths.root, parts: paths.parts, isLayered }, ctx.runner), ctx);
+}
+
+/** Brings the store below its bound. What this build uses stays. A fault is no failure of the build. */
+export async function pruneLayers(locks: Locks, ctx: BuildContext): Promise<void> {
+  try {
+    await prune(paths.layers, locks, { maxSize: ctx.request.layersMaxSize });
+    await ctx.runner.run({ label: 'removing layers', file: 'find', args: [`${paths.layers}/trash`, '-xdev', '-mindepth', '1', '-delete'] });
+  } catch (error) {
+    if (error instanceof InterruptedError) return;
+    ctx.steps.warn(`old layers could not be removed: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** @throws ConfigError if `--rebuild-from` names no step. */

@@ -144,6 +144,11 @@ export class LayeredBuild {
     }
   }
 
+  /** Whether a layer was added to the store. */
+  get hasGrown(): boolean {
+    return this.#keeping.length > 0;
+  }
+
   /** Waits until all new layers are in the store. */
   async finish(): Promise<void> {
     await Promise.all(this.#keeping);

@@ -1,9 +1,10 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { suggestion } from '../config/nearest.ts';
 import { splitTargets } from '../config/settings.ts';
 import { UsageError } from '../errors.ts';
 import { version } from '../resources.ts';
 import { parseSize, parseTime } from '../system/memory.ts';
+import type { CacheAction, CacheOptions } from './cache-command.ts';
 import type { DoctorOptions } from './doctor-command.ts';
 
 export const progressKinds = ['auto', 'tty', 'plain', 'json', 'quiet'] as const;
@@ -44,6 +45,7 @@ export type PlanOptions = Pick<CliOptions, 'config' | 'directory' | 'targets' | 
 export type Parsed =
   | { readonly kind: 'options'; readonly options: CliOptions }
   | { readonly kind: 'plan'; readonly options: PlanOptions }
+  | { readonly kind: 'cache'; readonly options: CacheOptions }
   | { readonly kind: 'doctor'; readonly options: DoctorOptions }
   | { readonly kind: 'text'; readonly text: string };
 
@@ -101,6 +103,7 @@ interface CommandRow {
 
 /** All commands; the entry runs them by the kind of what `read` returns. */
 const commands: Readonly<Record<string, CommandRow>> = {
+  cache: { doc: 'list the layers that make rebuilds fast, and remove some', make: cacheProgram, read: readCache },
   doctor: { doc: 'say what this machine lacks for a build', make: doctorProgram, read: readDoctor },
   plan: { doc: 'show settings, their origin and the steps; builds nothing', make: planProgram, read: readPlan },
 };
@@ -158,6 +161,48 @@ function doctorProgram(): Command {
     .option('-d, --directory <dir>', 'where results would go', 'realmfs')
     .helpOption('-h, --help', 'print this help')
     .allowExcessArguments(false);
+}
+
+function cacheProgram(): Command {
+  return new Command('realmfs-builder cache')
+    .usage('[options] list|du|prune|clear')
+    .description('Lists and removes layers: what steps have left, kept for the next build. Layers that a build uses stay.')
+    .addArgument(
+      new Argument('<action>', 'list: all layers; du: space by project; prune: to the bounds below; clear: all').choices([
+        'list',
+        'du',
+        'prune',
+        'clear',
+      ]),
+    )
+    .option(
+      '--max-size <size>',
+      'prune: remove what was not used for longest until this is left (default: LAYERS_MAX_SIZE)',
+      (text: string) => {
+        const size = parseSize(text);
+        if (size === undefined) throw new UsageError(`--max-size: '${text}' is no size`);
+        return size;
+      },
+    )
+    .option('--older-than <time>', 'prune: remove what was not used for so long (90m, 12h, 30d)', parsed('--older-than', parseAge, 'time'))
+    .option('--json', 'one JSON object on standard output')
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+/** As parseTime, and days. */
+function parseAge(text: string): number | undefined {
+  const days = /^(\d+)d$/.exec(text.trim())?.[1];
+  return days === undefined ? parseTime(text) : Number(days) * 24 * 3600 * 1000;
+}
+
+function readCache(command: Command): Parsed {
+  const { json, maxSize, olderThan } = command.opts<{ json?: true; maxSize?: number; olderThan?: number }>();
+  const action = command.args[0] as CacheAction;
+  if (action !== 'prune' && (maxSize !== undefined || olderThan !== undefined))
+    throw new UsageError('--max-size and --older-than belong to: cache prune');
+  const bounds = { ...(maxSize === undefined ? {} : { maxSize }), ...(olderThan === undefined ? {} : { olderThan }) };
+  return { kind: 'cache', options: { action, json: json === true, ...bounds } };
 }
 
 function readDoctor(command: Command): Parsed {

@@ -98,7 +98,9 @@ const KEYWORDS = /^(?:(?:then|do|else|elif|if|while|until|!|time(?:\s+-p)?|funct
 export function callsIndirectly(text: string): boolean {
   const joined = text.replace(/\\\n/g, ' ');
   if (INDIRECT.some((pattern) => pattern.test(joined))) return true;
-  for (const piece of joined.split(/[\n;&|(){}]/)) {
+  // Plain expansions stand for a word; what is in them is no command.
+  const flat = joined.replace(/\$\{[#!]?\w+(?:\[[^\]{}$`()]*\])?[^{}$`()"'\\]*\}/g, '$$x');
+  for (const piece of flat.split(/[\n;&|(){}]/)) {
     const command = piece.trim().replace(KEYWORDS, '');
     const [first = ''] = command.split(/\s/);
     const isAssignment = /^[A-Za-z_]\w*(?:\[[^\]]*\])?\+?=/.test(first);

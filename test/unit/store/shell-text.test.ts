@@ -1,0 +1,169 @@
+import { execFileSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { callsIndirectly, namesProject, reach, readsVariablesIndirectly, topLevel } from '../../../src/store/shell-text.ts';
+
+/** A text as the evaluation of build.conf prints it: the body of a function. */
+function printed(text: string): string {
+  return execFileSync(
+    'bash',
+    ['--norc', '-c', 'shopt -s extglob; eval "__realmfs_whole() {\n$1\n}"; declare -f __realmfs_whole', 'bash', text],
+    {
+      encoding: 'utf8',
+    },
+  );
+}
+
+describe('the top level of build.conf', () => {
+  test.each([
+    ['assignments', 'A=1\nB="x y"\nC=(a "b c" $A)\nD+=more\nexport E=5\nG=$A/x\nH=${A:-b}\nI=\'a;b\'\n'],
+    ['a list over lines', 'PACKAGES="\n  less\n  tree\n"\nX=1\n'],
+    ['functions', 'one() {\n echo "a }"\n if true; then\n echo b\n fi\n}\nfunction two { echo c; }\nA=1\n'],
+    ['comments', '# a comment\nA=1 # another\n'],
+    ['nothing', ':'],
+  ])('%s: no command', (name, text) => {
+    expect(topLevel(printed(text)).commands).toBe(name === 'nothing' ? ':' : '');
+  });
+
+  test.each([
+    'mkdir /x',
+    'A=$(date)',
+    'A=`date`',
+    'A=1 touch /x',
+    'if true; then A=1; fi',
+    'A=1; source ./more.sh',
+    'umask 077',
+    'A="$(date)"',
+    'A=(1 $(date))',
+    'A=x>/file',
+    'shopt -s nullglob',
+    'A=1\n[[ -e /x ]] && B=2',
+  ])('%s: commands', (text) => {
+    expect(topLevel(printed(text)).commands).not.toBe('');
+  });
+
+  test('a comment and a function change nothing of it', () => {
+    const of = (more: string): string => topLevel(printed(`touch /a\n${more}\nA=1\n`)).commands;
+    expect(of('# comment')).toBe(of('f() { echo 2; }'));
+    expect(of('touch /b')).not.toBe(of(''));
+  });
+});
+
+describe('which functions a text can call', () => {
+  const functions = new Map([
+    ['one', 'one() { two; }'],
+    ['two', 'two() { echo; }'],
+    ['three', 'three() { echo "$1"; }'],
+    ['indirect', 'indirect() { "$1"; }'],
+  ]);
+  const names = (...texts: string[]): string[] => [...reach(texts, [], functions).functions.keys()].sort();
+
+  test('those it names, and those that they name', () => {
+    expect(names('one')).toEqual(['one', 'two']);
+    expect(names('echo none someone one-more')).toEqual([]);
+    expect(names('x=$(three)')).toEqual(['three']);
+    expect(names('indirect a')).toEqual(['indirect', 'one', 'three', 'two']);
+  });
+
+  test('a text that is known to name what it calls', () => {
+    expect([...reach([], ['"${command[@]}" one'], functions).functions.keys()].sort()).toEqual(['one', 'two']);
+  });
+
+  test.each([
+    '"$x" a',
+    '$x',
+    '${x[@]} a',
+    'foo && $x',
+    'if $x; then :; fi',
+    'while "$x"; do :; done',
+    'for x in a; do $x; done',
+    'A=1 $x',
+    'A="a b" $x',
+    '>file $x',
+    '2>/dev/null $x',
+    'eval "x"',
+    'a; eval x',
+    'source file',
+    '. file',
+    'trap "x" EXIT',
+    'alias a=b',
+    'module x',
+    '`x`',
+    'bash -c x',
+    '! $x',
+    'time $x',
+    'time -p $x',
+    'command $x',
+    'builtin "$x"',
+    'exec $x',
+    'coproc $x',
+    'case a in a) $x ;; esac',
+    '{ $x; }',
+    '($x)',
+    'echo $($x)',
+    'mapfile -C $x file',
+    'declare -f "$x"',
+    'export -f "$x"',
+    'unset -f $x',
+    '{a,b} c',
+    'pre{a,b} c',
+    'i"nf"o x',
+    'i\\nfo x',
+    'o?e',
+    'echo "${x@P}"',
+    'true \\\n && $x',
+    'coproc NAME { $x; }',
+    'select x in a; do $x; done',
+    'until $x; do :; done',
+  ])('%s: all', (text) => {
+    expect(callsIndirectly(text)).toBe(true);
+  });
+
+  test.each([
+    'echo "$x"',
+    'local x=1 y=$z',
+    'x=1 y=$z',
+    'mkdir -p "$x"',
+    '[[ -e $x ]] || echo no',
+    '[ -e "$x" ] || echo no',
+    'for f in "$x"/*; do rm "$f"; done',
+    'cat <<EOF\nplain text\nEOF',
+    'install_file 0644 a.txt /etc',
+    'printf "%s\\n" "${x[@]}" >/file',
+    'apt-get install -y a b',
+    'if [[ $x == y ]]; then echo z; fi',
+    '((x > 1)) && echo "$x"',
+  ])('%s: only what it names', (text) => {
+    expect(callsIndirectly(text)).toBe(false);
+  });
+});
+
+test.each([
+  ['cp "$REALMFS_PROJECT/x" /', true],
+  ['cat /run/realmfs/project/x', true],
+  ['ls /run', true],
+  ['find / -name x', true],
+  ['grep -r x /', true],
+  ['cp -a /* /mnt', true],
+  ['dirname "${BASH_SOURCE[0]}"', true],
+  ['echo "$0"', true],
+  ['mkdir -p /run/lock', false],
+  ['cp a /etc/', false],
+  ['echo /etc/x', false],
+  ['rm -rf /usr/share/doc', false],
+  ['install_file 0644 a /opt', false],
+])('%s reads the project: %s', (text, expected) => {
+  expect(namesProject(text)).toBe(expected);
+});
+
+test.each([
+  ['echo "${!name}"', true],
+  ['declare -p', true],
+  ['set', true],
+  ['env | sort', true],
+  ['local -n x=y', true],
+  ['set -e', false],
+  ['echo "$PACKAGES"', false],
+  ['export X=1', false],
+])('%s reads variables that it does not name: %s', (text, expected) => {
+  expect(readsVariablesIndirectly(text)).toBe(expected);
+});
