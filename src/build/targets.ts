@@ -1,22 +1,23 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat, unlink } from 'node:fs/promises';
 import pLimit from 'p-limit';
-import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { sha256File, syncPath } from '../system/files.ts';
 import { findTarget } from '../targets/all.ts';
-import type { Target, TargetInput } from '../targets/target.ts';
+import type { Target, TargetCommand, TargetInput } from '../targets/target.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
 import type { Stage } from './stage-two.ts';
 
+/** Bytes of a block of a file system, as targets count them. */
+const BLOCK = 4096;
 /** Targets that are hashed at the same time. */
 const HASHES_AT_ONCE = 2;
 
 /** Writes every target of the plan to the staging folder, checks and hashes it. */
 export async function writeTargets(stage: Stage, ctx: BuildContext): Promise<Artifact[]> {
   const { config } = stage.plan;
-  const size = await treeSize(ctx);
+  const size = config.targets.some((name) => findTarget(name).needsSize) ? await treeSize(ctx) : { treeSize: 0, treeEntries: 0 };
   const input: TargetInput = {
     sourceDateEpoch: stage.sourceDateEpoch,
     output: paths.staging,
@@ -34,7 +35,13 @@ export async function writeTargets(stage: Stage, ctx: BuildContext): Promise<Art
 }
 
 async function write(target: Target, input: TargetInput, ctx: BuildContext): Promise<void> {
-  for (const command of target.commands(input)) {
+  const file = `${input.output}/${target.file}`;
+  const streamed = (command: TargetCommand): TargetCommand => {
+    if (target.writesStream === undefined) return command;
+    const script = '"${@:2}" | tee -- "$1" | sha256sum >"$1.sha256"';
+    return { ...command, file: 'bash', args: ['--norc', '-euo', 'pipefail', '-c', script, 'bash', file, command.file, ...command.args] };
+  };
+  for (const command of target.commands(input).map(streamed)) {
     await ctx.runner.run(
       sandboxed({
         label: command.label,
@@ -45,20 +52,32 @@ async function write(target: Target, input: TargetInput, ctx: BuildContext): Pro
       }),
     );
   }
-  await syncPath(`${input.output}/${target.file}`);
+  await syncPath(file);
 }
 
 async function describe(target: Target): Promise<Artifact> {
   const file = `${paths.staging}/${target.file}`;
-  return { target: target.name, file: target.file, size: (await stat(file)).size, sha256: await sha256File(file) };
+  return { target: target.name, file: target.file, size: (await stat(file)).size, sha256: await digestOf(target, file) };
 }
 
+async function digestOf(target: Target, file: string): Promise<string> {
+  if (target.writesStream === undefined) return sha256File(file);
+  const text = await readFile(`${file}.sha256`, 'utf8');
+  await unlink(`${file}.sha256`);
+  return text.slice(0, 64);
+}
+
+/** Content in whole blocks, and the number of entries: the same on every file system, which du's blocks are not. */
 async function treeSize(ctx: BuildContext): Promise<{ treeSize: number; treeEntries: number }> {
-  const measure = async (flag: string): Promise<number> => {
-    const text = await ctx.runner.capture({ label: 'du', file: 'du', args: ['--summarize', '--one-file-system', flag, paths.root] });
-    const value = Number(text.split('\t')[0]);
-    if (!Number.isFinite(value)) throw new BuilderError('du has given no number');
-    return value;
-  };
-  return { treeSize: await measure('--block-size=1'), treeEntries: await measure('--inodes') };
+  const args = [paths.root, '-xdev', '-printf', '%y %s %n %D:%i\\n'];
+  const seen = new Set<string>();
+  const size = { treeSize: 0, treeEntries: 0 };
+  for (const line of (await ctx.runner.capture({ label: 'find', file: 'find', args })).split('\n')) {
+    const [kind = '', bytes = '', links = '', inode = ''] = line.split(' ');
+    if (kind === '' || (kind !== 'd' && links !== '1' && seen.has(inode))) continue;
+    seen.add(inode);
+    size.treeEntries += 1;
+    if (kind === 'f') size.treeSize += Math.ceil(Number(bytes) / BLOCK) * BLOCK;
+  }
+  return size;
 }

@@ -105,7 +105,8 @@ export class Tree {
    */
   async #freezeLinks(upper: string, links: readonly (readonly string[])[]): Promise<string[][]> {
     const index = path.join(path.dirname(upper), 'work/index');
-    const touched = (await statOrUndefined(index))?.isDirectory() === true && (await readdir(index)).length > 0;
+    // What begins with # is the kernel's own: a whiteout that it links where it needs one.
+    const touched = (await statOrUndefined(index))?.isDirectory() === true && (await readdir(index)).some((name) => !name.startsWith('#'));
     if (!touched && this.#lowers.length > 0 && (await this.#linked(upper)).length === 0) return links.map((group) => [...group]);
     const { root } = this.#folders;
     if (touched) {
@@ -139,7 +140,8 @@ export class Tree {
     const text = await this.#runner.capture({
       label: 'looking for links',
       file: 'find',
-      args: [folder, '-xdev', '!', '-type', 'd', '-links', '+1', '-printf', '%i/%P\\0'],
+      // Whiteouts are devices, and links of one another; the devices of a tree come from its bootstrap.
+      args: [folder, '-xdev', '!', '-type', 'd', '!', '-type', 'c', '-links', '+1', '-printf', '%i/%P\\0'],
     });
     const groups = new Map<string, string[]>();
     for (const entry of text.split('\0')) {

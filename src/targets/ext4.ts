@@ -30,6 +30,7 @@ export function derivedUuid(text: string): string {
 export const ext4: Target = {
   name: 'ext4',
   file: 'citadel-realmfs.ext4',
+  needsSize: true,
   commands(input) {
     const file = `${input.output}/${ext4.file}`;
     const { blocks, inodes, journalMiB } = ext4Geometry(input);

@@ -20,6 +20,10 @@ export interface Target {
   readonly name: string;
   /** The name of the artefact in the output folder. */
   readonly file: string;
+  /** It looks at treeSize and treeEntries, which take a walk through the tree. */
+  readonly needsSize?: true;
+  /** Its one command writes the artefact to standard output: it is hashed on its way to the disk. */
+  readonly writesStream?: true;
   /** Commands that are run one after the other, in the finished root, read-only, without network. */
   commands(input: TargetInput): TargetCommand[];
 }

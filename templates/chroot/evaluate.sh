@@ -51,9 +51,10 @@ source /run/realmfs/lib/settings-before.sh
 # An option may set a variable that is no setting.
 mapfile -t -O "${#__realmfs_keys[@]}" __realmfs_keys < <(comm -13 <(printf '%s\n' "${__realmfs_known[@]}" | sort) <(compgen -v | sort))
 __realmfs_note __realmfs_before
-mapfile -t __realmfs_known < <(compgen -v)
 __realmfs_whole=$(__realmfs_whole_text)
+__realmfs_shell=''
 __realmfs_list_functions __realmfs_functions
+mapfile -t __realmfs_known < <(compgen -v)
 cd "$__realmfs_run/project" || exit 97
 if [[ -n $__realmfs_conf ]]; then
     source "$__realmfs_run/project/$__realmfs_conf"

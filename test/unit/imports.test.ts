@@ -65,7 +65,7 @@ test.each(files)('%s', (file) => {
 });
 
 test.each([
-  ['execa', ['sandbox/launcher.ts', 'system/runner.ts']],
+  ['execa', ['sandbox/launcher.ts', 'store/locks.ts', 'system/runner.ts']],
   ['ora', ['cli/reporters/tty.ts']],
   ['dotenv', ['config/env-file.ts']],
   ['commander', ['cli/options.ts']],

@@ -275,7 +275,7 @@ describe('the manifest', () => {
       ],
       files: [{ file: 'etc/motd', sha256: digest }],
     },
-    steps: [{ step: 'config', start: '2026-01-01T00:00:00.000Z', seconds: 0.5 }],
+    steps: [{ step: 'config', start: '2026-01-01T00:00:00.000Z', seconds: 0.5, cached: false }],
     packages: [{ name: 'libc6', version: '2.41-12', arch: 'amd64' }],
     artifacts: [{ target: 'tarball', file: 'realmfs-rootfs.tar', size: 5, sha256: digest }],
   };

@@ -101,7 +101,7 @@ describe('modules and install_file', () => {
     const top = chrootScripts();
     writeFiles(top, files);
     const result = bash(`${load}; root=$run/root; cd "$root"; set -eE; ${script}`, top);
-    return { top, ...result, fatal: records(top)[0]?.[1] };
+    return { top, ...result, fatal: records(top).find(([kind]) => kind === 'fatal')?.[1] };
   }
 
   test('a function comes before a file of the project, this before a built-in one', () => {

@@ -30,7 +30,7 @@ describe('tarballs', () => {
         file: 'tar',
         args: [
           '--create',
-          '--file=/o/realmfs-rootfs.tar.xz',
+          '--file=-',
           '--use-compress-program=xz --threads=0',
           '--sort=name',
           '--numeric-owner',
@@ -52,8 +52,14 @@ describe('tarballs', () => {
   async function written(tree: string): Promise<{ digest: string; members: string[] }> {
     const output = tempRoot();
     const runner = realRunner();
-    for (const command of tarball.commands({ ...input, output, sourceDateEpoch: 1_000_000 })) await runner.run({ ...command, cwd: tree });
     const file = path.join(output, tarball.file);
+    for (const command of tarball.commands({ ...input, output, sourceDateEpoch: 1_000_000 }))
+      await runner.run({
+        ...command,
+        file: 'bash',
+        args: ['-c', 'exec "${@:2}" >"$1"', 'bash', file, command.file, ...command.args],
+        cwd: tree,
+      });
     const members = execFileSync('tar', ['--list', '--verbose', '--full-time', '--utc', '--file', file], { encoding: 'utf8' });
     return { digest: createHash('sha256').update(readFileSync(file)).digest('hex'), members: members.trimEnd().split('\n') };
   }
