@@ -58,7 +58,10 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
       rootfs: ctx.request.keepRootfs,
       key,
     };
-    if (await isUpToDate(key, ctx)) return { ...results, upToDate: true };
+    if (await isUpToDate(key, ctx)) {
+      ctx.steps.note('nothing has changed: the results are up to date');
+      return { ...results, upToDate: true };
+    }
     await layers.open();
     const packageList = await finalize(stage, ctx);
     const artifacts = await writeTargets(stage, ctx);

@@ -50,7 +50,7 @@ export async function listLayers(store: string): Promise<StoredLayer[]> {
   };
   return found
     .map(({ layer, used }) => ({ ...layer, lastUsed: used, isReachable: isReachable(layer) }))
-    .sort((a, b) => b.lastUsed - a.lastUsed || depth(b, byId) - depth(a, byId));
+    .sort((a, b) => b.lastUsed - a.lastUsed || depth(a, byId) - depth(b, byId));
 }
 
 function depth({ meta }: Layer, byId: ReadonlyMap<string, { layer: Layer }>): number {

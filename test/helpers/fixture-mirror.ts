@@ -43,6 +43,7 @@ export class FixtureMirror {
   readonly #server = createServer((request, response) => this.#answer(request, response));
   readonly #faults: { pattern: RegExp; fault: Fault }[] = [];
   #release: ReleaseChange = {};
+  readonly #signed = new Map<string, string>();
 
   constructor(archive: FixtureArchive) {
     this.archive = archive;
@@ -134,10 +135,15 @@ export class FixtureMirror {
     const text = this.#releaseText(suite, change);
     if (file === 'Release') return Buffer.from(text);
     if (file !== 'InRelease' || signedBy.length === 0) return undefined;
-    const signed = clearsign(
-      text,
-      signedBy.map((name) => this.archive.keys[name]),
-    );
+    // Signed once, as a real archive's is: the same text, the same bytes.
+    const key = `${signedBy.join(' ')}\n${text}`;
+    const signed =
+      this.#signed.get(key) ??
+      clearsign(
+        text,
+        signedBy.map((name) => this.archive.keys[name]),
+      );
+    this.#signed.set(key, signed);
     return Buffer.from(change.forged === true ? signed.replace('Description: fixture', 'Description: fixturE') : signed);
   }
 

@@ -1,9 +1,321 @@
-import { afterAll, expect, test } from 'vitest';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { checkSequence } from '../helpers/edits.ts';
-import { Machine } from '../helpers/machine.ts';
+import { sleep } from '../helpers/kills.ts';
+import { bare, Machine, mirror, type Run, sha256 } from '../helpers/machine.ts';
 
 const machine = new Machine({ layers: true });
 afterAll(() => machine.close());
+afterEach(() => mirror.clear());
+
+const cache = path.join(machine.folder, 'cache');
+const layers = path.join(cache, 'layers');
+
+/** Builds a project; `conf` replaces its build.conf. */
+async function build(project: string, conf?: string, ...args: string[]): Promise<Run> {
+  if (conf !== undefined) writeFileSync(path.join(project, 'build.conf'), conf);
+  return machine.run(['--no-confirm', '-t', '--progress', 'plain', ...args], { cwd: project });
+}
+
+/** The steps of stage one and two that were run, and those that came from layers. */
+function steps(run: Run): { ran: string[]; cached: string[] } {
+  const named = [...run.stderr.matchAll(/^ +[\d.]+ +\[\d+\/\d+\] (\S+)( cached)?$/gm)];
+  const ours = named.filter(([, name = '']) => /^(?:bootstrap|packages|pre\/|post\/)/.test(name));
+  return {
+    ran: ours.filter(([, , cached]) => cached === undefined).map(([, name = '']) => name),
+    cached: ours.filter(([, , cached]) => cached !== undefined).map(([, name = '']) => name),
+  };
+}
+
+/** The file of the tarball of a project. */
+const tarball = (project: string): string => path.join(project, 'realmfs/realmfs-rootfs.tar');
+const inTree = (project: string, file: string): string => machine.shell('tar -xOf "$1" "./$2"', tarball(project), file);
+
+/** Builds without any layer but the bootstrap, in another cache; returns the digest of the tarball. */
+async function without(project: string): Promise<string> {
+  const out = path.join(machine.folder, 'without');
+  const run = await machine.run(['--no-confirm', '-t', '-d', out, '--rebuild-from', 'packages'], {
+    cwd: project,
+    env: { REALMFS_CACHE_DIR: path.join(machine.folder, 'cache-without') },
+  });
+  expect(run.code, run.stderr).toBe(0);
+  return sha256(path.join(out, 'realmfs-rootfs.tar'));
+}
+
+const three = `${bare}V=1
+POST_INSTALL_MODULES="one two three"
+helper() { echo "helped $1" >>/helped; }
+one() { echo "one $V" >/one; COUNT=1; }
+two() { helper two; COUNT=$((COUNT + 1)); }
+three() { echo "three $COUNT" >/three; }
+`;
+
+describe('what is taken from layers', () => {
+  test('nothing changed: nothing runs, no result is touched', async () => {
+    const project = machine.project('same', { 'build.conf': three });
+    expect(steps(await build(project)).ran).toEqual(['bootstrap', 'packages', 'post/one', 'post/two', 'post/three']);
+    const files = ['realmfs-rootfs.tar', 'SHA256SUMS', 'manifest.json'];
+    const state = (): string[] =>
+      files.map((name) => JSON.stringify(statSync(path.join(project, 'realmfs', name), { bigint: true }), (_, value) => String(value)));
+    const before = state();
+    const again = await build(project);
+    expect([again.code, steps(again).ran]).toEqual([0, []]);
+    expect(again.stderr).not.toMatch(/target\/tarball|finalize/);
+    expect(again.stderr).toContain('up to date');
+    expect(again.stdout.trimEnd().split('\n')).toEqual(files.map((name) => path.join(project, 'realmfs', name)));
+    expect(state()).toEqual(before);
+    // A result that somebody has touched, or taken away, is made again.
+    writeFileSync(tarball(project), 'x');
+    expect((await build(project)).stderr).toContain('target/tarball');
+    rmSync(path.join(project, 'realmfs/SHA256SUMS'));
+    expect((await build(project)).stderr).toContain('target/tarball');
+    expect(machine.shell('cd "$1/realmfs" && sha256sum --check SHA256SUMS', project)).toBe('realmfs-rootfs.tar: OK\n');
+  });
+
+  const start = ['bootstrap', 'packages', 'post/one', 'post/two', 'post/three'];
+  test.each([
+    ['a comment', (text: string) => `# new\n${text}`, 5, ''],
+    [
+      'the last module',
+      (text: string) => text.replace('three $COUNT', 'drei $COUNT'),
+      4,
+      'post/three runs again: step post/three has changed',
+    ],
+    ['a helper', (text: string) => text.replace('helped', 'geholfen'), 3, 'post/two runs again: function helper has changed'],
+    ['a variable', (text: string) => text.replace('V=1', 'V=2'), 1, 'variable V was declare -- V="1", is declare -- V="2"'],
+    ['a module more', (text: string) => `${text}POST_INSTALL_MODULES+=" four"\nfour() { echo 4 >/four; }\n`, 4, ''],
+    ['the order', (text: string) => text.replace('one two', 'two one'), 2, ''],
+    ['a command at the top level', (text: string) => `${text}echo >/dev/null\n`, 1, 'commands at the top level of build.conf is new'],
+    ['a function that nobody calls', (text: string) => `${text}unused() { :; }\n`, 5, ''],
+    ['a setting that steps see', (text: string) => `${text}REALMFS_HOSTNAME=other\n`, 1, 'REALMFS_HOSTNAME'],
+    ['a setting of targets', (text: string) => `${text}IMAGE_FREE_SPACE=1M\n`, 5, ''],
+  ])('%s', async (name, edit, cached, why) => {
+    const project = machine.project(`edit ${name}`, { 'build.conf': three });
+    await build(project);
+    const run = await build(project, edit(three));
+    expect(run.code, run.stderr).toBe(0);
+    expect(steps(run).cached.length, run.stderr).toBe(cached);
+    expect(steps(run).cached).toEqual(start.slice(0, Math.min(cached, 2)).concat(steps(run).cached.slice(2)));
+    expect(run.stderr).toContain(why);
+    expect(sha256(tarball(project))).toBe(await without(project));
+  });
+
+  test('eval: any function counts', async () => {
+    const conf = three.replace('helper two;', 'eval "hel""per two";');
+    const project = machine.project('eval', { 'build.conf': conf });
+    await build(project);
+    const run = await build(project, conf.replace('helped', 'changed'));
+    expect(steps(run).ran).toEqual(['post/two', 'post/three']);
+    expect(inTree(project, 'helped')).toBe('changed two\n');
+  });
+
+  test('files: what install_file took, and a look-up that missed and now hits', async () => {
+    const file = 'etc/systemd/user.conf.d/50-display-env.conf';
+    const conf = `${bare}POST_INSTALL_MODULES="taker other"\ntaker() { install_file 0644 own.txt /opt; install_file 0644 /${file}; }\nother() { :; }\n`;
+    const project = machine.project('files', { 'build.conf': conf, 'realmfs-files/own.txt': 'one\n', 'realmfs-files/unused': 'x' });
+    await build(project);
+    machine.project('files', { 'realmfs-files/unused': 'y' });
+    expect(steps(await build(project)).ran).toEqual([]);
+    machine.project('files', { 'realmfs-files/own.txt': 'two\n' });
+    const changed = await build(project);
+    expect(steps(changed).ran).toEqual(['post/taker', 'post/other']);
+    expect(changed.stderr).toContain('post/taker runs again: file own.txt has changed');
+    machine.project('files', { [`realmfs-files/${file}`]: 'mine\n' });
+    expect(steps(await build(project)).ran).toEqual(['post/taker', 'post/other']);
+    expect(inTree(project, file)).toBe('mine\n');
+    rmSync(path.join(project, 'realmfs-files', file));
+    const back = await build(project);
+    expect(inTree(project, file)).not.toBe('mine\n');
+    expect(sha256(tarball(project))).toBe(await without(project));
+    expect(steps(back).cached).toContain('post/taker');
+  });
+
+  test('a module that reads the project by itself depends on all of it', async () => {
+    const conf = `${bare}POST_INSTALL_MODULES="reader"\nreader() { if [[ -e $REALMFS_PROJECT/data ]]; then cat "$REALMFS_PROJECT/data" >/data; fi; }\n`;
+    const project = machine.project('reader', { 'build.conf': conf });
+    await build(project);
+    machine.project('reader', { data: 'here\n' });
+    expect(steps(await build(project)).ran).toEqual(['post/reader']);
+    expect(inTree(project, 'data')).toBe('here\n');
+  });
+
+  test('one of two hard links is unlinked, another written: the frozen tree is the live tree', async () => {
+    const make = 'mkdir /links; echo a >/links/a; ln /links/a /links/b; ln /links/a /links/c; ln -s a /links/s; ln /links/s /links/t';
+    const conf = `${bare}POST_INSTALL_MODULES="make touch look"\nmake() { ${make}; }\ntouch() { rm /links/a; echo more >>/links/b; chown -h 1:1 /links/t; }\nlook() { stat -c '%n %h %F %u' /links/* >/seen; cat /links/c >>/seen; }\n`;
+    const project = machine.project('links', { 'build.conf': conf });
+    const seen = '/links/b 2 regular file 0\n/links/c 2 regular file 0\n/links/s 2 symbolic link 1\n/links/t 2 symbolic link 1\na\nmore\n';
+    const made = await build(project);
+    expect(made.code, made.stderr).toBe(0);
+    expect(inTree(project, 'seen')).toBe(seen);
+    const first = sha256(tarball(project));
+    const run = await build(project, conf.replace('look()', 'look() { :; }\nlook()'));
+    expect(run.code).toBe(0);
+    // From layers alone: the last module is run on what lies in the store.
+    const changed = await build(project, conf.replace('>>/seen; }', '>>/seen; :; }'));
+    expect(steps(changed).ran).toEqual(['post/look']);
+    expect(inTree(project, 'seen')).toBe(seen);
+    expect(sha256(tarball(project))).toBe(first);
+  });
+
+  test('a warning of a step is told again', async () => {
+    const project = machine.project('warning', { 'build.conf': `${bare}POST_INSTALL_MODULES="lax"\nlax() { set +e; }\n` });
+    const warning = 'lax leaves set +e behind';
+    expect((await build(project)).stderr).toContain(warning);
+    expect((await build(project)).stderr).toContain(warning);
+  });
+});
+
+describe('what runs all the same', () => {
+  test.each([
+    ['# cache: no', three.replace('two() {', 'two() {\n# cache: no\n'), [] as string[]],
+    ['NOCACHE_STEPS', `${three}NOCACHE_STEPS="post/two"\n`, []],
+    ['--rebuild-from', three, ['--rebuild-from', 'two']],
+    ['a background job', three.replace('two() {', 'two() { sleep 1000 &'), []],
+    ['an open file', three.replace('two() {', 'two() { exec 7</etc/passwd;'), []],
+  ])('%s: this step and what follows', async (name, conf, args) => {
+    // A comment in a function does not come through: a file has it.
+    const text = name === '# cache: no' ? three.replace(/^two\(\).*$/m, '') : conf;
+    const files = name === '# cache: no' ? { 'realmfs-modules/two': '# cache: no\nhelper two\nCOUNT=$((COUNT + 1))\n' } : {};
+    const project = machine.project(`again ${name.replaceAll(/\W/g, '')}`, { 'build.conf': text, ...files });
+    expect((await build(project)).code).toBe(0);
+    const run = await build(project, text, ...args);
+    expect(run.code, run.stderr).toBe(0);
+    expect(steps(run).ran).toEqual(['post/two', 'post/three']);
+  });
+
+  test('--no-cache: all of it', async () => {
+    const project = machine.project('no cache', { 'build.conf': three });
+    await build(project);
+    expect(steps(await build(project, three, '--no-cache')).cached).toEqual([]);
+  });
+
+  test('--rebuild-from of a step that is not there', async () => {
+    const project = machine.project('no step', { 'build.conf': three });
+    const run = await build(project, three, '--rebuild-from', 'nowhere');
+    expect([run.code, run.lastLine]).toEqual([2, expect.stringContaining('there is no step nowhere')]);
+  });
+});
+
+test('after a failure it goes on at the step that failed', async () => {
+  const right = three.replace('V=1', 'V=resume');
+  const conf = right.replace('two() {', 'two() { false;');
+  const project = machine.project('resume', { 'build.conf': conf });
+  expect((await build(project)).code).toBe(1);
+  const again = await build(project);
+  expect([again.code, steps(again)]).toEqual([1, { ran: ['post/two'], cached: ['bootstrap', 'packages', 'post/one'] }]);
+  expect(again.stderr).toContain('3 steps are taken from layers; it goes on at post/two');
+  const mended = await build(project, right);
+  expect(steps(mended).ran).toEqual(['post/two', 'post/three']);
+  expect(sha256(tarball(project))).toBe(await without(project));
+});
+
+describe('the archive', () => {
+  const conf =
+    'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=no-install-recommends\nBASE_POST_INSTALL_MODULES=\nPACKAGES=tree\nPOST_INSTALL_MODULES=last\nlast() { :; }\n';
+
+  test('is asked once in a while, and with --refresh; a change is a miss that says so', async () => {
+    const project = machine.project('archive', { 'build.conf': conf });
+    await build(project);
+    mirror.clear();
+    expect(steps(await build(project)).ran).toEqual([]);
+    expect(mirror.requests).toEqual([]);
+    expect(steps(await build(project, conf, '--refresh')).ran).toEqual([]);
+    expect(mirror.requests.some((name) => name.endsWith('InRelease'))).toBe(true);
+    expect(mirror.requests.some((name) => name.endsWith('.deb'))).toBe(false);
+    mirror.release({ date: new Date(Date.now() - 3000) });
+    expect(steps(await build(project)).ran).toEqual([]);
+    const changed = await build(project, conf, '--refresh');
+    expect(changed.code, changed.stderr).toBe(0);
+    expect(steps(changed).ran).toEqual(['bootstrap', 'pre/no-install-recommends', 'packages', 'post/last']);
+    expect(changed.stderr).toContain('bootstrap runs again: the archive has changed: trixie is of ');
+  });
+
+  test('one package more: the bootstrap stays', async () => {
+    const project = machine.project('package', { 'build.conf': conf });
+    await build(project);
+    const run = await build(project, conf.replace('PACKAGES=tree', 'PACKAGES="tree less"'));
+    expect(steps(run).cached).toEqual(['bootstrap']);
+    expect(run.stderr).toContain('packages was tree, is tree less');
+    expect(sha256(tarball(project))).toBe(await without(project));
+  });
+});
+
+describe('the store', () => {
+  test('is for root alone; cache lists, prunes and clears it', async () => {
+    const own = { REALMFS_CACHE_DIR: path.join(machine.folder, 'pruned') };
+    const project = machine.project('store', { 'build.conf': three });
+    await machine.run(['--no-confirm', '-t'], { cwd: project, env: own });
+    const command = (...args: string[]): Promise<Run> => machine.run(['cache', ...args], { env: own });
+    expect(statSync(own.REALMFS_CACHE_DIR).mode & 0o777).toBe(0o700);
+    const list = await command('list');
+    expect(list.stdout.split('\n').filter((line) => line.includes(project)).length).toBe(5);
+    for (const name of ['bootstrap', 'packages', 'post/one', 'post/two', 'post/three']) expect(list.stdout).toContain(` ${name} `);
+    const { size, layers: rows } = JSON.parse((await command('list', '--json')).stdout);
+    expect(rows.length).toBe(5);
+    expect((await command('du')).stdout).toContain(path.join(project, 'build.conf'));
+    // What goes first is what lies on top.
+    const bootstrap = rows.find(({ step }: { step: string }) => step === 'bootstrap').size;
+    const pruned = await command('prune', '--max-size', String(bootstrap));
+    expect(pruned.stdout).toMatch(/^4 layers removed, /);
+    expect(JSON.parse((await command('list', '--json')).stdout).layers.map(({ step }: { step: string }) => step)).toEqual(['bootstrap']);
+    expect((await command('prune', '--older-than', '1h')).stdout).toMatch(/^0 layers removed/);
+    expect((await command('clear')).stdout).toMatch(/^1 layers removed, /);
+    expect(readdirSync(path.join(own.REALMFS_CACHE_DIR, 'layers/trash'))).toEqual([]);
+    expect(size).toBeGreaterThan(bootstrap);
+    expect((await machine.run(['--no-confirm', '-t'], { cwd: project, env: own })).code).toBe(0);
+  });
+
+  test('pruning during a build takes nothing that it uses', async () => {
+    const project = machine.project('in use', { 'build.conf': three.replace('two() {', 'two() { sleep 2;') });
+    await build(project);
+    const running = machine.start(['--no-confirm', '-t', '--progress', 'plain', '--rebuild-from', 'two'], { cwd: project });
+    await running.step('post/two');
+    expect((await machine.run(['cache', 'clear'])).stdout).toMatch(/are in use and stay/);
+    expect((await running.ended).code).toBe(0);
+  });
+
+  test('eight builds at once make each layer once', async () => {
+    const own = { REALMFS_CACHE_DIR: path.join(machine.folder, 'eight') };
+    const conf = three.replace('one() {', 'one() { sleep 1;');
+    const projects = Array.from({ length: 8 }, (_, at) => machine.project(`eight-${at}`, { 'build.conf': conf }));
+    const pruning = machine.run(['cache', 'prune', '--older-than', '1h'], { env: own });
+    const runs = await Promise.all(projects.map((cwd) => machine.run(['--no-confirm', '-t', '--progress', 'plain'], { cwd, env: own })));
+    await pruning;
+    for (const { code, stderr } of runs) expect(code, stderr).toBe(0);
+    for (const step of ['bootstrap', 'packages', 'post/one', 'post/two', 'post/three']) {
+      expect(runs.filter((run) => steps(run).ran.includes(step)).length, step).toBe(1);
+    }
+    expect(new Set(projects.map((project) => sha256(tarball(project)))).size).toBe(1);
+  });
+
+  test('what is killed while it keeps a layer leaves none, and the next run works', async () => {
+    const own = { REALMFS_CACHE_DIR: path.join(machine.folder, 'killed') };
+    const project = machine.project('killed while keeping', { 'build.conf': three });
+    for (let round = 0; round < 6; round += 1) {
+      const running = machine.start(['--no-confirm', '-t', '--progress', 'plain'], { cwd: project, env: own });
+      const part = path.join(own.REALMFS_CACHE_DIR, 'layers/new');
+      for (let wait = 0; wait < 400 && !(existsSync(part) && readdirSync(part).length > 0); wait += 1) await sleep(10);
+      await sleep(round * 25);
+      running.kill('SIGKILL');
+      await running.ended;
+    }
+    const run = await machine.run(['--no-confirm', '-t'], { cwd: project, env: own });
+    expect(run.code, run.stderr).toBe(0);
+    expect(readdirSync(path.join(own.REALMFS_CACHE_DIR, 'layers/new'))).toEqual([]);
+    expect(sha256(tarball(project))).toBe(await without(project));
+  });
+
+  test('a damaged layer is none', async () => {
+    const project = machine.project('damaged', { 'build.conf': three.replace('V=1', 'V=damaged') });
+    await build(project);
+    const metas = machine.shell('grep -l V=.*damaged "$1"/*/*/meta.json', layers).trimEnd().split('\n');
+    for (const file of metas) writeFileSync(file, readFileSync(file).subarray(0, 100));
+    const run = await build(project);
+    expect(run.code, run.stderr).toBe(0);
+    expect(steps(run).cached).toEqual(['bootstrap']);
+  });
+});
 
 test.each(Array.from({ length: 20 }, (_, at) => at + 1))('random edits, seed %i: a build on layers is the build without', async (seed) => {
   expect(await checkSequence(machine, seed, 3)).toBeUndefined();
