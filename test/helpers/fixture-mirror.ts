@@ -164,6 +164,8 @@ export class FixtureMirror {
       `Date: ${(change.date ?? new Date(made * 1000)).toUTCString()}`,
       ...(change.validUntil === undefined ? [] : [`Valid-Until: ${change.validUntil.toUTCString()}`]),
       `Architectures: all ${arch}`,
+      // As in Debian's own: packages for all architectures stand in every index.
+      'No-Support-for-Architecture-all: Packages',
       'Components: main non-free-firmware',
       'Description: fixture',
       `SHA256:\n${indices.join('')}`,
