@@ -84,6 +84,10 @@ export class Tree {
     if (!this.#folders.isLayered) return { folder: upper, links: [] };
     const found = await this.#freezeLinks(upper, links);
     await this.#unmount();
+    // The index is a further name of what it names, and of no use any more: link counts are those of the tree.
+    const work = path.join(path.dirname(upper), 'work');
+    if ((await statOrUndefined(work)) !== undefined)
+      await this.#runner.run({ label: 'clearing the index', file: 'find', args: [work, '-xdev', '-mindepth', '1', '-delete'] });
     this.#lowers.push(upper);
     return { folder: upper, links: found };
   }
@@ -131,7 +135,7 @@ export class Tree {
   async #copyUp(files: readonly string[]): Promise<void> {
     if (files.length === 0) return;
     const script =
-      'for file; do if [[ -f $file && ! -L $file ]]; then : >>"$file"; else chown --no-dereference --reference="$file" -- "$file"; fi; done';
+      'for file; do if [[ -f $file && ! -L $file ]]; then : >>"$file"; else chown --no-dereference "$(stat --format=%u:%g -- "$file")" -- "$file"; fi; done';
     await this.#runner.run({ label: 'copying up links', file: 'bash', args: ['-ec', script, 'bash', ...files] });
   }
 

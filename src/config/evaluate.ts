@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { quote } from 'shell-quote';
 import type { Problem } from '../errors.ts';
+import { SANDBOX } from '../resources.ts';
 import type { Runner } from '../system/runner.ts';
 import type { BuildRequest } from './request.ts';
 import { findSetting, settings } from './settings.ts';
@@ -35,6 +36,8 @@ export interface Evaluation {
   readonly shell: string;
 }
 
+/** Where the functions come from that are there before build.conf. */
+const FRAMEWORK = `${SANDBOX}/lib/chroot/`;
 const LARGEST_SCRIPT = 4 * 1024 * 1024;
 
 /** Script lines that give variables of the environment and the command line to build.conf. */
@@ -143,8 +146,11 @@ export function parseEvaluation(bytes: Buffer): Evaluation | undefined {
         names.add(next());
         break;
       case 'function': {
-        const [key, file, line] = [next(), next(), Number(next())];
-        functions.set(key, { file, line });
+        const [key, place, text] = [next(), next(), next()];
+        const [, line = '0', file = ''] = /^\S+ (\d+) (.*)$/m.exec(place) ?? [];
+        functions.set(key, { file, line: Number(line) });
+        // The framework's own are no part of build.conf.
+        if (!file.startsWith(FRAMEWORK)) bodies.set(key, text.trimEnd());
         break;
       }
       case 'whole':
@@ -155,9 +161,6 @@ export function parseEvaluation(bytes: Buffer): Evaluation | undefined {
         break;
       case 'declared':
         declared.set(next(), next());
-        break;
-      case 'body':
-        bodies.set(next(), next());
         break;
       case 'done':
         return { variables, said, bases, names, functions, whole, declared, bodies, shell };

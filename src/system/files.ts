@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chown, lstat, open, rename, rmdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
@@ -64,7 +64,7 @@ export async function syncPath(file: string): Promise<void> {
 
 /** Writes a whole file so that its name never stands for a part of it. */
 export async function writeWhole(file: string, text: string | Buffer, mode = 0o644): Promise<void> {
-  const part = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.part`);
+  const part = path.join(path.dirname(file), `.${path.basename(file)}.${randomUUID()}.part`);
   const handle = await open(part, 'wx', mode);
   try {
     await handle.writeFile(text);

@@ -9,11 +9,10 @@
 #                                              was there before build.conf, or what build.conf has made of it
 #   base NAME COUNT WORD...                    for each base list, as the profile and the suite make it
 #   name NAME                                  for each variable that build.conf has made or changed
-#   function NAME FILE LINE                    for each function that is defined
+#   function NAME PLACE TEXT                   for each function that is defined: `NAME LINE FILE`, and how bash prints it
 #   whole TEXT                                 build.conf without comments, as the body of a function; empty if bash
 #                                              cannot read it as one
 #   declared NAME LINE                         for each variable, as declare -p prints it
-#   body NAME TEXT                             for each function, the framework's own left out
 #   shell TEXT                                 options, umask, IFS, traps and aliases
 #   done
 # settings-before.sh and settings-after.sh lie beside build.conf's copy, made by the builder.
@@ -53,7 +52,6 @@ mapfile -t -O "${#__realmfs_keys[@]}" __realmfs_keys < <(comm -13 <(printf '%s\n
 __realmfs_note __realmfs_before
 __realmfs_whole=$(__realmfs_whole_text)
 __realmfs_shell=''
-__realmfs_list_functions __realmfs_functions
 mapfile -t __realmfs_known < <(compgen -v)
 cd "$__realmfs_run/project" || exit 97
 if [[ -n $__realmfs_conf ]]; then
@@ -69,11 +67,10 @@ __realmfs_note __realmfs_after
 __realmfs_defined=$(builtin compgen -v)
 builtin source "$__realmfs_run/lib/settings-after.sh"
 __realmfs_list_variables __realmfs_variables
-__realmfs_list_functions __realmfs_now_functions
 __realmfs_join_lists
 
 __realmfs_report() {
-    builtin local __realmfs_key __realmfs_file __realmfs_line
+    builtin local __realmfs_key __realmfs_flags
     builtin local -a __realmfs_list
     for __realmfs_key in "${!__realmfs_after[@]}"; do
         if [[ -v __realmfs_before[$__realmfs_key] && ${__realmfs_before[$__realmfs_key]} == "${__realmfs_after[$__realmfs_key]}" ]]; then
@@ -100,17 +97,18 @@ __realmfs_report() {
         [[ " ${__realmfs_known[*]} " == *" $__realmfs_key "* ]] || builtin printf '%s\0' name "$__realmfs_key"
     done <<<"$__realmfs_defined"
     builtin shopt -s extdebug
-    while builtin read -r _ _ __realmfs_key; do
-        builtin read -r _ __realmfs_line __realmfs_file <<<"$(builtin declare -F "$__realmfs_key")"
-        builtin printf '%s\0' function "$__realmfs_key" "$__realmfs_file" "$__realmfs_line"
+    while builtin read -r _ __realmfs_flags __realmfs_key; do
+        # Straight to the file: a command substitution for each would take longer than all the rest.
+        builtin printf '%s\0' function "$__realmfs_key"
+        builtin declare -F "$__realmfs_key"
+        builtin printf '\0'
+        builtin declare -f "$__realmfs_key"
+        [[ $__realmfs_flags == -f ]] || builtin printf 'declare %s -- %s\n' "$__realmfs_flags" "$__realmfs_key"
+        builtin printf '\0'
     done < <(builtin declare -F)
     builtin printf '%s\0' whole "$__realmfs_whole" shell "$__realmfs_shell"
     for __realmfs_key in "${!__realmfs_variables[@]}"; do
         builtin printf '%s\0' declared "$__realmfs_key" "${__realmfs_variables[$__realmfs_key]}"
-    done
-    for __realmfs_key in "${!__realmfs_now_functions[@]}"; do
-        [[ ${__realmfs_functions[$__realmfs_key]-} == "${__realmfs_now_functions[$__realmfs_key]}" ]] \
-            || builtin printf '%s\0' body "$__realmfs_key" "${__realmfs_now_functions[$__realmfs_key]}"
     done
     builtin printf '%s\0' 'done'
 }

@@ -55,7 +55,12 @@ __realmfs_list_functions() {
 
 # What build.conf has made of the shell itself.
 __realmfs_shell_text() {
-    builtin printf '%s\n' "$(builtin shopt -p)" "$(builtin set +o)" "$(builtin umask)" "$(builtin trap -p)" "$(builtin alias -p)" "${IFS-unset}" "$PWD"
+    builtin shopt -p
+    builtin set +o
+    builtin umask
+    builtin trap -p
+    builtin alias -p
+    builtin printf '%s\n' "${IFS-unset}" "$PWD"
 }
 
 # __realmfs_snapshot: remembers the state that the difference is taken from.

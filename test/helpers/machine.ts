@@ -91,6 +91,16 @@ export class Machine {
     keeper.unref();
     waitUntil(() => readFileSync(`/proc/${this.#keeper}/comm`, 'utf8').trim() === 'sleep');
     this.makeCanary();
+    if (options.layers) this.makeCache('cache');
+  }
+
+  /** Makes a package cache that has what other tests have fetched, and no layers. */
+  makeCache(name: string): string {
+    const folder = path.join(this.folder, name);
+    const script =
+      'mkdir -m 700 "$2" "$2/mnt"; cp --archive --link -- "$1/apt" "$2"; find "$1" -maxdepth 1 -name "test-base-*" -exec cp --archive --link -t "$2" {} +';
+    execFileSync('bash', ['--norc', '-euc', script, 'cache', testCache, folder]);
+    return folder;
   }
 
   /** Removes the folder, inside the namespace and never across a mount, and ends the namespace. */

@@ -11,6 +11,7 @@ afterEach(() => mirror.clear());
 
 const cache = path.join(machine.folder, 'cache');
 const layers = path.join(cache, 'layers');
+const plain = machine.makeCache('cache-plain');
 
 /** Builds a project; `conf` replaces its build.conf. */
 async function build(project: string, conf?: string, ...args: string[]): Promise<Run> {
@@ -37,7 +38,7 @@ async function without(project: string): Promise<string> {
   const out = path.join(machine.folder, 'without');
   const run = await machine.run(['--no-confirm', '-t', '-d', out, '--rebuild-from', 'packages'], {
     cwd: project,
-    env: { REALMFS_CACHE_DIR: path.join(machine.folder, 'cache-without') },
+    env: { REALMFS_CACHE_DIR: plain },
   });
   expect(run.code, run.stderr).toBe(0);
   return sha256(path.join(out, 'realmfs-rootfs.tar'));
@@ -243,7 +244,7 @@ describe('the archive', () => {
 
 describe('the store', () => {
   test('is for root alone; cache lists, prunes and clears it', async () => {
-    const own = { REALMFS_CACHE_DIR: path.join(machine.folder, 'pruned') };
+    const own = { REALMFS_CACHE_DIR: machine.makeCache('pruned') };
     const project = machine.project('store', { 'build.conf': three });
     await machine.run(['--no-confirm', '-t'], { cwd: project, env: own });
     const command = (...args: string[]): Promise<Run> => machine.run(['cache', ...args], { env: own });
@@ -276,7 +277,7 @@ describe('the store', () => {
   });
 
   test('eight builds at once make each layer once', async () => {
-    const own = { REALMFS_CACHE_DIR: path.join(machine.folder, 'eight') };
+    const own = { REALMFS_CACHE_DIR: machine.makeCache('eight') };
     const conf = three.replace('one() {', 'one() { sleep 1;');
     const projects = Array.from({ length: 8 }, (_, at) => machine.project(`eight-${at}`, { 'build.conf': conf }));
     const pruning = machine.run(['cache', 'prune', '--older-than', '1h'], { env: own });
@@ -290,7 +291,7 @@ describe('the store', () => {
   });
 
   test('what is killed while it keeps a layer leaves none, and the next run works', async () => {
-    const own = { REALMFS_CACHE_DIR: path.join(machine.folder, 'killed') };
+    const own = { REALMFS_CACHE_DIR: machine.makeCache('killed') };
     const project = machine.project('killed while keeping', { 'build.conf': three });
     for (let round = 0; round < 6; round += 1) {
       const running = machine.start(['--no-confirm', '-t', '--progress', 'plain'], { cwd: project, env: own });

@@ -50,8 +50,8 @@ test('records of the evaluation', () => {
     'A',
     'function',
     'f',
-    '/p/build.conf',
-    '7',
+    'f 7 /p/build.conf\n',
+    'f ()\n{\n    :\n}\n',
     'done',
     '',
   ];
@@ -65,6 +65,7 @@ test('records of the evaluation', () => {
   expect(evaluation?.bases.get('BASE_L')).toEqual(['x', 'y']);
   expect([...(evaluation?.names ?? [])]).toEqual(['A']);
   expect(evaluation?.functions.get('f')).toEqual({ file: '/p/build.conf', line: 7 });
+  expect(evaluation?.bodies.get('f')).toBe('f ()\n{\n    :\n}');
 });
 
 test.each([
