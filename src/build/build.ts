@@ -20,7 +20,7 @@ import {
 } from './layer-steps.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
-import { planBuild } from './plan.ts';
+import { type BuildPlan, planBuild } from './plan.ts';
 import { checkKeyring, defaultMirror, knownSuites } from './stage-one.ts';
 import { type Stage, StageTwo } from './stage-two.ts';
 import { writeTargets } from './targets.ts';
@@ -43,9 +43,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   const plan = planBuild(config);
   ctx.steps.plan(plan.steps);
   checkStepName(ctx.request.rebuildFrom, plan);
-  if (plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in')) {
-    await copyProgram(paths.program, `${paths.library}/program`);
-  }
+  if (needsProgram(plan)) await copyProgram(paths.program, `${paths.library}/program`);
   const mirrors = await findMirrors(config, hosts, ctx);
   const locks = openLocks(`${paths.program}/templates/sandbox/locks.sh`);
   const layers = await openLayers(locks, ctx);
@@ -85,6 +83,11 @@ async function readAll(ctx: BuildContext): Promise<{ config: Config; evaluation:
 
 /** The module that puts the program into the image. */
 const SELF = 'install-realmfs-builder';
+
+/** Whether a step puts the program into the image. */
+export function needsProgram(plan: BuildPlan): boolean {
+  return plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in');
+}
 
 /** Parts of a project that are not built in yet. */
 const notYet: readonly string[] = ['overlay', 'packages', 'hooks', 'hooks.d'];

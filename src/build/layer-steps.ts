@@ -53,7 +53,7 @@ export async function bootstrapLayer(plan: BuildPlan, mirrors: Mirrors, layers: 
   const release = { date: 0 };
   await layers.run({
     steps: ['bootstrap'],
-    inputs: { ...(await bootstrapInputs(config, mirrors.main)), format: String(LAYER_FORMAT) },
+    inputs: await bootstrapLayerInputs(config, mirrors.main),
     mustRun: false,
     fault: async ({ folder, meta }) => {
       if ((await secondsSinceAsked(folder)) < ctx.request.archiveAge) return undefined;
@@ -98,17 +98,7 @@ export async function stageTwoLayers(stage: Stage, evaluation: Evaluation, layer
   const { plan } = stage;
   const runner = new StageTwo(stage, ctx);
   const sources = readSources(evaluation);
-  const inputs: BuildInputs = {
-    config: plan.config,
-    evaluation,
-    sources,
-    settings: finalSettings(stage),
-    environment: {
-      'apt signed-by': signedBy(plan.config.keyring),
-      network: String(plan.config.network),
-      'release date': String(stage.releaseDate),
-    },
-  };
+  const inputs = buildInputs(stage, evaluation, sources);
   const state = { isProven: false };
   for (const cut of cutSteps(plan.stageTwo))
     await layers.run(await planCut({ cut, stage, evaluation, sources, inputs, runner, layers, state }, ctx));
@@ -131,14 +121,7 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
   const { plan } = stage;
   const isPackages = cut.step === 'packages';
   const isLast = cut.steps.at(-1) === plan.stageTwo.at(-1);
-  const inputs = {
-    ...(await inputsOf(cut, context.inputs)),
-    ...(isPackages ? await prepareInputs(plan.config) : {}),
-    'whether a module comes after it': String(!isLast),
-    format: String(LAYER_FORMAT),
-  };
-  const texts = await Promise.all(cut.steps.map(({ module }) => sources.textOf(module)));
-  const noCache = words(evaluation.variables.get('NOCACHE_STEPS'));
+  const inputs = await layerInputs(cut, stage, context.inputs);
   const make = async (): Promise<Made> => {
     if (isPackages) await prepare(stage, ctx);
     const strange = cut.steps.some(({ module }) => module.origin !== 'built-in');
@@ -161,14 +144,8 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
   return {
     steps: cut.steps.map(({ step }) => step),
     inputs,
-    mustRun: cut.steps.some((step, at) => mustRun(step, texts[at] ?? '', noCache)),
-    fault: async (layer) => {
-      for (const [read, was] of Object.entries(layer.meta.reads)) {
-        const now = await sources.lookUp(read);
-        if (now !== was) return `${read} ${now === 'missing' ? 'is gone' : was === 'missing' ? 'is new' : 'has changed'}`;
-      }
-      return isPackages ? archiveFault(layer, context, ctx) : undefined;
-    },
+    mustRun: await runsAlways(cut, evaluation, sources),
+    fault: async (layer) => (await readsFault(layer, sources)) ?? (isPackages ? archiveFault(layer, context, ctx) : undefined),
     make,
     take: async ({ folder, meta }) => {
       runner.state = path.join(folder, 'state.sh');
@@ -176,6 +153,48 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
       for (const text of JSON.parse(meta.facts.warnings ?? '[]')) ctx.steps.warn(String(text));
     },
   };
+}
+
+/** All inputs of a cut that are known before it runs, without the layer below. */
+export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs): Promise<Record<string, string>> {
+  return {
+    ...(await inputsOf(cut, build)),
+    ...(cut.step === 'packages' ? await prepareInputs(stage.plan.config) : {}),
+    'whether a module comes after it': String(cut.steps.at(-1) !== stage.plan.stageTwo.at(-1)),
+    format: String(LAYER_FORMAT),
+  };
+}
+
+/** All inputs of the bootstrap. */
+export async function bootstrapLayerInputs(config: Config, mirror: string): Promise<Record<string, string>> {
+  return { ...(await bootstrapInputs(config, mirror)), format: String(LAYER_FORMAT) };
+}
+
+/** What the cuts of a build have in common. */
+export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sources): BuildInputs {
+  const { config } = stage.plan;
+  const environment = {
+    'apt signed-by': signedBy(config.keyring),
+    network: String(config.network),
+    'release date': String(stage.releaseDate),
+  };
+  return { config, evaluation, sources, settings: finalSettings(stage), environment };
+}
+
+/** Whether a step of the cut says that it runs in every build. */
+export async function runsAlways(cut: Cut, evaluation: Evaluation, sources: Sources): Promise<boolean> {
+  const names = words(evaluation.variables.get('NOCACHE_STEPS'));
+  const texts = await Promise.all(cut.steps.map(({ module }) => sources.textOf(module)));
+  return cut.steps.some((step, at) => mustRun(step, texts[at] ?? '', names));
+}
+
+/** What a layer's steps have looked up, and would find otherwise now. */
+export async function readsFault({ meta }: Layer, sources: Sources): Promise<string | undefined> {
+  for (const [read, was] of Object.entries(meta.reads)) {
+    const now = await sources.lookUp(read);
+    if (now !== was) return `${read} ${now === 'missing' ? 'is gone' : was === 'missing' ? 'is new' : 'has changed'}`;
+  }
+  return undefined;
 }
 
 /** Whether the Release files of a layer's packages are still those of the archive; asks it if that was not done for a while. */

@@ -1,5 +1,6 @@
 import { readdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
+import { isSecret } from '../config/settings.ts';
 import { keyOf, type Layer, type LayerStore, lastInputs, newId, rememberInputs } from '../store/layers.ts';
 import { sha256File, statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -38,6 +39,9 @@ export interface LayerPlan {
 
 /** Reasons that are told of one step. */
 const MOST_REASONS = 5;
+/** Lines of a change, and characters of a line or value. */
+const MOST_LINES = 6;
+const LONGEST_VALUE = 80;
 
 /** A build as a row of layers: each is taken from the store, or made and kept there. */
 export class LayeredBuild {
@@ -193,12 +197,25 @@ export function differences(before: Readonly<Record<string, string>>, now: Reado
     if (was === is) return [];
     if (was === undefined) return [`${name} is new`];
     if (is === undefined) return [`${name} is gone`];
-    const short = (text: string): boolean => text.length <= 60 && !text.includes('\n');
-    const isOpen = name.startsWith('setting ') || name.startsWith('variable ') || name === 'packages';
-    return [
-      isOpen && short(was) && short(is) && !/PASS|SECRET|TOKEN|KEY/i.test(name) ? `${name} was ${was}, is ${is}` : `${name} has changed`,
-    ];
+    if (isSecret(name)) return [`${name} has changed`];
+    const isValue = /^(?:setting|variable) |^packages$|^modules$/.test(name);
+    if (isValue && isShort(was) && isShort(is)) return [`${name} was ${was}, is ${is}`];
+    return [/^(?:function|step|commands) ?/.test(name) ? `${name} has changed: ${changedLines(was, is)}` : `${name} has changed`];
   });
+}
+
+function isShort(text: string): boolean {
+  return text.length <= LONGEST_VALUE && !text.includes('\n');
+}
+
+/** The lines that only one of two texts has: `- old`, `+ new`; a few of them. */
+function changedLines(was: string, is: string): string {
+  const [before, now] = [was, is].map((text) => text.split('\n').map((line) => line.trim()));
+  const only = (lines: readonly string[] = [], others: readonly string[] = [], sign: string): string[] =>
+    lines.filter((line) => line !== '' && !others.includes(line)).map((line) => `${sign} ${line.slice(0, LONGEST_VALUE)}`);
+  const changed = [...only(before, now, '-'), ...only(now, before, '+')];
+  const shown = changed.slice(0, MOST_LINES).join('; ');
+  return changed.length === 0 ? 'the order of its lines' : changed.length > MOST_LINES ? `${shown}; ...` : shown;
 }
 
 /** SHA-256 of every Release file in a folder of apt's lists, by name. */

@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { fileNames } from '../config/evaluate.ts';
+import { copyProgram } from '../config/project.ts';
 import { PreflightError } from '../errors.ts';
 import { hasCode } from '../system/files.ts';
-import { findMirrors, readConfig } from './build.ts';
+import { findMirrors, needsProgram, readConfig } from './build.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hostRepositories } from './mirror.ts';
 import { planBuild } from './plan.ts';
+import { planLayers } from './plan-layers.ts';
 import { describePlan, type Planned } from './plan-report.ts';
 
 /** Reads the configuration as a build does, and says what a build would do. */
@@ -13,12 +15,16 @@ export async function planOnly(ctx: BuildContext): Promise<Planned> {
   const { config, evaluation } = await ctx.steps.run('config', () => readable(() => readConfig(ctx, { bindData: true })));
   const hosts = await hostRepositories(ctx.runner);
   const { configName } = ctx.request;
+  const plan = planBuild(config);
+  const mirrors = await findMirrors(config, hosts, ctx);
+  if (needsProgram(plan)) await copyProgram(paths.program, `${paths.library}/program`);
   return describePlan({
     request: ctx.request,
     evaluation,
-    plan: planBuild(config),
-    mirrors: await findMirrors(config, hosts, ctx),
+    plan,
+    mirrors,
     hosts,
+    states: await planLayers(plan, mirrors, evaluation, ctx),
     text: configName === null ? '' : await readFile(`${paths.project}/${configName}`, 'utf8'),
     modules: {
       project: await fileNames(`${paths.project}/realmfs-modules`),

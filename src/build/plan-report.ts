@@ -9,9 +9,14 @@ import { hideCredentials } from './failures.ts';
 import type { HostRepository, Mirrors } from './mirror.ts';
 import { shownPlace } from './module-failure.ts';
 import type { BuildPlan } from './plan.ts';
+import type { StepState } from './plan-layers.ts';
 
 /** The version of the form of `plan --json`. */
 export const PLAN_VERSION = 1;
+
+/** Why a step runs that has no reason of its own: a step below it runs, or one that shares its layer. */
+export const BELOW_RUNS = 'what comes before it runs';
+export const RUNS_WITH = 'it shares a layer with ';
 
 /** What is shown in the place of a secret. */
 const HIDDEN = '(hidden)';
@@ -37,6 +42,10 @@ const stepSchema = z.object({
   module: z.string().optional(),
   /** Modules of the same name that this one is run in place of. */
   overrides: z.array(z.string()),
+  /** Whether a layer has its result; null: it has none, or the store cannot be seen without root. */
+  cached: z.boolean().nullable(),
+  /** Why it runs, or what could make it run. */
+  why: z.array(z.string()),
 });
 
 /** What the builder finds out for `plan`. */
@@ -72,6 +81,8 @@ export interface PlanInput {
   readonly plan: BuildPlan;
   readonly mirrors: Mirrors;
   readonly hosts: readonly HostRepository[];
+  /** What the store has of the steps; undefined: it cannot be seen. */
+  readonly states: ReadonlyMap<string, StepState> | undefined;
   /** The text of build.conf. */
   readonly text: string;
   /** Names of the files in the two folders of modules. */
@@ -169,14 +180,18 @@ function otherVariables({ overrides }: BuildRequest): PlannedSetting[] {
     .map(([key, value]) => ({ key, value: isSecret(key) ? HIDDEN : hideCredentials(value), origin: 'option', from: 'option' }));
 }
 
-function describeSteps({ plan, evaluation, modules, request }: PlanInput): PlannedStep[] {
+function describeSteps({ plan, evaluation, modules, request, states }: PlanInput): PlannedStep[] {
   const byName = new Map(plan.stageTwo.map(({ step, module }) => [step, module]));
-  return plan.steps.map((step): PlannedStep => {
+  const describe = (step: string): Omit<PlannedStep, 'cached' | 'why'> => {
     const module = byName.get(step);
     if (module !== undefined) return describeModule(step, module, evaluation, modules);
     const target = step.startsWith('target/') ? findTarget(step.slice('target/'.length)).file : undefined;
     const from = target ?? (step === 'config' ? (request.configName ?? 'built-in base image') : 'builder');
     return { step, origin: 'builder', from, overrides: [] };
+  };
+  return plan.steps.map((step) => {
+    const state = states?.get(step);
+    return { ...describe(step), cached: state?.cached ?? null, why: (state?.why ?? []).map(hideCredentials) };
   });
 }
 
@@ -185,7 +200,7 @@ function describeModule(
   { name, origin }: ModuleReference,
   evaluation: Evaluation,
   modules: PlanInput['modules'],
-): PlannedStep {
+): Omit<PlannedStep, 'cached' | 'why'> {
   const overrides: string[] = [];
   if (origin === 'function' && modules.project.includes(name)) overrides.push(`realmfs-modules/${name}`);
   if (origin !== 'built-in' && modules.builtIn.includes(name)) overrides.push('built-in');

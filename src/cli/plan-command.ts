@@ -5,6 +5,7 @@ import type { BuildRequest } from '../config/request.ts';
 import { BuilderError, type Failure, InterruptedError, PreflightError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
+import { statOrUndefined } from '../system/files.ts';
 import { checkedSetting, makeRequest, namesOfOutput, ReportedError, setUpFault } from './build-command.ts';
 import type { PlanOptions } from './options.ts';
 import { findOutput, findPlace } from './place.ts';
@@ -35,7 +36,6 @@ export async function planCommand(options: PlanOptions, around: PlanSurroundings
   const request = await makeRequest({ ...options, proxy: undefined }, place, around);
   await checkTools(TOOLS);
   const output = await findOutput(options.directory, around.cwd);
-  checkedSetting(request, 'REALMFS_CACHE_DIR');
   const outputNames = namesOfOutput(place.project, output);
   const { planned, warnings } = await runPlan({ ...request, outputNames }, place.project, around);
   const report: PlanReport = planReport(plannedSchema.parse(planned), {
@@ -65,9 +65,12 @@ async function runPlan(request: BuildRequest, project: string, around: PlanSurro
     around.reporter.report(event);
   };
   around.stopper.signal.throwIfAborted();
+  const cache = checkedSetting(request, 'REALMFS_CACHE_DIR');
+  const seesCache = around.isRoot && (await statOrUndefined(path.join(cache, 'layers')))?.isDirectory() === true;
   const home = around.isRoot ? '' : (around.env.HOME ?? '');
   const sandbox = startSandbox({
     mode: 'plan',
+    cache: seesCache ? cache : '',
     request: JSON.stringify(request),
     project,
     keyring: checkedSetting(request, 'DEBIAN_KEYRING'),

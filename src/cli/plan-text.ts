@@ -1,4 +1,4 @@
-import type { PlanReport } from '../build/plan-report.ts';
+import { BELOW_RUNS, type PlanReport, RUNS_WITH } from '../build/plan-report.ts';
 import { plainText } from './reporters/reporter.ts';
 
 /** Rows as aligned columns; the last one is as long as it is. */
@@ -18,6 +18,14 @@ function cell(value: string | readonly string[]): string {
   return plainText(text.replace(/\s+/g, ' ')).trim() || '-';
 }
 
+/** Why steps run; without root the store cannot be seen. */
+function reasons({ steps }: PlanReport): string[] {
+  if (steps.every(({ cached }) => cached === null)) return ['', 'What is cached can be seen by root alone.'];
+  const ofItself = (reason: string): boolean => reason !== BELOW_RUNS && !reason.startsWith(RUNS_WITH);
+  const told = steps.flatMap(({ step, why }) => why.filter(ofItself).map((reason) => `${step}: ${cell(reason)}`));
+  return told.length === 0 ? [] : ['', ...told];
+}
+
 /** The plan for people: two tables, for settings and for steps. */
 export function planText(report: PlanReport): string {
   const { settings, steps, packages, targets, warnings } = report;
@@ -30,9 +38,16 @@ export function planText(report: PlanReport): string {
     ...table([['SETTING', 'FROM', 'VALUE'], ...settings.map(({ key, from, value }) => [key, cell(from), cell(value)])]),
     '',
     ...table([
-      ['', 'STEP', 'FROM', 'IN PLACE OF'],
-      ...steps.map(({ step, from, overrides }, index) => [String(index + 1).padStart(2), step, cell(from), overrides.join(', ')]),
+      ['', 'STEP', 'FROM', 'IN PLACE OF', 'CACHED'],
+      ...steps.map(({ step, from, overrides, cached }, index) => [
+        String(index + 1).padStart(2),
+        step,
+        cell(from),
+        overrides.join(', '),
+        cached === null ? '' : cached ? 'yes' : 'no',
+      ]),
     ]),
+    ...reasons(report),
     ...warnings.flatMap((text, index) => [...(index === 0 ? [''] : []), `Warning: ${cell(text)}`]),
   ];
   return `${lines.join('\n')}\n`;

@@ -19,6 +19,8 @@ interface BuildSandbox {
 /** The sandbox of `plan`: no lock, no folder of the host that could be written. */
 interface PlanSandbox {
   readonly mode: 'plan';
+  /** The cache folder, for root; empty: it is not seen. */
+  readonly cache: string;
   /** What the builder is asked, as JSON. */
   readonly request: string;
   /** Without root it begins with a user namespace. */
@@ -142,7 +144,7 @@ function spawnSandbox(options: SandboxOptions) {
       RB_PROGRAM: programRoot,
       RB_NODE: process.execPath,
       ...(options.mode === 'plan'
-        ? { RB_HOME: options.home }
+        ? { RB_HOME: options.home, RB_CACHE: options.cache }
         : {
             RB_OUT: options.output,
             RB_STAGING: options.staging,

@@ -85,13 +85,7 @@ export class LayerStore {
     fault: (layer: Layer) => Promise<string | undefined>,
     onFault: (fault: string) => void = () => {},
   ): Promise<Layer | undefined> {
-    const found: Layer[] = [];
-    for (const id of await namesIn(path.join(this.#folder, key))) {
-      const layer = await readLayer(path.join(this.#folder, key, id));
-      if (layer !== undefined) found.push(layer);
-    }
-    found.sort((a, b) => (a.meta.made < b.meta.made ? 1 : -1));
-    for (const layer of found) {
+    for (const layer of await layersOf(this.#folder, key)) {
       if (!(await this.#hold(layer.folder))) continue;
       const wrong = await fault(layer);
       if (wrong !== undefined) {
@@ -157,6 +151,16 @@ export class LayerStore {
   #lockOf(key: string): string {
     return path.join(this.#folder, 'keys', key);
   }
+}
+
+/** The layers of a key in a store, the newest first. */
+export async function layersOf(store: string, key: string): Promise<Layer[]> {
+  const found: Layer[] = [];
+  for (const id of await namesIn(path.join(store, key))) {
+    const layer = await readLayer(path.join(store, key, id));
+    if (layer !== undefined) found.push(layer);
+  }
+  return found.sort((a, b) => (a.meta.made < b.meta.made ? 1 : -1));
 }
 
 /** A name for a new layer. */

@@ -6,7 +6,7 @@
 #       A line "stop" asks the builder to stop in good order.
 # fd 4: events to the launcher, one JSON object a line.
 #
-# Mode `plan` has no output folder, staging folder and cache, and may run in a user namespace
+# Mode `plan` has no output folder and staging folder, sees the cache only as root, and may run in a user namespace
 # (plan.sh). Its request comes on standard input.
 #
 # Environment (set by the launcher, nothing else is there):

@@ -49,7 +49,8 @@ make_plan_view() {
     mount --rbind -- "$RB_PROGRAM" "$new$base/program"
     mount --rbind -- "$RB_NODE" "$new$base/node"
     [[ -z $RB_PROJECT ]] || mount --rbind -- "$RB_PROJECT" "$new$base/source"
-    for part in program node source; do
+    [[ -z $RB_CACHE ]] || mount --rbind -- "$RB_CACHE" "$new$base/cache"
+    for part in program node source cache; do
         read_only_below "$new$base/$part"
     done
     [[ -z $RB_HOME ]] || ln -s -- "$RB_HOME" "$new$base/home"

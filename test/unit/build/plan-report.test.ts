@@ -68,6 +68,7 @@ function input(changes: Partial<PlanInput> = {}): PlanInput {
     plan: planBuild(config),
     mirrors: { main: 'http://me:hush@mirror.example/debian', security: 'http://mirror.example/debian-security' },
     hosts: [{ uri: 'http://me:hush@mirror.example/debian', release: 'x', origin: '', label: '' }],
+    states: new Map([['pre/set-hostname', { cached: false, why: ['variable A was 1, is 2'] }]]),
     text: 'PACKAGES=(nginx)\n',
     modules: { project: ['set-hostname', 'mine'], builtIn: ['set-hostname', 'install-packages'] },
     ...changes,
@@ -102,21 +103,24 @@ describe('a plan as data', () => {
   });
 
   test('steps, and what their modules are run in place of', () => {
+    const unknown = { cached: null, why: [] };
     expect(describePlan(input()).steps).toEqual([
-      { step: 'config', origin: 'builder', from: 'build.conf', overrides: [] },
-      { step: 'bootstrap', origin: 'builder', from: 'builder', overrides: [] },
+      { step: 'config', origin: 'builder', from: 'build.conf', overrides: [], ...unknown },
+      { step: 'bootstrap', origin: 'builder', from: 'builder', overrides: [], ...unknown },
       {
         step: 'pre/set-hostname',
         origin: 'function',
         from: 'function, build.conf:7',
         module: 'set-hostname',
         overrides: ['realmfs-modules/set-hostname', 'built-in'],
+        cached: false,
+        why: ['variable A was 1, is 2'],
       },
-      { step: 'packages', origin: 'built-in', from: 'built-in', module: 'install-packages', overrides: [] },
-      { step: 'post/mine', origin: 'project', from: 'realmfs-modules/mine', module: 'mine', overrides: [] },
-      { step: 'finalize', origin: 'builder', from: 'builder', overrides: [] },
-      { step: 'target/ext4', origin: 'builder', from: 'citadel-realmfs.ext4', overrides: [] },
-      { step: 'manifest', origin: 'builder', from: 'builder', overrides: [] },
+      { step: 'packages', origin: 'built-in', from: 'built-in', module: 'install-packages', overrides: [], ...unknown },
+      { step: 'post/mine', origin: 'project', from: 'realmfs-modules/mine', module: 'mine', overrides: [], ...unknown },
+      { step: 'finalize', origin: 'builder', from: 'builder', overrides: [], ...unknown },
+      { step: 'target/ext4', origin: 'builder', from: 'citadel-realmfs.ext4', overrides: [], ...unknown },
+      { step: 'manifest', origin: 'builder', from: 'builder', overrides: [], ...unknown },
     ]);
   });
 

@@ -78,8 +78,16 @@ test('two aligned tables, without control characters', () => {
       { key: 'MINE', value: 'x\n\u001b]0;y', origin: 'option', from: 'option' },
     ],
     steps: [
-      { step: 'config', origin: 'builder', from: 'build.conf', overrides: [] },
-      { step: 'pre/x', origin: 'function', from: 'function, build.conf:1', module: 'x', overrides: ['realmfs-modules/x', 'built-in'] },
+      { step: 'config', origin: 'builder', from: 'build.conf', overrides: [], cached: null, why: [] },
+      {
+        step: 'pre/x',
+        origin: 'function',
+        from: 'function, build.conf:1',
+        module: 'x',
+        overrides: ['realmfs-modules/x', 'built-in'],
+        cached: false,
+        why: ['step pre/x has changed: - a; + b'],
+      },
     ],
     packages: ['c', 'a', 'b'],
     targets: [{ name: 'ext4', file: 'citadel-realmfs.ext4' }],
@@ -94,9 +102,11 @@ PACKAGES  build.conf:3  a b
 NETWORK   default       -
 MINE      option        x 0;y
 
-    STEP    FROM                    IN PLACE OF
+    STEP    FROM                    IN PLACE OF                  CACHED
  1  config  build.conf
- 2  pre/x   function, build.conf:1  realmfs-modules/x, built-in
+ 2  pre/x   function, build.conf:1  realmfs-modules/x, built-in  no
+
+pre/x: step pre/x has changed: - a; + b
 
 Warning: no mirror
 `);

@@ -1,0 +1,60 @@
+import type { Evaluation } from '../config/evaluate.ts';
+import { keyOf, type Layer, lastInputs, layersOf } from '../store/layers.ts';
+import { statOrUndefined } from '../system/files.ts';
+import { type BuildContext, paths } from './context.ts';
+import { cutSteps, readSources } from './cuts.ts';
+import { bootstrapLayerInputs, buildInputs, layerInputs, readsFault, runsAlways } from './layer-steps.ts';
+import { differences, secondsSinceAsked } from './layered.ts';
+import type { Mirrors } from './mirror.ts';
+import type { BuildPlan } from './plan.ts';
+import { BELOW_RUNS, RUNS_WITH } from './plan-report.ts';
+
+/** Whether a step would come from a layer, and if not, or not for sure, why. */
+export interface StepState {
+  readonly cached: boolean;
+  readonly why: readonly string[];
+}
+
+/** Looks at the store as a build would, and changes nothing. Undefined: the store cannot be seen. */
+export async function planLayers(
+  plan: BuildPlan,
+  mirrors: Mirrors,
+  evaluation: Evaluation,
+  ctx: BuildContext,
+): Promise<ReadonlyMap<string, StepState> | undefined> {
+  if ((await statOrUndefined(paths.layers)) === undefined) return undefined;
+  const states = new Map<string, StepState>();
+  const sources = readSources(evaluation);
+  let below: Layer | undefined;
+  /** Looks a layer up; undefined: the steps run. */
+  const look = async (steps: readonly string[], inputs: Readonly<Record<string, string>>, always: boolean): Promise<Layer | undefined> => {
+    const last = steps.at(-1) ?? '';
+    const whole = { ...inputs, 'the layer below': below?.meta.id ?? '' };
+    const faults: string[] = [];
+    for (const layer of always ? [] : await layersOf(paths.layers, keyOf(whole))) {
+      const fault = await readsFault(layer, sources);
+      if (fault === undefined) {
+        const isOld = (await secondsSinceAsked(layer.folder)) >= ctx.request.archiveAge && Object.keys(layer.meta.releases).length > 0;
+        for (const step of steps) states.set(step, { cached: true, why: isOld ? ['unless the archive has changed: it is asked'] : [] });
+        return layer;
+      }
+      faults.push(fault);
+    }
+    const before = await lastInputs(paths.layers, ctx.request.project, last);
+    const reasons = before === undefined ? ['no build of this project has made it'] : differences(before, whole);
+    const why = always ? ['it runs each time'] : faults.length > 0 ? faults : reasons;
+    for (const step of steps) states.set(step, { cached: false, why: step === last ? why : [`${RUNS_WITH}${last}`] });
+    return undefined;
+  };
+  below = await look(['bootstrap'], await bootstrapLayerInputs(plan.config, mirrors.main), false);
+  const releaseDate = Number(below?.meta.facts.releaseDate ?? 0);
+  const sourceDateEpoch = plan.config.sourceDateEpoch ?? releaseDate;
+  const stage = { plan, mirror: mirrors.main, securityMirror: mirrors.security, proxy: {}, releaseDate, sourceDateEpoch };
+  const inputs = buildInputs(stage, evaluation, sources);
+  for (const cut of cutSteps(plan.stageTwo)) {
+    const steps = cut.steps.map(({ step }) => step);
+    if (below === undefined) for (const step of steps) states.set(step, { cached: false, why: [BELOW_RUNS] });
+    else below = await look(steps, await layerInputs(cut, stage, inputs), await runsAlways(cut, evaluation, sources));
+  }
+  return states;
+}
