@@ -26,6 +26,9 @@ export type BuildEvent =
   | { readonly kind: 'output'; readonly step: string; readonly line: string }
   | { readonly kind: 'warning'; readonly step: string; readonly text: string }
   | { readonly kind: 'artifact'; readonly artifact: Artifact }
+  /** A shell takes the terminal; `failure` is why, if a step has failed. */
+  | { readonly kind: 'shell-start'; readonly step: string; readonly failure?: Failure }
+  | { readonly kind: 'shell-end'; readonly code: number }
   /** What `plan` was asked for; plannedSchema in build/plan-report.ts has its form. */
   | { readonly kind: 'planned'; readonly plan: object }
   /** `key` is that of the results; empty: they cannot be looked up again. With `upToDate` they are there already. */

@@ -1,12 +1,13 @@
 import { realpathSync } from 'node:fs';
-import { buildCommand, checkedSetting, makeRequest, ReportedError } from './cli/build-command.ts';
+import { buildCommand, checkedSetting, makeRequest, ReportedError, shellCommand } from './cli/build-command.ts';
 import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
-import { type CliOptions, type PlanOptions, parseArguments } from './cli/options.ts';
+import { type CliOptions, type PlanOptions, parseArguments, type ShellOptions } from './cli/options.ts';
 import { findPlace, sudoOwner } from './cli/place.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
 import { Stopper } from './cli/stopper.ts';
+import { openTerminal } from './cli/terminal.ts';
 import { projectEntries } from './config/project.ts';
 import { PreflightError, toFailure, UsageError } from './errors.ts';
 import { hasCode } from './system/files.ts';
@@ -34,7 +35,9 @@ try {
   else if (parsed.kind === 'cache') await cache(parsed.options);
   else {
     state.options = parsed.options;
-    await (parsed.kind === 'plan' ? plan(parsed.options) : run(parsed.options));
+    if (parsed.kind === 'plan') await plan(parsed.options);
+    else if (parsed.kind === 'shell') process.exitCode = await shell(parsed.options);
+    else await run(parsed.options);
   }
 } catch (error) {
   const failure = error instanceof ReportedError ? error.failure : toFailure(error, '');
@@ -96,6 +99,14 @@ async function plan(options: PlanOptions): Promise<void> {
   process.stdout.write(text);
 }
 
+async function shell(options: ShellOptions): Promise<number> {
+  if (process.getuid?.() !== 0) throw new PreflightError('a shell in the tree needs root', { step: 'preflight', hint: `run: ${asRoot()}` });
+  const progress = options.debug ? 'plain' : 'quiet';
+  const reporter = await chooseReporter({ ...options, progress, verbose: options.debug, ci: true, noColor: true });
+  const terminal = openTerminal(process.stdin, process.stdout);
+  return shellCommand(options, { cwd: currentFolder(), env, owner: sudoOwner(env), reporter, stopper, terminal, onLog: () => {} });
+}
+
 async function run(options: CliOptions): Promise<void> {
   const owner = sudoOwner(env);
   if (options.isNew) {
@@ -115,6 +126,7 @@ async function run(options: CliOptions): Promise<void> {
       owner,
       reporter,
       stopper,
+      terminal: openTerminal(process.stdin, process.stdout),
       onLog: (file) => {
         state.log = file;
       },

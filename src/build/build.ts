@@ -16,6 +16,7 @@ import {
   ownSettings,
   pruneLayers,
   resultsKey,
+  shellIn,
   stageTwoLayers,
 } from './layer-steps.ts';
 import { writeManifest } from './manifest.ts';
@@ -49,7 +50,13 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   const layers = await openLayers(locks, ctx);
   try {
     const stage = await bootstrapLayer(plan, mirrors, layers, ctx);
-    await stageTwoLayers(stage, evaluation, layers, ctx);
+    const steps = await stageTwoLayers(stage, evaluation, layers, ctx);
+    if (ctx.request.shell !== null) {
+      await layers.open();
+      if (ctx.request.shell.step === '') await finalize(stage, ctx);
+      await shellIn(ctx.request.shell.step || 'finished', steps, ctx);
+      return { files: [], rootfs: false, key: '', upToDate: false };
+    }
     const key = await resultsKey(stage, layers.top, evaluation, ctx);
     const results = {
       files: [...config.targets.map((name) => findTarget(name).file), 'SHA256SUMS', 'manifest.json'],

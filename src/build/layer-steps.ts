@@ -3,11 +3,11 @@ import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
-import { ConfigError, InterruptedError } from '../errors.ts';
+import { ConfigError, type Failure, InterruptedError, toFailure } from '../errors.ts';
 import { keyOf, LAYER_FORMAT, type Layer, LayerStore } from '../store/layers.ts';
 import type { Locks } from '../store/locks.ts';
 import { prune } from '../store/prune.ts';
-import { sha256File } from '../system/files.ts';
+import { isMissing, sha256File } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, cutSteps, inputsOf, mustRun, readSources, type Sources } from './cuts.ts';
 import { LayeredBuild, type LayerPlan, type Made, releasesIn, rememberAsked, secondsSinceAsked } from './layered.ts';
@@ -18,6 +18,9 @@ import { findProxy } from './release.ts';
 import { askArchive, bootstrapInputs, hideUnproven, stageOne } from './stage-one.ts';
 import { finalSettings, type Stage, StageTwo, signedBy } from './stage-two.ts';
 import { canBeUpper, Tree } from './tree.ts';
+
+/** The exit code of a shell by which its `retry` says what it wants. */
+const RETRY = 77;
 
 /** A build's layers. Where the disk cannot hold any, the build is made without. */
 export async function openLayers(locks: Locks, ctx: BuildContext): Promise<LayeredBuild> {
@@ -94,14 +97,33 @@ function dateText(seconds: number): string {
 }
 
 /** Stage two, each cut from a layer or by running its steps. */
-export async function stageTwoLayers(stage: Stage, evaluation: Evaluation, layers: LayeredBuild, ctx: BuildContext): Promise<void> {
+export async function stageTwoLayers(stage: Stage, evaluation: Evaluation, layers: LayeredBuild, ctx: BuildContext): Promise<StageTwo> {
   const { plan } = stage;
   const runner = new StageTwo(stage, ctx);
   const sources = readSources(evaluation);
   const inputs = buildInputs(stage, evaluation, sources);
   const state = { isProven: false };
-  for (const cut of cutSteps(plan.stageTwo))
+  for (const cut of cutsUntil(ctx.request.shell?.step ?? '', plan))
     await layers.run(await planCut({ cut, stage, evaluation, sources, inputs, runner, layers, state }, ctx));
+  return runner;
+}
+
+/** The cuts up to a step; all of them if it is empty. */
+function cutsUntil(step: string, plan: BuildPlan): readonly Cut[] {
+  const cuts = cutSteps(plan.stageTwo);
+  if (step === '') return cuts;
+  if (step === 'bootstrap') return [];
+  const last = cuts.findIndex((cut) => cut.step === step || cut.step.replace(/^\w+\//, '') === step);
+  if (last >= 0) return cuts.slice(0, last + 1);
+  throw new ConfigError([{ message: `shell: there is no layer after ${step} (bootstrap, ${cuts.map((cut) => cut.step).join(', ')})` }]);
+}
+
+/** Opens the terminal's shell in the tree, or runs one command there. Nothing of it is kept. */
+export async function shellIn(step: string, runner: StageTwo, ctx: BuildContext, failure?: Failure): Promise<number> {
+  ctx.report({ kind: 'shell-start', step, ...(failure === undefined ? {} : { failure }) });
+  const code = await runner.shell(step, { command: ctx.request.shell?.command ?? null, canRetry: failure !== undefined });
+  ctx.report({ kind: 'shell-end', code });
+  return code;
 }
 
 interface CutContext {
@@ -147,8 +169,15 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
     mustRun: await runsAlways(cut, evaluation, sources),
     fault: async (layer) => (await readsFault(layer, sources)) ?? (isPackages ? archiveFault(layer, context, ctx) : undefined),
     make,
+    mustBeThere: ctx.request.shell !== null,
+    onFailure: async (error) => {
+      if (!ctx.request.shellOnFailure) return false;
+      return (await shellIn(ctx.steps.current, runner, ctx, toFailure(error, ctx.steps.current))) === RETRY;
+    },
     take: async ({ folder, meta }) => {
-      runner.state = path.join(folder, 'state.sh');
+      // The last step hands nothing on.
+      const state = path.join(folder, 'state.sh');
+      runner.state = (await isMissing(state)) ? undefined : state;
       if (isPackages) await showLists(path.join(folder, 'lists'), ctx);
       for (const text of JSON.parse(meta.facts.warnings ?? '[]')) ctx.steps.warn(String(text));
     },

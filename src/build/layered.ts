@@ -1,6 +1,7 @@
 import { readdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { isSecret } from '../config/settings.ts';
+import { PreflightError } from '../errors.ts';
 import { keyOf, type Layer, type LayerStore, lastInputs, newId, rememberInputs } from '../store/layers.ts';
 import { sha256File, statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -33,6 +34,10 @@ export interface LayerPlan {
   readonly fault: (layer: Layer) => Promise<string | undefined>;
   /** Runs the steps in the open tree. */
   readonly make: () => Promise<Made>;
+  /** Asked when they have failed, in the tree as they have left it: true if they are to run once more. */
+  readonly onFailure?: (error: unknown) => Promise<boolean>;
+  /** True: they are not run; without a layer it is an error. */
+  readonly mustBeThere?: boolean;
   /** Takes what a layer has beside its tree. */
   readonly take: (layer: Layer) => Promise<void>;
 }
@@ -97,15 +102,33 @@ export class LayeredBuild {
       await this.#take(plan, layer, inputs);
       return;
     }
+    if (plan.mustBeThere === true) {
+      await store?.end(key);
+      const why =
+        faults.length > 0 || store === undefined
+          ? faults
+          : differences((await lastInputs(this.#folder, request.project, last)) ?? {}, inputs);
+      throw new PreflightError(`there is no layer of ${last} as things are now`, {
+        step: last,
+        details: why.slice(0, MOST_REASONS),
+        hint: 'build first, then open the shell',
+      });
+    }
     await this.#explain(plan, inputs, faults);
     const started = Date.now();
-    let made: Made;
-    try {
-      await this.#tree.open();
-      made = await plan.make();
-    } catch (error) {
-      await store?.end(key);
-      throw error;
+    let made: Made | undefined;
+    while (made === undefined) {
+      try {
+        await this.#tree.open();
+        made = await plan.make();
+      } catch (error) {
+        const again = this.#ctx.runner.isStopped() ? false : ((await plan.onFailure?.(error)) ?? false);
+        if (!again) {
+          await store?.end(key);
+          throw error;
+        }
+        await this.#tree.discard();
+      }
     }
     const frozen = await this.#tree.freeze(this.#links);
     const seconds = (Date.now() - started) / 1000;

@@ -120,6 +120,24 @@ export class StageTwo {
     await this.#module(module, { network: true, last: true, env });
   }
 
+  /** A shell on the user's terminal, or one command, as a step would run. Returns its exit code. */
+  async shell(step: string, options: { command: string | null; canRetry: boolean }): Promise<number> {
+    const { terminalSize } = this.#ctx.request;
+    const { network } = this.#stage.plan.config;
+    const env = { ...base, REALMFS_STEP: step, ...(terminalSize === '' ? {} : { REALMFS_TERMINAL_SIZE: terminalSize, TERM: 'xterm' }) };
+    const folder = await this.#folder({ ...env, ...(options.canRetry ? { REALMFS_RETRY: 'yes' } : {}) });
+    await this.#fill(path.join(folder, 'in'), network);
+    const file = `${SANDBOX}/lib/chroot/shell.sh`;
+    const bash = ['bash', '--noprofile'];
+    const interactive = [...bash, '--rcfile', file, '-i'];
+    const one = [...bash, '--norc', '-c', `source ${file}; eval "$1"`, 'bash', options.command ?? ''];
+    // script(1) makes the terminal inside: that of the host has no name there.
+    const onTerminal = ['script', '--quiet', '--return', '--command', quote(interactive), '/dev/null'];
+    const args = options.command !== null ? one : terminalSize === '' ? interactive : onTerminal;
+    const result = await this.#ctx.runner.attempt(this.#command({ label: 'shell', args, folder, network, terminal: true }));
+    return result.exitCode ?? 1;
+  }
+
   /** One of our own scripts in templates/chroot, without build.conf and without the network. `files`: names in its `in/` folder. */
   async script(name: string, env: Readonly<Record<string, string>> = {}, files: Readonly<Record<string, string>> = {}): Promise<string> {
     const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...env });
@@ -162,15 +180,8 @@ export class StageTwo {
     const { name } = module;
     const folder = await this.#folder({ ...base, ...options.env });
     const token = randomBytes(16).toString('hex');
-    const input = path.join(folder, 'in');
-    await writeFile(path.join(input, 'token'), token);
-    await writeFile(path.join(input, 'settings-before.sh'), settingsBefore(this.#ctx.request));
-    await writeFile(path.join(input, 'settings-after.sh'), settingsInside(this.#stage, this.#ctx.request.overrides));
-    await writeFile(path.join(input, 'config'), this.#ctx.request.configName ?? '');
-    if (this.state !== undefined) await writeFile(path.join(input, 'state.sh'), await this.#handedBack(this.state));
-    if (options.network && (await statOrUndefined('/etc/resolv.conf')) !== undefined) {
-      await copyFile('/etc/resolv.conf', path.join(input, 'resolv.conf'));
-    }
+    await writeFile(path.join(folder, 'in', 'token'), token);
+    await this.#fill(path.join(folder, 'in'), options.network);
     const errors: string[] = [];
     const command = this.#command({
       label: `module ${name}`,
@@ -208,6 +219,16 @@ export class StageTwo {
     return path.join(folder, 'out', 'state.sh');
   }
 
+  /** Writes what a step begins with. */
+  async #fill(input: string, network: boolean): Promise<void> {
+    await writeFile(path.join(input, 'settings-before.sh'), settingsBefore(this.#ctx.request));
+    await writeFile(path.join(input, 'settings-after.sh'), settingsInside(this.#stage, this.#ctx.request.overrides));
+    await writeFile(path.join(input, 'config'), this.#ctx.request.configName ?? '');
+    if (this.state !== undefined) await writeFile(path.join(input, 'state.sh'), await this.#handedBack(this.state));
+    if (network && (await statOrUndefined('/etc/resolv.conf')) !== undefined)
+      await copyFile('/etc/resolv.conf', path.join(input, 'resolv.conf'));
+  }
+
   /** A file that a step has left in its `out/`, which the step could have made anything. */
   async #handedBack(file: string): Promise<string> {
     const bytes = await readForeign(file);
@@ -237,6 +258,7 @@ export class StageTwo {
     args: readonly string[];
     folder: string;
     network: boolean;
+    terminal?: boolean;
     onStatus?: (line: string) => void;
     onLine?: (line: string) => void;
   }) {
@@ -250,7 +272,9 @@ export class StageTwo {
         RB_STEP: options.folder,
         RB_NETWORK: options.network ? 'on' : 'off',
         RB_HOSTNAME: this.#stage.plan.config.hostname,
+        ...(options.terminal ? { RB_TERMINAL: 'yes' } : {}),
       },
+      ...(options.terminal ? { terminal: true } : {}),
       ...(options.onStatus === undefined ? {} : { onStatus: options.onStatus }),
       ...(options.onLine === undefined ? {} : { onLine: options.onLine }),
     });

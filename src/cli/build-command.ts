@@ -23,6 +23,7 @@ import { publish, publishLog, stagingFolders } from './publish.ts';
 import { createLogReporter } from './reporters/log.ts';
 import type { Reporter } from './reporters/reporter.ts';
 import type { Stopper } from './stopper.ts';
+import type { Terminal } from './terminal.ts';
 
 /** The file in the staging folder by which the builder is told what to do. */
 const REQUEST = 'request.json';
@@ -36,6 +37,8 @@ export interface BuildSurroundings {
   readonly owner: Owner | undefined;
   readonly reporter: Reporter;
   readonly stopper: Stopper;
+  /** For the shells that a build may open. */
+  readonly terminal: Terminal;
   /** Told as soon as there is a log. */
   readonly onLog: (file: string) => void;
 }
@@ -66,18 +69,57 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     const known = { results: await describeResults(output), output: createHash('sha256').update(output).digest('hex') };
     await writeWhole(path.join(staging, REQUEST), JSON.stringify({ ...request, ...known, outputNames }), 0o600);
     return runBuild(
-      { output, staging, stagingId, cache, project: place.project, tmpfsSize, keyring: checkedSetting(request, 'DEBIAN_KEYRING'), lock },
+      {
+        output,
+        staging,
+        stagingId,
+        cache,
+        project: place.project,
+        tmpfsSize,
+        keyring: checkedSetting(request, 'DEBIAN_KEYRING'),
+        lock,
+        hasTerminal: options.shellOnFailure,
+        hasLog: true,
+      },
       around,
     );
+  });
+}
+
+/** A shell, or one command, in the tree as it is after a step. Returns its exit code; nothing is kept. */
+export async function shellCommand(
+  options: Pick<CliOptions, 'config' | 'set' | 'tmpfs'> & { readonly step: string; readonly command: string | undefined },
+  around: BuildSurroundings,
+): Promise<number> {
+  const place = await findPlace(options.config, around.cwd, projectEntries);
+  const shell = { step: options.step, command: options.command ?? null };
+  const request = await makeRequest({ ...options, targets: [], proxy: undefined, keyring: undefined, shell }, place, around);
+  await checkTools();
+  const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
+  return withScope(async (scope) => {
+    // A place of its own: a shell does not keep others from building.
+    const output = await makeFolder(cache, 'shell-', '');
+    scope.defer('folder of the shell', async () => void (await removeEmpty(output)));
+    const tmpfsSize = await planTmpfs(options.tmpfs, undefined, output);
+    const { staging, stagingId } = await makeStaging(output);
+    scope.defer('staging folder', () => removeStaging([staging], stagingId, output, cache));
+    await writeWhole(path.join(staging, REQUEST), JSON.stringify(request), 0o600);
+    const ended = { code: 0 };
+    const keyring = checkedSetting(request, 'DEBIAN_KEYRING');
+    const folders = { output, staging, stagingId, cache, project: place.project, tmpfsSize, keyring, lock: { held: false } };
+    await runBuild({ ...folders, hasTerminal: true, hasLog: false, onShellEnd: (code) => Object.assign(ended, { code }) }, around);
+    return ended.code;
   });
 }
 
 /** The settings of the environment and the command line that the builder is to use. */
 export async function makeRequest(
   options: Pick<CliOptions, 'set' | 'targets' | 'proxy' | 'keyring'> &
-    Partial<Pick<CliOptions, 'keepRootfs' | 'tmpfs' | 'cache' | 'rebuildFrom' | 'refresh'>>,
+    Partial<Pick<CliOptions, 'keepRootfs' | 'tmpfs' | 'cache' | 'rebuildFrom' | 'refresh' | 'shellOnFailure'>> & {
+      readonly shell?: BuildRequest['shell'];
+    },
   place: Place,
-  around: Pick<BuildSurroundings, 'cwd' | 'env' | 'owner'>,
+  around: Pick<BuildSurroundings, 'cwd' | 'env' | 'owner'> & { readonly terminal?: Terminal },
 ): Promise<BuildRequest> {
   const overrides: Record<string, string> = { ...options.set };
   if (options.targets.length > 0) overrides.IMAGE_TARGETS = options.targets.join(' ');
@@ -101,6 +143,9 @@ export async function makeRequest(
     keepRootfs: options.keepRootfs ?? false,
     tmpfs: options.tmpfs ?? true,
     noCache: options.cache === false,
+    shell: options.shell ?? null,
+    shellOnFailure: options.shellOnFailure ?? false,
+    terminalSize: around.terminal?.size ?? '',
     rebuildFrom: options.rebuildFrom ?? '',
     results: [],
     output: '',
@@ -194,6 +239,10 @@ interface BuildFolders {
   readonly keyring: string;
   /** Told once this build holds the output folder. */
   readonly lock: { held: boolean };
+  readonly hasTerminal: boolean;
+  /** False: nothing is written to the output folder. */
+  readonly hasLog: boolean;
+  readonly onShellEnd?: (code: number) => void;
 }
 
 async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promise<readonly string[]> {
@@ -207,6 +256,8 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
     if (event.kind === 'ready') {
       outcome.ready = true;
       folders.lock.held = true;
+    }
+    if (event.kind === 'ready' && folders.hasLog) {
       const file = path.join(output, 'realmfs-build.log');
       log = createLogReporter(file, around.owner);
       around.onLog(file);
@@ -216,6 +267,11 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
     if (event.kind === 'built') outcome.built = event;
     log?.report(event);
     around.reporter.report(event);
+    if (event.kind === 'shell-start') around.terminal.start();
+    if (event.kind === 'shell-end') {
+      around.terminal.end();
+      folders.onShellEnd?.(event.code);
+    }
   };
   let fault: unknown;
   const onEvent = (event: BuildEvent): void => {
@@ -228,14 +284,18 @@ async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promi
     }
   };
   const sandbox: Sandbox = startSandbox({ mode: 'build', ...folders, onEvent });
+  around.terminal.attach(sandbox);
   const released = around.stopper.attach(sandbox);
   await sandbox.silent;
   released();
+  // Whatever has ended the shell, the terminal is the user's again.
+  around.terminal.end();
   log?.close();
   // The lock is held until the results have their names: another build would empty the staging folder.
   try {
     if (fault === undefined && around.stopper.reason === undefined && outcome.built !== undefined) {
       const { files, rootfs, key, upToDate } = outcome.built;
+      if (!folders.hasLog) return [];
       if (upToDate) return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => path.join(output, file));
       const published = await publish({ staging, output, files, rootfs, owner: around.owner });
       await rememberResults(folders.cache, output, key);

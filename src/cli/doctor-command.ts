@@ -100,6 +100,7 @@ export async function doctorCommand(
 function bounded(runner: Runner): Runner {
   const limit = pLimit(AT_ONCE);
   return {
+    isStopped: () => runner.isStopped(),
     run: (command) => limit(() => runner.run(command)),
     attempt: (command) => limit(() => runner.attempt(command)),
     capture: (command) => limit(() => runner.capture(command)),

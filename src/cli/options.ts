@@ -25,6 +25,7 @@ export interface CliOptions {
   readonly cache: boolean;
   readonly rebuildFrom: string | undefined;
   readonly refresh: boolean;
+  readonly shellOnFailure: boolean;
   readonly set: Readonly<Record<string, string>>;
   readonly proxy: string | undefined;
   readonly keyring: string | undefined;
@@ -41,10 +42,19 @@ export type PlanOptions = Pick<CliOptions, 'config' | 'directory' | 'targets' | 
   readonly json: boolean;
 };
 
+/** What the command line of `shell` says. */
+export type ShellOptions = Pick<CliOptions, 'config' | 'set' | 'tmpfs' | 'debug' | 'color'> & {
+  /** Empty: the finished tree. */
+  readonly step: string;
+  /** Undefined: an interactive shell. */
+  readonly command: string | undefined;
+};
+
 /** What is to be done: build with options, run a command, or print a text and end. */
 export type Parsed =
   | { readonly kind: 'options'; readonly options: CliOptions }
   | { readonly kind: 'plan'; readonly options: PlanOptions }
+  | { readonly kind: 'shell'; readonly options: ShellOptions }
   | { readonly kind: 'cache'; readonly options: CacheOptions }
   | { readonly kind: 'doctor'; readonly options: DoctorOptions }
   | { readonly kind: 'text'; readonly text: string };
@@ -105,6 +115,7 @@ interface CommandRow {
 const commands: Readonly<Record<string, CommandRow>> = {
   cache: { doc: 'list the layers that make rebuilds fast, and remove some', make: cacheProgram, read: readCache },
   doctor: { doc: 'say what this machine lacks for a build', make: doctorProgram, read: readDoctor },
+  shell: { doc: 'open the tree as it is after a step, to look around', make: shellProgram, read: readShell },
   plan: { doc: 'show settings, their origin and the steps; builds nothing', make: planProgram, read: readPlan },
 };
 
@@ -125,6 +136,7 @@ function program(): Command {
     .option('--no-cache', 'reuse no layer; fetched packages are reused all the same')
     .option('--rebuild-from <step>', 'reuse no layer from this step on')
     .option('--refresh', 'ask the archive now whether it has changed')
+    .option('--shell-on-failure', 'open a shell in the step that fails; its command retry runs the step again')
     .option('--keep-rootfs', 'leave the finished tree at DIR/rootfs')
     .option(...setOption)
     .option('--proxy <url>', 'for fetches only, never in the image; DIRECT: none')
@@ -188,6 +200,34 @@ function cacheProgram(): Command {
     .option('--json', 'one JSON object on standard output')
     .helpOption('-h, --help', 'print this help')
     .allowExcessArguments(false);
+}
+
+function shellProgram(): Command {
+  return new Command('realmfs-builder shell')
+    .usage('[options] [STEP]')
+    .description('Opens a shell in the tree as it is after STEP, or as it is when finished. What is changed there is thrown away.')
+    .argument('[step]', 'bootstrap, packages, post/NAME or NAME; it must have been built')
+    .option('-c <command>', 'run one command, and end with its exit code')
+    .option('--config <file>', 'the configuration file')
+    .option(...setOption)
+    .option('--no-tmpfs', 'keep what is changed on disk')
+    .option('--debug', 'show commands and stack traces')
+    .addOption(colorOption())
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+function readShell(command: Command): Parsed {
+  const raw = command.opts<{
+    c?: string;
+    config?: string;
+    set?: Record<string, string>;
+    tmpfs: boolean;
+    debug?: true;
+    color: ColorChoice;
+  }>();
+  const { c, config, set = {}, tmpfs, debug, color } = raw;
+  return { kind: 'shell', options: { step: command.args[0] ?? '', command: c, config, set, tmpfs, debug: debug === true, color } };
 }
 
 /** As parseTime, and days. */
@@ -291,6 +331,7 @@ function readBuild(command: Command): Parsed {
     cache: boolean;
     rebuildFrom?: string;
     refresh?: true;
+    shellOnFailure?: true;
     proxy?: string;
     timeout?: number;
     progress: ProgressKind;
@@ -311,6 +352,7 @@ function readBuild(command: Command): Parsed {
       cache: raw.cache,
       rebuildFrom: raw.rebuildFrom,
       refresh: raw.refresh === true,
+      shellOnFailure: raw.shellOnFailure === true,
       proxy: raw.proxy,
       timeout: raw.timeout,
       progress: raw.quiet ? 'quiet' : raw.progress,

@@ -23,6 +23,12 @@ export const buildRequestSchema = z.object({
   rebuildFrom: z.string(),
   /** Seconds for which the archive is taken to be as it was; 0: it is asked now. */
   archiveAge: z.number(),
+  /** A shell, or one command, in the tree as it is after a step (empty: the finished one). Null: a build. */
+  shell: z.object({ step: z.string(), command: z.string().nullable() }).nullable(),
+  /** Open a shell where a step fails. */
+  shellOnFailure: z.boolean(),
+  /** Rows and columns; empty: there is no terminal. */
+  terminalSize: z.string(),
   /** In bytes; 0: no layer is kept and none looked for. */
   layersMaxSize: z.number(),
   /** What is there of an earlier build: name, size, inode and times of each result. */

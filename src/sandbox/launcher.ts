@@ -36,6 +36,8 @@ export type SandboxOptions = (BuildSandbox | PlanSandbox) & {
   /** The file of DEBIAN_KEYRING, if it is known before build.conf is read. */
   readonly keyring?: string;
   readonly onEvent: (event: BuildEvent) => void;
+  /** Whether a shell may be opened in it: then it has a terminal. */
+  readonly hasTerminal?: boolean;
 };
 
 /** How a sandbox ended. */
@@ -53,6 +55,8 @@ export interface Sandbox {
   /** The builder has said its last word; the sandbox and its lock are still there. */
   readonly silent: Promise<void>;
   readonly ended: Promise<SandboxEnd>;
+  /** What is typed for its shells, and what they write. */
+  readonly terminal: { readonly input: Writable; readonly output: Readable } | undefined;
   /** Lets the sandbox end, and with it the lock. */
   release(): void;
   /** Asks the builder to stop in good order. */
@@ -100,8 +104,13 @@ export function startSandbox(options: SandboxOptions): Sandbox {
   // The other end is gone when the sandbox ends first.
   writable?.on('error', () => {});
   const ended = child.then((result) => ({ locked: result.exitCode === LOCKED, exitCode: result.exitCode, noise }));
+  const streams: readonly unknown[] = child.stdio;
+  const [input, output] = streams.slice(5);
+  const terminal = input instanceof Writable && output instanceof Readable ? { input, output } : undefined;
+  terminal?.input.on('error', () => {});
   return {
     pid: child.pid,
+    terminal,
     // A sandbox that is killed says nothing more.
     silent: Promise.race([lastWord, ended.then(() => {})]),
     release: () => {
@@ -132,6 +141,7 @@ function sandboxCommand(options: SandboxOptions): [file: string, ...args: string
 
 function spawnSandbox(options: SandboxOptions) {
   const [file, ...args] = sandboxCommand(options);
+  const ends = options.hasTerminal === true ? 'pipe' : 'ignore';
   const child = execa(file, args, {
     cwd: '/',
     extendEnv: false,
@@ -153,7 +163,8 @@ function spawnSandbox(options: SandboxOptions) {
             RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),
           }),
     },
-    stdio: [options.mode === 'plan' ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+    // The last two are its terminal, if it has one.
+    stdio: [options.mode === 'plan' ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe', ends, ends],
     buffer: false,
     reject: false,
     detached: true,

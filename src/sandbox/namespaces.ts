@@ -17,8 +17,9 @@ export function sandboxed(options: {
   onLine?: (line: string) => void;
   stopOn?: (line: string) => boolean;
   onStatus?: (line: string) => void;
+  terminal?: boolean;
 }): Command {
-  const { label, script, args, network, env, timeout, onLine, stopOn, onStatus } = options;
+  const { label, script, args, network, env, timeout, onLine, stopOn, onStatus, terminal } = options;
   const namespaces = ['--mount', '--pid', '--ipc', '--uts', ...(network ? [] : ['--net'])];
   return {
     label,
@@ -40,6 +41,7 @@ export function sandboxed(options: {
     ],
     sandboxed: true,
     ...(env === undefined ? {} : { env }),
+    ...(terminal === undefined ? {} : { terminal }),
     ...(timeout === undefined ? {} : { timeout }),
     ...(onLine === undefined ? {} : { onLine }),
     ...(stopOn === undefined ? {} : { stopOn }),

@@ -23,6 +23,8 @@ export interface Command {
   readonly stopOn?: (line: string) => boolean;
   /** Lines that the command writes to its descriptor 3. */
   readonly onStatus?: (line: string) => void;
+  /** It talks to the user's terminal, on its descriptors 5 and 6. */
+  readonly terminal?: boolean;
   /** Killed by SIGKILL at once: it is PID 1's parent of namespaces of its own and blocks SIGTERM. */
   readonly sandboxed?: boolean;
 }
@@ -44,6 +46,8 @@ export interface Runner {
   attempt(command: Command): Promise<CommandResult>;
   /** Returns standard output, at most 64 MiB; throws on failure. */
   capture(command: Command): Promise<string>;
+  /** Whether all is to end: nothing is started any more. */
+  isStopped(): boolean;
 }
 
 /** Lines of output that are kept for an error. */
@@ -85,7 +89,7 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
       cwd: command.cwd ?? '/',
       env: { ...baseEnvironment, ...command.env },
       extendEnv: false,
-      stdio: command.onStatus === undefined ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe', 'pipe'],
+      stdio: stdioOf(command),
       buffer: false,
       reject: false,
       detached: true,
@@ -130,6 +134,7 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
   const toEvent = (line: string): void => report({ kind: 'output', step: currentStep(), line });
 
   return {
+    isStopped: () => signal.aborted,
     attempt: (command) => execute(command, toEvent),
     async run(command) {
       const result = await execute(command, toEvent);
@@ -162,6 +167,12 @@ export function howItEnded(command: Command, result: CommandResult): string {
   if (result.signal !== undefined) return `was killed by ${result.signal}`;
   if (result.exitCode === undefined) return 'could not be started';
   return `failed with exit code ${result.exitCode}`;
+}
+
+/** Descriptors 5 and 6 of a builder lead to the user's terminal; a command that talks to it has them, too. */
+function stdioOf(command: Command): ['ignore', 'pipe', 'pipe', ...('pipe' | 'ignore' | 'inherit')[]] {
+  if (command.terminal === true) return ['ignore', 'pipe', 'pipe', 'ignore', 'ignore', 'inherit', 'inherit'];
+  return ['ignore', 'pipe', 'pipe', ...(command.onStatus === undefined ? [] : ['pipe' as const])];
 }
 
 function connect(stream: NodeJS.ReadableStream | null | undefined, take: (line: string) => void): LineSplitter {

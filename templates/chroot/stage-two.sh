@@ -19,47 +19,12 @@ set --
 source /run/realmfs/lib/chroot/lib.sh
 source /run/realmfs/lib/chroot/base.sh
 source /run/realmfs/lib/chroot/state.sh
-
-# The resolver of the build, for steps with the network; what was there comes back, unless
-# the step has put something else in its place.
-__realmfs_resolver_in() {
-    [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
-    rm -rf -- "$__realmfs_run/out/resolv.conf"
-    if [[ -e /etc/resolv.conf || -L /etc/resolv.conf ]]; then
-        cp --archive --no-target-directory -- /etc/resolv.conf "$__realmfs_run/out/resolv.conf" || return
-        rm -f -- /etc/resolv.conf
-    fi
-    (umask 022 && cat "$__realmfs_run/in/resolv.conf" >/etc/resolv.conf)
-}
-
-__realmfs_resolver_out() {
-    [[ -f $__realmfs_run/in/resolv.conf ]] || return 0
-    if [[ ! -L /etc/resolv.conf ]] && command -p cmp -s /etc/resolv.conf "$__realmfs_run/in/resolv.conf"; then
-        command -p rm -f -- /etc/resolv.conf
-        [[ ! -e $__realmfs_run/out/resolv.conf && ! -L $__realmfs_run/out/resolv.conf ]] \
-            || command -p cp --archive --no-target-directory -- "$__realmfs_run/out/resolv.conf" /etc/resolv.conf
-    fi
-}
+source /run/realmfs/lib/chroot/resolver.sh
 
 # Before build.conf and the state bring functions that may have the names of commands.
 __realmfs_resolver_in || exit 97
 
-source "$__realmfs_run/in/settings-before.sh"
-__realmfs_conf=$(<"$__realmfs_run/in/config")
-if [[ -n $__realmfs_conf ]]; then
-    cd "$__realmfs_run/project" || exit 97
-    source "$__realmfs_run/project/$__realmfs_conf" >/dev/null
-fi
-# From here on functions of the user may have the names of builtins and of commands.
-builtin set +eu
-builtin cd / || builtin exit 97
-builtin source "$__realmfs_run/in/settings-after.sh"
-__realmfs_join_lists
-__realmfs_check_lists
-__realmfs_snapshot
-if [[ -f $__realmfs_run/in/state.sh ]]; then
-    builtin source "$__realmfs_run/in/state.sh"
-fi
+source "$__realmfs_run/lib/chroot/begin.sh"
 
 # Background jobs and open files end with the step.
 __realmfs_leaves_open() {

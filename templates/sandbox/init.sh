@@ -5,6 +5,7 @@
 # fd 3: the lifeline from the launcher. End of file means that the launcher is gone.
 #       A line "stop" asks the builder to stop in good order.
 # fd 4: events to the launcher, one JSON object a line.
+# fd 5, 6: the user's terminal, for the shells of a build, if it may open one.
 #
 # Mode `plan` has no output folder and staging folder, sees the cache only as root, and may run in a user namespace
 # (plan.sh). Its request comes on standard input.
@@ -171,7 +172,7 @@ work() {
     # The lock and the lifeline belong to PID 1 alone.
     for fd in /proc/self/fd/*; do
         fd=${fd##*/}
-        case $fd in 0 | 1 | 2 | 4 | 255) ;; *) exec {fd}>&- ;; esac
+        case $fd in 0 | 1 | 2 | 4 | 5 | 6 | 255) ;; *) exec {fd}>&- ;; esac
     done
     if [[ $RB_MODE == plan ]]; then
         make_plan_view

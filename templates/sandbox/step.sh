@@ -4,7 +4,8 @@
 #
 # Arguments: the command, run inside the root.
 # Environment: RB_ROOT (the root), RB_STEP (the step's folder: in/, out/, and environment,
-#   a file of NAME=VALUE, NUL-separated; fstab is put there), RB_NETWORK (on | off), RB_HOSTNAME.
+#   a file of NAME=VALUE, NUL-separated; fstab is put there), RB_NETWORK (on | off), RB_HOSTNAME,
+#   RB_TERMINAL (yes: the command talks to the user, on descriptors 5 and 6 of this script).
 set -Eeuo pipefail
 shopt -s inherit_errexit
 
@@ -75,9 +76,14 @@ mapfile -d '' -t environment <"$RB_STEP/environment"
 cd "$root"
 mount --move . /
 status=0
+if [[ ${RB_TERMINAL-} == yes ]]; then
+    exec {stdin}<&5 >&6 2>&6 5<&- 6>&-
+else
+    exec {stdin}</dev/null
+fi
 setpriv --pdeathsig KILL --inh-caps -all \
     --bounding-set -all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setfcap,+setpcap,+sys_chroot,+audit_write,+net_bind_service \
-    chroot . /usr/bin/env -i "${environment[@]}" "$@" </dev/null &
+    chroot . /usr/bin/env -i "${environment[@]}" "$@" <&"$stdin" {stdin}<&- &
 # bash would write its own line about a command that a signal has ended.
 { wait $! || status=$?; } 2>/dev/null
 exit "$status"

@@ -38,6 +38,7 @@ export function withFakes(runner: Runner, ...fakes: readonly FakeCommand[]): Run
   const PATH = [...fakes.map(({ folder }) => folder), baseEnvironment.PATH].join(':');
   const changed = (command: Command): Command => ({ ...command, env: { ...command.env, PATH } });
   return {
+    isStopped: () => runner.isStopped(),
     run: (command) => runner.run(changed(command)),
     attempt: (command) => runner.attempt(changed(command)),
     capture: (command) => runner.capture(changed(command)),

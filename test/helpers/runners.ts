@@ -26,6 +26,7 @@ export function recordingRunner(answer: (command: Command) => Answer = () => ({}
     return done;
   };
   return {
+    isStopped: () => false,
     commands,
     attempt: async (command) => execute(command).result,
     run: async (command) => checked(command).result,

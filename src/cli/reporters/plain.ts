@@ -1,5 +1,5 @@
 import type { BuildEvent } from '../../events.ts';
-import { formatSeconds, plainText, type Reporter, stepTitle } from './reporter.ts';
+import { formatSeconds, plainText, type Reporter, shellText, stepTitle } from './reporter.ts';
 
 /** Lines with the time since the start: for logs of CI systems. */
 export function createPlainReporter(write: (text: string) => void, options: { verbose: boolean; debug: boolean }): Reporter {
@@ -15,6 +15,8 @@ export function createPlainReporter(write: (text: string) => void, options: { ve
         return line(`${stepTitle(event)} cached`);
       case 'note':
         return line(plainText(event.text));
+      case 'shell-start':
+        return write(shellText(event));
       case 'warning':
         return line(`${event.step}: warning: ${plainText(event.text)}`);
       case 'output':

@@ -12,6 +12,17 @@ export function plainText(line: string): string {
   return line.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b[@-_]|[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
 }
 
+/** What is said before a shell takes the terminal: the step that has failed, the line, and what can be done. */
+export function shellText({ step, failure }: Extract<BuildEvent, { kind: 'shell-start' }>): string {
+  if (failure === undefined) return '';
+  const lines = [
+    `${step} has failed: ${plainText(failure.cause)}`,
+    ...failure.details.slice(-12).map((line) => `  ${plainText(line)}`),
+    'This is a shell in the tree as the step has left it. exit: give up; retry: run the step once more.',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
 /** `75 s`, `1.2 s`. */
 export function formatSeconds(seconds: number): string {
   return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;

@@ -1,6 +1,6 @@
 import ora from 'ora';
 import type { BuildEvent } from '../../events.ts';
-import { formatSeconds, plainText, type Reporter, stepTitle } from './reporter.ts';
+import { formatSeconds, plainText, type Reporter, shellText, stepTitle } from './reporter.ts';
 
 /** A spinner with the step, what apt and debootstrap are doing, and the time so far. */
 export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose: boolean; debug: boolean; color: boolean }): Reporter {
@@ -39,6 +39,10 @@ export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose
         return print(`✔ ${stepTitle(event)}  cached`);
       case 'note':
         return print(plainText(event.text));
+      case 'shell-start':
+        if (spinner.isSpinning) spinner.stop();
+        stream.write(shellText(event));
+        return;
       case 'warning':
         return print(`${event.step}: warning: ${plainText(event.text)}`);
       case 'output':

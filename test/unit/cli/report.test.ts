@@ -151,6 +151,7 @@ test('the first stop asks, the second ends, and so does time', () => {
     pid: 1,
     silent: new Promise<never>(() => {}),
     ended: new Promise<never>(() => {}),
+    terminal: undefined,
     release: () => {},
     stop: () => done.push('stop'),
     kill: () => done.push('kill'),

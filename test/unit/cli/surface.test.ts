@@ -417,6 +417,7 @@ describe('stopping', () => {
       silent: new Promise<never>(() => {}),
       release: () => {},
       ended: new Promise<never>(() => {}),
+      terminal: undefined,
       stop: () => void done.push('stop'),
       kill: () => void done.push('kill'),
     };
