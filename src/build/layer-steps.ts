@@ -58,6 +58,7 @@ export async function bootstrapLayer(plan: BuildPlan, mirrors: Mirrors, layers: 
     steps: ['bootstrap'],
     inputs: await bootstrapLayerInputs(config, mirrors.main),
     mustRun: false,
+    mustBeThere: ctx.request.shell !== null,
     fault: async ({ folder, meta }) => {
       if ((await secondsSinceAsked(folder)) < ctx.request.archiveAge) return undefined;
       const now = await askArchive(config, mirrors.main, proxy, ctx);

@@ -1,0 +1,120 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { bare, Machine, type Run } from '../helpers/machine.ts';
+
+const machine = new Machine({ layers: true });
+afterAll(() => machine.close());
+
+const conf = `${bare}WORDS=(a "b c")
+POST_INSTALL_MODULES="one two"
+one() { echo one >/one; WORDS+=(d); umask 027; cd /usr; made() { echo "made \${WORDS[*]}"; }; }
+two() { echo two >/two; }
+`;
+
+/** Runs the command on a terminal of its own, as expect(1) types and reads. */
+function onTerminal(project: string, dialogue: string, args: readonly string[]): Promise<Run> {
+  const file = path.join(project, 'dialogue');
+  const script = `set timeout 60
+spawn -noecho {*}$argv
+stty rows 33 columns 111 < $spawn_out(slave,name)
+proc see {text} { expect { -ex $text {} timeout { puts "NOT SEEN: $text"; exit 99 } eof { puts "ENDED BEFORE: $text"; exit 98 } } }
+proc say {text} { send -- "$text\\r" }
+${dialogue}
+expect eof
+exit [lindex [wait] 3]
+`;
+  writeFileSync(file, script);
+  return machine.run(args, { cwd: project, via: ['expect', '-f', file] });
+}
+
+test('one command in the tree after a step: its state, its exit code, and nothing is kept', async () => {
+  const project = machine.project('command', { 'build.conf': conf });
+  const shell = (...args: string[]): Promise<Run> => machine.run(['shell', ...args], { cwd: project });
+  const early = await shell('one', '-c', 'true');
+  expect([early.code, early.lastLine]).toEqual([3, expect.stringContaining('there is no layer of bootstrap')]);
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
+  const before = machine.snapshot();
+  const seen = await shell('post/one', '-c', 'cat /one; ls /two 2>&1; echo "$PWD $(umask)"; made; touch /changed; exit 7');
+  expect(seen.stdout.split('\n')).toEqual(['one', "ls: cannot access '/two': No such file or directory", '/usr 0027', 'made a b c d', '']);
+  expect(seen.code).toBe(7);
+  expect((await shell('one', '-c', 'ls /changed')).code).toBe(2);
+  expect((await shell('-c', 'cat /two; test -e /usr/sbin/policy-rc.d')).stdout).toBe('two\n');
+  expect((await shell('nowhere', '-c', 'true')).lastLine).toContain(
+    'there is no layer after nowhere (bootstrap, packages, post/one, post/two)',
+  );
+  expect(await machine.settled(before)).toEqual(before);
+  expect(readdirSync(path.join(machine.folder, 'cache')).filter((name) => name.startsWith('shell-'))).toEqual([]);
+  // A shell does not stand in the way of a build.
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).stderr).toContain('up to date');
+});
+
+test('a shell on a terminal of its own: its size, its name, job control, Ctrl-C', async () => {
+  const project = machine.project('terminal', { 'build.conf': conf });
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
+  const run = await onTerminal(
+    project,
+    `see "realmfs post/one"
+say "tty; stty size; echo \\$((6 * 7)) \\$TERM"
+see "/dev/pts/0"
+see "33 111"
+see "42 xterm"
+say "sleep 1000"
+sleep 0.5
+send "\\003"
+say "echo still-\\"here\\""
+see "still-here"
+say "grep Cap /proc/self/status | head -n 1; exit 5"`,
+    ['shell', 'one'],
+  );
+  expect(run.stdout).not.toMatch(/NOT SEEN|ENDED BEFORE/);
+  expect(run.code, run.stdout).toBe(5);
+});
+
+test('--shell-on-failure: what has failed and where, the tree as the step has left it; exit gives up', async () => {
+  const failing = conf.replace('two() {', 'two() { touch /half-done; ls /nowhere;');
+  const project = machine.project('fails', { 'build.conf': failing });
+  const before = machine.snapshot();
+  const run = await onTerminal(
+    project,
+    `see "post/two has failed"
+see "build.conf:8"
+see "retry: run the step once more"
+see "realmfs post/two"
+say "ls /half-done; echo \\$PWD \\"\\\${WORDS\\[*\\]}\\""
+see "/half-done"
+see "/usr a b c d"
+say "exit"`,
+    ['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure'],
+  );
+  expect(run.stdout).not.toMatch(/NOT SEEN|ENDED BEFORE/);
+  expect(run.code, run.stdout).toBe(1);
+  expect(run.stdout).toContain('realmfs-builder: error: post/two: module two failed');
+  expect(await machine.settled(before)).toEqual(before);
+});
+
+test('--shell-on-failure: retry runs the step again from the layer below', async () => {
+  const late = Math.floor(Date.now() / 1000) + 15;
+  const failing = conf.replace('two() {', `two() { echo x >>/tries; (( $(date +%s) > ${late} ));`);
+  const project = machine.project('retries', { 'build.conf': failing });
+  const run = await onTerminal(
+    project,
+    `see "realmfs post/two"
+say "touch /left-by-hand; while ((\\$(date +%s) <= ${late})); do sleep 1; done; retry"`,
+    ['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure'],
+  );
+  expect(run.code, run.stdout).toBe(0);
+  const tarball = path.join(project, 'realmfs/realmfs-rootfs.tar');
+  expect(machine.shell('tar -xOf "$1" ./tries', tarball)).toBe('x\n');
+  expect(machine.shell('tar -tf "$1" | grep -c -e left-by-hand -e half-done || true', tarball)).toBe('0\n');
+});
+
+test('without a terminal --shell-on-failure reads standard input, and its end gives up', async () => {
+  const project = machine.project('piped', { 'build.conf': conf.replace('two() {', 'two() { false;') });
+  const run = await machine.run(['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure'], {
+    cwd: project,
+    via: ['bash', '--norc', '-c', 'echo "cat /one" | "$@"', 'bash'],
+  });
+  expect(run.code).toBe(1);
+  expect(run.stdout).toContain('one\n');
+});
