@@ -11,8 +11,6 @@ for name in "$@"; do
     fi
     projects+=("--project=$name")
 done
-# A test takes another user's id; Node refuses that while it uses io_uring, which Debian 13's does.
-export UV_USE_IO_URING=0
 status=0
 node_modules/.bin/vitest run "${projects[@]}" || status=$?
 if [[ $needs_root == yes ]]; then
