@@ -54,7 +54,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     if (ctx.request.shell !== null) {
       await layers.open();
       if (ctx.request.shell.step === '') await finalize(stage, ctx);
-      await shellIn(ctx.request.shell.step || 'finished', steps, ctx);
+      await shellIn(ctx.request.shell.step === '' ? 'finished' : ctx.steps.current, steps, ctx);
       return { files: [], rootfs: false, key: '', upToDate: false };
     }
     const key = await resultsKey(stage, layers.top, evaluation, ctx);

@@ -76,6 +76,7 @@ mapfile -d '' -t environment <"$RB_STEP/environment"
 cd "$root"
 mount --move . /
 status=0
+# What bash starts in the background ignores SIGINT and SIGQUIT; a step shall not.
 if [[ ${RB_TERMINAL-} == yes ]]; then
     exec {stdin}<&5 >&6 2>&6 5<&- 6>&-
 else
@@ -83,7 +84,7 @@ else
 fi
 setpriv --pdeathsig KILL --inh-caps -all \
     --bounding-set -all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setfcap,+setpcap,+sys_chroot,+audit_write,+net_bind_service \
-    chroot . /usr/bin/env -i "${environment[@]}" "$@" <&"$stdin" {stdin}<&- &
+    env --default-signal=INT,QUIT chroot . /usr/bin/env -i "${environment[@]}" "$@" <&"$stdin" {stdin}<&- &
 # bash would write its own line about a command that a signal has ended.
 { wait $! || status=$?; } 2>/dev/null
 exit "$status"
