@@ -25,6 +25,10 @@ export interface RunningBuild {
   kill(signal: NodeJS.Signals): boolean;
   /** Resolves when the step begins; rejects if the run ends first. */
   step(name: string): Promise<void>;
+  /** Types a line, where standard input is open. */
+  say(line: string): void;
+  /** Resolves when the text stands on standard output, behind what was seen before; rejects if the run ends first. */
+  sees(text: string): Promise<void>;
 }
 
 export interface RunOptions {
@@ -34,6 +38,8 @@ export interface RunOptions {
   readonly uid?: number;
   /** A command that the command line is given to, such as `setpriv --reuid 65534`. */
   readonly via?: readonly string[];
+  /** Standard input is open, for `say`. */
+  readonly hasInput?: boolean;
 }
 
 /** What a build must leave as it was. */
@@ -139,9 +145,12 @@ export class Machine {
       ...this.#env,
       ...options.env,
     };
-    const child = spawn('nsenter', command, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('nsenter', command, { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    if (options.hasInput !== true) child.stdin.end();
+    child.stdin.on('error', () => {});
     const out = { stdout: '', stderr: '' };
     const waiting = new Set<() => void>();
+    let seen = 0;
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].on('data', (chunk: Buffer) => {
         out[name] += chunk.toString('utf8');
@@ -160,6 +169,20 @@ export class Machine {
       ended,
       // False if it has just ended by itself.
       kill: (signal) => child.kill(signal),
+      say: (line) => void child.stdin.write(`${line}\r`),
+      sees: (text) =>
+        new Promise((resolve, reject) => {
+          const check = (): void => {
+            const at = out.stdout.indexOf(text, seen);
+            if (at < 0) return;
+            seen = at + text.length;
+            waiting.delete(check);
+            resolve();
+          };
+          waiting.add(check);
+          check();
+          void ended.then((run) => reject(new Error(`ended before ${text}: ${run.stdout}${run.stderr}`)));
+        }),
       step: (name) =>
         new Promise((resolve, reject) => {
           const pattern = new RegExp(`\\] ${name}$|"step-start","step":"${name}"`, 'm');

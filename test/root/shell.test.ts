@@ -1,7 +1,8 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { bare, Machine, type Run } from '../helpers/machine.ts';
+import { sleep } from '../helpers/kills.ts';
+import { bare, Machine, type Run, type RunningBuild } from '../helpers/machine.ts';
 
 const machine = new Machine({ layers: true });
 afterAll(() => machine.close());
@@ -12,20 +13,10 @@ one() { echo one >/one; WORDS+=(d); umask 027; cd /usr; made() { echo "made \${W
 two() { echo two >/two; }
 `;
 
-/** Runs the command on a terminal of its own, as expect(1) types and reads. */
-function onTerminal(project: string, dialogue: string, args: readonly string[]): Promise<Run> {
-  const file = path.join(project, 'dialogue');
-  const script = `set timeout 60
-spawn -noecho {*}$argv
-stty rows 33 columns 111 < $spawn_out(slave,name)
-proc see {text} { expect { -ex $text {} timeout { puts "NOT SEEN: $text"; exit 99 } eof { puts "ENDED BEFORE: $text"; exit 98 } } }
-proc say {text} { send -- "$text\\r" }
-${dialogue}
-expect eof
-exit [lindex [wait] 3]
-`;
-  writeFileSync(file, script);
-  return machine.run(args, { cwd: project, via: ['expect', '-f', file] });
+/** Starts the command on a terminal of its own, which script(1) makes: 33 rows, 111 columns. */
+function onTerminal(project: string, args: readonly string[]): RunningBuild {
+  const script = 'exec script --quiet --return --command "stty rows 33 cols 111; exec $(printf "%q " "$@")" /dev/null';
+  return machine.start(args, { cwd: project, via: ['bash', '--norc', '-c', script, 'bash'], hasInput: true });
 }
 
 test('one command in the tree after a step: its state, its exit code, and nothing is kept', async () => {
@@ -52,44 +43,32 @@ test('one command in the tree after a step: its state, its exit code, and nothin
 test('a shell on a terminal of its own: its size, its name, job control, Ctrl-C', async () => {
   const project = machine.project('terminal', { 'build.conf': conf });
   expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
-  const run = await onTerminal(
-    project,
-    `see "realmfs post/one"
-say "tty; stty size; echo \\$((6 * 7)) \\$TERM"
-see "/dev/pts/0"
-see "33 111"
-see "42 xterm"
-say "sleep 1000"
-sleep 0.5
-send "\\003"
-say "echo still-\\"here\\""
-see "still-here"
-say "grep Cap /proc/self/status | head -n 1; exit 5"`,
-    ['shell', 'one'],
-  );
-  expect(run.stdout).not.toMatch(/NOT SEEN|ENDED BEFORE/);
-  expect(run.code, run.stdout).toBe(5);
+  const shell = onTerminal(project, ['shell', 'one']);
+  await shell.sees('realmfs post/one');
+  shell.say('tty; stty size; echo $((6 * 7)) $TERM');
+  for (const text of ['/dev/pts/0', '33 111', '42 xterm']) await shell.sees(text);
+  shell.say('echo begun-"here"; sleep 1000');
+  await shell.sees('begun-here');
+  await sleep(500);
+  shell.say('\u0003');
+  shell.say('echo still-"here"');
+  await shell.sees('still-here');
+  shell.say('exit 5');
+  expect((await shell.ended).code).toBe(5);
 });
 
 test('--shell-on-failure: what has failed and where, the tree as the step has left it; exit gives up', async () => {
   const failing = conf.replace('two() {', 'two() { touch /half-done; ls /nowhere;');
   const project = machine.project('fails', { 'build.conf': failing });
   const before = machine.snapshot();
-  const run = await onTerminal(
-    project,
-    `see "post/two has failed"
-see "build.conf:8"
-see "retry: run the step once more"
-see "realmfs post/two"
-say "ls /half-done; echo \\$PWD \\"\\\${WORDS\\[*\\]}\\""
-see "/half-done"
-see "/usr a b c d"
-say "exit"`,
-    ['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure'],
-  );
-  expect(run.stdout).not.toMatch(/NOT SEEN|ENDED BEFORE/);
+  const build = onTerminal(project, ['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure']);
+  for (const text of ['post/two has failed', 'build.conf:8', 'retry: run the step once more', 'realmfs post/two']) await build.sees(text);
+  build.say('ls /half-done; echo $PWD "${WORDS[*]}"');
+  for (const text of ['/half-done\r', '/usr a b c d']) await build.sees(text);
+  build.say('exit');
+  const run = await build.ended;
   expect(run.code, run.stdout).toBe(1);
-  expect(run.stdout).toContain('realmfs-builder: error: post/two: module two failed');
+  expect(run.stdout).toContain('realmfs-builder: error: post/two: build.conf:8: exit code 2 from: ls /nowhere; log: ');
   expect(await machine.settled(before)).toEqual(before);
 });
 
@@ -97,12 +76,10 @@ test('--shell-on-failure: retry runs the step again from the layer below', async
   const late = Math.floor(Date.now() / 1000) + 15;
   const failing = conf.replace('two() {', `two() { echo x >>/tries; (( $(date +%s) > ${late} ));`);
   const project = machine.project('retries', { 'build.conf': failing });
-  const run = await onTerminal(
-    project,
-    `see "realmfs post/two"
-say "touch /left-by-hand; while ((\\$(date +%s) <= ${late})); do sleep 1; done; retry"`,
-    ['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure'],
-  );
+  const build = onTerminal(project, ['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure']);
+  await build.sees('realmfs post/two');
+  build.say(`touch /left-by-hand; while (($(date +%s) <= ${late})); do sleep 1; done; retry`);
+  const run = await build.ended;
   expect(run.code, run.stdout).toBe(0);
   const tarball = path.join(project, 'realmfs/realmfs-rootfs.tar');
   expect(machine.shell('tar -xOf "$1" ./tries', tarball)).toBe('x\n');
