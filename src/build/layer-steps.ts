@@ -24,9 +24,9 @@ const RETRY = 77;
 
 /** A build's layers. Where the disk cannot hold any, the build is made without. */
 export async function openLayers(locks: Locks, ctx: BuildContext): Promise<LayeredBuild> {
-  const isLayered = await canBeUpper(paths.parts, ctx.runner);
+  const isLayered = await canBeUpper(paths.parts);
   if (!isLayered) ctx.steps.note('the disk of the output folder is an overlay itself: this build is made without layers');
-  const canKeep = isLayered && ctx.request.layersMaxSize > 0 && (await canBeUpper(paths.layers, ctx.runner));
+  const canKeep = isLayered && ctx.request.layersMaxSize > 0 && (await canBeUpper(paths.layers));
   const store = canKeep ? new LayerStore(paths.layers, ctx.runner, locks) : undefined;
   return new LayeredBuild(store, paths.layers, new Tree({ root: paths.root, parts: paths.parts, isLayered }, ctx.runner), ctx);
 }
@@ -103,9 +103,10 @@ export async function stageTwoLayers(stage: Stage, evaluation: Evaluation, layer
   const runner = new StageTwo(stage, ctx);
   const sources = readSources(evaluation);
   const inputs = buildInputs(stage, evaluation, sources);
-  const state = { isProven: false };
+  const state = { isProven: false, lists: '' };
   for (const cut of cutsUntil(ctx.request.shell?.step ?? '', plan))
     await layers.run(await planCut({ cut, stage, evaluation, sources, inputs, runner, layers, state }, ctx));
+  if (ctx.request.shell !== null && state.lists !== '') await showLists(state.lists, ctx);
   return runner;
 }
 
@@ -135,8 +136,8 @@ interface CutContext {
   readonly inputs: BuildInputs;
   readonly runner: StageTwo;
   readonly layers: LayeredBuild;
-  /** Whether what nobody vouches for in the package cache is out of sight. */
-  readonly state: { isProven: boolean };
+  /** Whether what nobody vouches for in the package cache is out of sight; apt's lists of a layer, not shown yet. */
+  readonly state: { isProven: boolean; lists: string };
 }
 
 async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPlan> {
@@ -146,6 +147,8 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
   const isLast = cut.steps.at(-1) === plan.stageTwo.at(-1);
   const inputs = await layerInputs(cut, stage, context.inputs);
   const make = async (): Promise<Made> => {
+    if (state.lists !== '') await showLists(state.lists, ctx);
+    state.lists = '';
     if (isPackages) await prepare(stage, ctx);
     const strange = cut.steps.some(({ module }) => module.origin !== 'built-in');
     if (strange && !state.isProven) {
@@ -177,9 +180,10 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
     },
     take: async ({ folder, meta }) => {
       // The last step hands nothing on.
-      const state = path.join(folder, 'state.sh');
-      runner.state = (await isMissing(state)) ? undefined : state;
-      if (isPackages) await showLists(path.join(folder, 'lists'), ctx);
+      const handedOn = path.join(folder, 'state.sh');
+      runner.state = (await isMissing(handedOn)) ? undefined : handedOn;
+      // Shown when a step wants to see them.
+      if (isPackages) state.lists = path.join(folder, 'lists');
       for (const text of JSON.parse(meta.facts.warnings ?? '[]')) ctx.steps.warn(String(text));
     },
   };

@@ -1,6 +1,6 @@
-import { mkdir, readdir, readFile, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, statfs, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { BuilderError } from '../errors.ts';
+import { BuilderError, PreflightError } from '../errors.ts';
 import { statOrUndefined } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 
@@ -14,6 +14,8 @@ export interface TreeFolders {
   readonly isLayered: boolean;
 }
 
+/** OVERLAYFS_SUPER_MAGIC in linux/magic.h. */
+const OVERLAYFS = 0x794c7630;
 /** Kernel: OVL_MAX_STACK is 500. What comes after it shares one upper. */
 export const MOST_LOWERS = 400;
 /**
@@ -75,6 +77,12 @@ export class Tree {
       await mount(['-t', 'overlay', '-o', `lowerdir=${names},upperdir=upper,workdir=work,${OPTIONS}`, 'realmfs-root', root]);
     }
     this.#upper = upper;
+    if (this.#lowers.length > 0 && !(await hasIndex(root))) {
+      throw new PreflightError('the file system of the layers, or of the output folder, cannot keep the names of one file together', {
+        step: 'preflight',
+        hint: 'move the cache to another one (REALMFS_CACHE_DIR), or keep no layers: LAYERS_MAX_SIZE=0, and no --no-tmpfs',
+      });
+    }
   }
 
   /** Ends writing. The upper is the topmost layer now; its folder is returned. */
@@ -160,13 +168,13 @@ export class Tree {
 }
 
 /** True if a folder's file system can hold the uppers of an overlay, and files that are found again by their handle. */
-export async function canBeUpper(folder: string, runner: Runner): Promise<boolean> {
-  const type = await runner.capture({ label: 'stat', file: 'stat', args: ['--file-system', '--format=%T', folder] });
-  return type.trim() !== 'overlayfs';
+export async function canBeUpper(folder: string): Promise<boolean> {
+  return (await statfs(folder)).type !== OVERLAYFS;
 }
 
-/** Whether the kernel keeps the names of one file together in the mounted tree. */
-export async function hasIndex(root: string): Promise<boolean> {
-  const line = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').findLast((each) => each.split(' ')[4] === root);
-  return line?.includes('index=on') === true;
+/** Whether the kernel has given the overlay its index: without it, it says so to its own log alone. An option that is the default is not shown. */
+async function hasIndex(root: string): Promise<boolean> {
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
+  if (mounts.findLast((line) => line.split(' ')[4] === root)?.includes('index=on') === true) return true;
+  return (await readFile('/sys/module/overlay/parameters/index', 'utf8')).trim() === 'Y';
 }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { copyFile, link, mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { isMissing, statOrUndefined, syncPath, writeWhole } from '../system/files.ts';
+import { isMissing, readForeign, statOrUndefined, syncPath, writeWhole } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import type { Locks } from './locks.ts';
 
@@ -206,8 +206,12 @@ export async function rememberInputs(
   step: string,
   inputs: Readonly<Record<string, string>>,
 ): Promise<void> {
-  await mkdir(path.join(folder, 'last'), { recursive: true, mode: 0o700 });
-  await writeWhole(path.join(folder, 'last', keyOf({ project, step })), JSON.stringify(inputs), 0o600);
+  const file = path.join(folder, 'last', keyOf({ project, step }));
+  const text = JSON.stringify(inputs);
+  // Most often nothing has changed, and to bring a file to the disk takes longer than to read it.
+  if ((await readForeign(file))?.toString('utf8') === text) return;
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  await writeWhole(file, text, 0o600);
 }
 
 /** What was remembered; undefined: nothing. */
