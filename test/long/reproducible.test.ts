@@ -17,7 +17,10 @@ test.each([
   const [here, there] = [`${release}-${profile}`, `${release}-${profile}-there`].map((name) => path.join(machine.folder, name));
   const run = await machine.run(['--no-confirm', '-t', '-d', here ?? '', ...settings]);
   expect(run.code, run.stderr).toBe(0);
-  const sources = machine.shell('tar -xOf "$1/realmfs-rootfs.tar" ./etc/apt/sources.list.d/debian.sources ./usr/lib/os-release', here ?? '');
+  const sources = machine.shell(
+    'tar -xOf "$1/realmfs-rootfs.tar" ./etc/apt/sources.list.d/debian.sources ./usr/lib/os-release',
+    here ?? '',
+  );
   for (const line of [`Suites: ${release} ${release}-updates`, `Suites: ${release}-security`, `VERSION_CODENAME=${release}`])
     expect(sources).toContain(line);
   buildElsewhere(machine, there ?? '', ...settings);
