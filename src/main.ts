@@ -1,8 +1,9 @@
 import { realpathSync } from 'node:fs';
-import { buildCommand, checkedSetting, makeRequest, ReportedError, shellCommand } from './cli/build-command.ts';
+import { buildCommand, ReportedError, shellCommand } from './cli/build-command.ts';
 import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
+import { checkedSetting, makeRequest } from './cli/make-request.ts';
 import { type CliOptions, type PlanOptions, parseArguments, type ShellOptions } from './cli/options.ts';
 import { findPlace, sudoOwner } from './cli/place.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';

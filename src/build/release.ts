@@ -50,7 +50,8 @@ export async function findProxy(mirror: string, ctx: BuildContext): Promise<Read
 
 /**
  * Fetches the InRelease file of the suite, checks it and puts it where debootstrap looks for it:
- * the build is made from this one and no other. Never an older one than an earlier build has seen.
+ * the build is made from this one and no other. Never an older one than an earlier build has seen,
+ * unless that one must not be used any more: then with a warning.
  * @throws FetchError if it cannot be fetched or must not be trusted.
  */
 export async function fetchRelease(
@@ -67,7 +68,10 @@ export async function fetchRelease(
   let release = await trusted(fresh, url, config, ctx);
   const old = (await statOrUndefined(known))?.isFile() ? await checkSignature(known, config.keyring, ctx.runner) : { fault: 'not there' };
   if ('release' in old && dateOf(old.release) > dateOf(release)) {
-    if (await isTrusted(known, url, config, ctx)) {
+    const fault = await faultOf(known, url, config, ctx);
+    if (fault !== undefined) {
+      ctx.steps.warn(`an earlier build has seen a newer state of ${config.release}, which cannot be used now: ${fault}`);
+    } else {
       ctx.steps.warn(
         `the mirror has an older state of ${config.release} (${releaseField(release.text, 'Date')}) than an earlier build has seen; the newer one is used (${releaseField(old.release.text, 'Date')})`,
       );
@@ -145,14 +149,14 @@ async function trusted(file: string, url: string, config: Config, ctx: BuildCont
   return release;
 }
 
-/** Whether a file that an earlier build has kept would be taken now. */
-async function isTrusted(file: string, url: string, config: Config, ctx: BuildContext): Promise<boolean> {
+/** Why a file that an earlier build has kept would not be taken now; undefined: it would. */
+async function faultOf(file: string, url: string, config: Config, ctx: BuildContext): Promise<string | undefined> {
   try {
     await trusted(file, url, config, ctx);
-    return true;
+    return undefined;
   } catch (error) {
     if (!(error instanceof FetchError)) throw error;
-    return false;
+    return error.message;
   }
 }
 

@@ -6,7 +6,8 @@ import { BuilderError, type Failure, InterruptedError, PreflightError } from '..
 import type { BuildEvent } from '../events.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { statOrUndefined } from '../system/files.ts';
-import { checkedSetting, makeRequest, namesOfOutput, ReportedError, setUpFault } from './build-command.ts';
+import { namesOfOutput, ReportedError, setUpFault } from './build-command.ts';
+import { checkedSetting, makeRequest } from './make-request.ts';
 import type { PlanOptions } from './options.ts';
 import { findOutput, findPlace } from './place.ts';
 import { planText } from './plan-text.ts';

@@ -18,10 +18,15 @@ test.each([
   const run = await machine.run(['--no-confirm', '-t', '-d', here ?? '', ...settings]);
   expect(run.code, run.stderr).toBe(0);
   const sources = machine.shell(
-    'tar -xOf "$1/realmfs-rootfs.tar" ./etc/apt/sources.list.d/debian.sources ./usr/lib/os-release',
+    'tar -xOf "$1/realmfs-rootfs.tar" ./etc/apt/sources.list.d/debian.sources ./usr/lib/os-release ./etc/passwd',
     here ?? '',
   );
-  for (const line of [`Suites: ${release} ${release}-updates`, `Suites: ${release}-security`, `VERSION_CODENAME=${release}`])
+  for (const line of [
+    `Suites: ${release} ${release}-updates`,
+    `Suites: ${release}-security`,
+    `VERSION_CODENAME=${release}`,
+    '\nuser:x:1000:1000:',
+  ])
     expect(sources).toContain(line);
   buildElsewhere(machine, there ?? '', ...settings);
   expect(sha256(`${there}/realmfs-rootfs.tar`)).toBe(sha256(`${here}/realmfs-rootfs.tar`));

@@ -179,12 +179,12 @@ describe('a package file in the cache', () => {
   beforeAll(async () => {
     mirror.clear();
     const passwd = sha256('/etc/passwd');
-    const first = await build('cache', [], conf);
+    const first = await build('cached packages', [], conf);
     expect(first.code, first.stderr).toBe(0);
     for (const name of files) sums.set(name, sha256(cached(name)));
     for (const [, damage, base, more] of damages) for (const name of [base, more]) damage(cached(name));
     mirror.clear();
-    const run = await build('cache', ['--progress', 'plain'], conf);
+    const run = await build('cached packages', ['--progress', 'plain'], conf);
     expect(run.code, run.stderr).toBe(0);
     expect(run.stderr).toContain('damaged in the cache, fetched again: ');
     expect(sha256('/etc/passwd')).toBe(passwd);

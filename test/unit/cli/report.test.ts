@@ -131,6 +131,7 @@ test('the holder of a lock', () => {
   expect(parseLocks(text, 0xfe00, 99)).toBe(42);
   expect(parseLocks(text, 0xfe00, 98)).toBeUndefined();
   expect(parseLocks(text, 0xfe01, 99)).toBeUndefined();
+  expect(parseLocks('10: FLOCK  ADVISORY  READ 7 00:2f:123456789 0 EOF\n', 0x2f, 123456789)).toBe(7);
 });
 
 test('a tmpfs that cannot hold a build, or does not fit, is refused with figures', async () => {
