@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'root',
           include: ['test/root/**/*.test.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 300_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 1 },

@@ -7,6 +7,7 @@ import { planOnly } from './build/plan-only.ts';
 import { buildRequestSchema } from './config/request.ts';
 import { InterruptedError, toFailure } from './errors.ts';
 import type { BuildEvent } from './events.ts';
+import { openLocks } from './store/locks.ts';
 import { createRunner } from './system/runner.ts';
 
 /**
@@ -32,13 +33,14 @@ const stopping = new AbortController();
 process.on('SIGTERM', () => stopping.abort(new InterruptedError('interrupted', 130)));
 
 const steps = new StepClock(report);
+const locks = openLocks(`${paths.program}/templates/sandbox/locks.sh`);
 try {
   report({ kind: 'ready' });
   const requestFile = `${paths.staging}/request.json`;
   const request = buildRequestSchema.parse(JSON.parse(await readFile(requestFile, 'utf8')));
   await unlink(requestFile);
   const runner = createRunner({ report, signal: stopping.signal, currentStep: () => steps.current });
-  const context = { request, runner, report, steps };
+  const context = { request, runner, report, steps, locks };
   if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
   else {
     const result = await build(context);
@@ -47,4 +49,6 @@ try {
 } catch (error) {
   report({ kind: 'failed', failure: toFailure(error, steps.current) });
   process.exitCode = 1;
+} finally {
+  await locks.close();
 }

@@ -3,7 +3,6 @@ import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript, type Evaluation } from '../config/evaluate.ts';
 import { copyLibrary, copyProgram, copyProject, projectContents } from '../config/project.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
-import { openLocks } from '../store/locks.ts';
 import { findTarget, targets } from '../targets/all.ts';
 import { type BuildContext, paths } from './context.ts';
 import { evaluate } from './evaluation.ts';
@@ -46,8 +45,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   checkStepName(ctx.request.rebuildFrom, plan);
   if (needsProgram(plan)) await copyProgram(paths.program, `${paths.library}/program`);
   const mirrors = await findMirrors(config, hosts, ctx);
-  const locks = openLocks(`${paths.program}/templates/sandbox/locks.sh`);
-  const layers = await openLayers(locks, ctx);
+  const layers = await openLayers(ctx);
   try {
     const stage = await bootstrapLayer(plan, mirrors, layers, ctx);
     const steps = await stageTwoLayers(stage, evaluation, layers, ctx);
@@ -75,8 +73,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     return { ...results, upToDate: false };
   } finally {
     await layers.finish();
-    if (layers.hasGrown) await pruneLayers(locks, ctx);
-    await locks.close();
+    if (layers.hasGrown) await pruneLayers(ctx);
   }
 }
 

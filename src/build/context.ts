@@ -1,6 +1,7 @@
 import type { BuildRequest } from '../config/request.ts';
 import type { Report } from '../events.ts';
 import { SANDBOX } from '../resources.ts';
+import type { Locks } from '../store/locks.ts';
 import type { Runner } from '../system/runner.ts';
 
 /** The folders of a build inside its sandbox. */
@@ -15,7 +16,9 @@ export const paths = {
   evaluate: `${SANDBOX}/build/evaluate`,
   library: `${SANDBOX}/build/lib`,
   steps: `${SANDBOX}/build/steps`,
+  /** The parts of the tree: in memory, and on the output disk for what memory does not hold. */
   parts: `${SANDBOX}/build/parts`,
+  diskParts: `${SANDBOX}/staging/parts`,
   layers: `${SANDBOX}/cache/layers`,
   apt: `${SANDBOX}/build/apt`,
 } as const;
@@ -26,6 +29,8 @@ export interface BuildContext {
   readonly runner: Runner;
   readonly report: Report;
   readonly steps: StepClock;
+  /** Locks on files of the cache; they end with the builder. */
+  readonly locks: Locks;
 }
 
 /** How long a step took, for the manifest. */

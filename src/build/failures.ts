@@ -20,9 +20,16 @@ export function hideCredentials(text: string): string {
   return text.replace(/\b(https?\\*:\/\/)[^/\s"]+@/g, '$1***@').replace(/(\/lists\/)[^/\s"@]+@/g, '$1***@');
 }
 
-/** Names the cause of a failed command more closely: no space, or a fetch. */
-export async function explain(error: unknown, where: string): Promise<unknown> {
+/** Where a step leaves its files: on the tmpfs, or on the output disk. */
+async function placeOfSteps(): Promise<string> {
+  const [root, disk] = [await statfs(paths.root), await statfs(paths.staging)];
+  return root.blocks === disk.blocks && root.files === disk.files ? paths.staging : paths.work;
+}
+
+/** Names the cause of a failed command more closely: no space, or a fetch. `folder`: where it wrote; without, it was a step. */
+export async function explain(error: unknown, folder?: string): Promise<unknown> {
   if (!(error instanceof CommandError)) return error;
+  const where = folder ?? (await placeOfSteps());
   const { bsize, blocks, bavail, files, ffree } = await statfs(where);
   // Not every program says why it could not write all.
   if (error.outputTail.some((line) => noSpace.test(line)) || bavail * bsize < NEARLY_NOTHING) {
@@ -44,7 +51,7 @@ export async function explain(error: unknown, where: string): Promise<unknown> {
 }
 
 /** Runs a body and throws what `explain` makes of its failure. */
-export async function explained<T>(where: string, body: () => Promise<T>): Promise<T> {
+export async function explained<T>(where: string | undefined, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {

@@ -5,11 +5,11 @@ import { type Evaluation, words } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
 import { ConfigError, type Failure, InterruptedError, toFailure } from '../errors.ts';
 import { keyOf, LAYER_FORMAT, type Layer, LayerStore } from '../store/layers.ts';
-import type { Locks } from '../store/locks.ts';
 import { prune } from '../store/prune.ts';
 import { isMissing, sha256File } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, cutSteps, inputsOf, mustRun, readSources, type Sources } from './cuts.ts';
+import { showLists } from './fetching.ts';
 import { LayeredBuild, type LayerPlan, type Made, releasesIn, rememberAsked, secondsSinceAsked } from './layered.ts';
 import { manifestInputs } from './manifest.ts';
 import type { Mirrors } from './mirror.ts';
@@ -23,18 +23,18 @@ import { canBeUpper, Tree } from './tree.ts';
 const RETRY = 77;
 
 /** A build's layers. Where the disk cannot hold any, the build is made without. */
-export async function openLayers(locks: Locks, ctx: BuildContext): Promise<LayeredBuild> {
+export async function openLayers(ctx: BuildContext): Promise<LayeredBuild> {
   const isLayered = await canBeUpper(paths.parts);
   if (!isLayered) ctx.steps.note('the disk of the output folder is an overlay itself: this build is made without layers');
   const canKeep = isLayered && ctx.request.layersMaxSize > 0 && (await canBeUpper(paths.layers));
-  const store = canKeep ? new LayerStore(paths.layers, ctx.runner, locks) : undefined;
-  return new LayeredBuild(store, paths.layers, new Tree({ root: paths.root, parts: paths.parts, isLayered }, ctx.runner), ctx);
+  const store = canKeep ? new LayerStore(paths.layers, ctx.runner, ctx.locks) : undefined;
+  return new LayeredBuild(store, paths.layers, new Tree({ root: paths.root, isLayered }, ctx.runner), ctx);
 }
 
 /** Brings the store below its bound. What this build uses stays. A fault is no failure of the build. */
-export async function pruneLayers(locks: Locks, ctx: BuildContext): Promise<void> {
+export async function pruneLayers(ctx: BuildContext): Promise<void> {
   try {
-    await prune(paths.layers, locks, { maxSize: ctx.request.layersMaxSize });
+    await prune(paths.layers, ctx.locks, { maxSize: ctx.request.layersMaxSize });
     await ctx.runner.run({ label: 'removing layers', file: 'find', args: [`${paths.layers}/trash`, '-xdev', '-mindepth', '1', '-delete'] });
   } catch (error) {
     if (error instanceof InterruptedError) return;
@@ -60,7 +60,7 @@ export async function bootstrapLayer(plan: BuildPlan, mirrors: Mirrors, layers: 
     mustRun: false,
     mustBeThere: ctx.request.shell !== null,
     fault: async ({ folder, meta }) => {
-      if ((await secondsSinceAsked(folder)) < ctx.request.archiveAge) return undefined;
+      if (!(await isToBeAsked(folder, ctx))) return undefined;
       const now = await askArchive(config, mirrors.main, proxy, ctx);
       if (meta.releases[now.file] !== now.sha256) return `the archive has changed: ${config.release} is of ${dateText(now.date)}`;
       await rememberAsked(folder);
@@ -157,11 +157,13 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
     }
     for (const step of cut.steps) await ctx.steps.run(step.step, () => runner.run(step, step === plan.stageTwo.at(-1)));
     const { reads, warnings, open } = runner.forget();
+    // Our own modules fetch nothing but packages, and fail without them.
+    const hadNetwork = !ctx.request.offline || !strange || !plan.config.network;
     if (open) ctx.steps.note(`${cut.step} leaves background jobs or open files: nothing from here on is kept for the next build`);
     return {
       reads: Object.fromEntries(await Promise.all(reads.map(async (read) => [read, await sources.lookUp(read)]))),
       releases: isPackages ? await releasesIn(`${paths.apt}/lists`) : {},
-      facts: { warnings: JSON.stringify(warnings) },
+      facts: { warnings: JSON.stringify(warnings), ...(hadNetwork ? {} : { offline: 'yes' }) },
       state: isLast ? undefined : runner.state,
       keepsLists: isPackages,
       isRepeatable: !open,
@@ -171,7 +173,7 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
     steps: cut.steps.map(({ step }) => step),
     inputs,
     mustRun: await runsAlways(cut, evaluation, sources),
-    fault: async (layer) => (await readsFault(layer, sources)) ?? (isPackages ? archiveFault(layer, context, ctx) : undefined),
+    fault: async (layer) => (await layerFault(layer, sources, ctx)) ?? (isPackages ? archiveFault(layer, context, ctx) : undefined),
     make,
     mustBeThere: ctx.request.shell !== null,
     onFailure: async (error) => {
@@ -222,8 +224,9 @@ export async function runsAlways(cut: Cut, evaluation: Evaluation, sources: Sour
   return cut.steps.some((step, at) => mustRun(step, texts[at] ?? '', names));
 }
 
-/** What a layer's steps have looked up, and would find otherwise now. */
-export async function readsFault({ meta }: Layer, sources: Sources): Promise<string | undefined> {
+/** What a layer's steps have looked up, and would find otherwise now; or that they had no network, and would have it now. */
+export async function layerFault({ meta }: Layer, sources: Sources, { request }: BuildContext): Promise<string | undefined> {
+  if (meta.facts.offline === 'yes' && !request.offline) return 'it was run with --offline';
   for (const [read, was] of Object.entries(meta.reads)) {
     const now = await sources.lookUp(read);
     if (now !== was) return `${read} ${now === 'missing' ? 'is gone' : was === 'missing' ? 'is new' : 'has changed'}`;
@@ -231,34 +234,29 @@ export async function readsFault({ meta }: Layer, sources: Sources): Promise<str
   return undefined;
 }
 
+/** With --offline, never. */
+async function isToBeAsked(folder: string, { request }: BuildContext): Promise<boolean> {
+  return !request.offline && (await secondsSinceAsked(folder)) >= request.archiveAge;
+}
+
 /** Whether the Release files of a layer's packages are still those of the archive; asks it if that was not done for a while. */
 async function archiveFault(layer: Layer, { runner, layers }: CutContext, ctx: BuildContext): Promise<string | undefined> {
   const { folder, meta } = layer;
-  if (Object.keys(meta.releases).length === 0 || (await secondsSinceAsked(folder)) < ctx.request.archiveAge) return undefined;
+  if (Object.keys(meta.releases).length === 0 || !(await isToBeAsked(folder, ctx))) return undefined;
   const before = runner.state;
-  await showLists(path.join(folder, 'lists'), ctx);
-  await layers.lookInto(layer, async () => {
+  const newer = await layers.lookInto(layer, async () => {
     runner.state = path.join(folder, 'state.sh');
-    await runner.update({ name: 'install-packages', origin: 'built-in' });
+    await runner.update();
+    const now = await releasesIn(`${paths.apt}/lists`);
+    const changed = Object.keys({ ...now, ...meta.releases }).filter((name) => now[name] !== meta.releases[name]);
+    if (changed.length === 0) return undefined;
+    const suites = changed.map((name) => name.replace(/^.*_dists_/, '').replace(/_(?:In)?Release$/, ''));
+    return [`the archive has changed: ${suites.join(', ')}`, ...(await runner.newer())];
   });
   runner.forget();
   runner.state = before;
-  const now = await releasesIn(`${paths.apt}/lists`);
-  const changed = Object.keys({ ...now, ...meta.releases }).filter((name) => now[name] !== meta.releases[name]);
-  if (changed.length === 0) {
-    await rememberAsked(folder);
-    return undefined;
-  }
-  await showLists(`${paths.cache}/apt/lists`, ctx);
-  return `the archive has changed: ${changed.map((name) => name.replace(/^.*_dists_/, '').replace(/_(?:In)?Release$/, '')).join(', ')}`;
-}
-
-/** Shows apt another folder of lists, with nothing of this build on top. */
-async function showLists(lower: string, ctx: BuildContext): Promise<void> {
-  const { apt } = paths;
-  const script =
-    'umount "$1/lists"; find "$1/lists-upper" "$1/lists-work" -xdev -mindepth 1 -delete; mount -t overlay -o "lowerdir=$2,upperdir=$1/lists-upper,workdir=$1/lists-work" realmfs-lists "$1/lists"';
-  await ctx.runner.run({ label: "showing apt's lists", file: 'bash', args: ['-euc', script, 'bash', apt, lower] });
+  if (newer === undefined) await rememberAsked(folder);
+  return newer?.join('; ');
 }
 
 /** What prepare.sh writes into the tree. */

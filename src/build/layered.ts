@@ -2,9 +2,10 @@ import { readdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { isSecret } from '../config/settings.ts';
 import { PreflightError } from '../errors.ts';
-import { keyOf, type Layer, type LayerStore, lastInputs, newId, rememberInputs } from '../store/layers.ts';
+import { keyOf, type Layer, type LayerStore, lastBuild, newId, rememberBuild } from '../store/layers.ts';
 import { sha256File, statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
+import { shortage } from './room.ts';
 import { MOST_LOWERS, type Tree } from './tree.ts';
 
 /** What the steps of a cut have left beside the tree. */
@@ -107,7 +108,7 @@ export class LayeredBuild {
       const why =
         faults.length > 0 || store === undefined
           ? faults
-          : differences((await lastInputs(this.#folder, request.project, last)) ?? {}, inputs);
+          : differences((await lastBuild(this.#folder, request.project, last))?.inputs ?? {}, inputs);
       throw new PreflightError(`there is no layer of ${last} as things are now`, {
         step: last,
         details: why.slice(0, MOST_REASONS),
@@ -119,7 +120,7 @@ export class LayeredBuild {
     let made: Made | undefined;
     while (made === undefined) {
       try {
-        await this.#tree.open();
+        await this.#open(last);
         made = await plan.make();
       } catch (error) {
         const again = this.#ctx.runner.isStopped() ? false : ((await plan.onFailure?.(error)) ?? false);
@@ -146,7 +147,7 @@ export class LayeredBuild {
     const { reads, releases, facts } = made;
     const put = store.put({ ...meta, reads: { ...reads }, releases: { ...releases }, facts: { ...facts } }, from, this.#below);
     const kept = put
-      .then(() => rememberInputs(this.#folder, request.project, last, inputs))
+      .then((size) => rememberBuild(this.#folder, request.project, last, { inputs, size }))
       .catch((error: unknown) =>
         steps.warn(`the layer of ${last} could not be kept: ${error instanceof Error ? error.message : String(error)}`),
       )
@@ -156,15 +157,24 @@ export class LayeredBuild {
 
   /** Opens the tree for what comes after the last layer. */
   async open(): Promise<void> {
-    await this.#tree.open();
+    await this.#open('finalize');
+  }
+
+  /** Opens the tree in memory, or on disk where memory would not hold what the step leaves. */
+  async #open(step: string): Promise<void> {
+    const { request, steps } = this.#ctx;
+    const known = (await lastBuild(this.#folder, request.project, step))?.size;
+    const short = request.tmpfs && this.#tree.isLayered ? await shortage(step, known) : undefined;
+    if (short !== undefined) steps.note(`${step} is built on disk: ${short}`);
+    await this.#tree.open(short === undefined ? paths.parts : paths.diskParts);
   }
 
   /** Runs something on top of a layer, and forgets what it has changed. */
-  async lookInto(layer: Layer, body: () => Promise<void>): Promise<void> {
+  async lookInto<T>(layer: Layer, body: () => Promise<T>): Promise<T> {
     this.#tree.add(path.join(layer.folder, 'tree'));
-    await this.#tree.open();
+    await this.#tree.open(paths.parts);
     try {
-      await body();
+      return await body();
     } finally {
       await this.#tree.discard();
       this.#tree.drop();
@@ -191,7 +201,7 @@ export class LayeredBuild {
       if (!this.#hasMissed) this.cached += 1;
     }
     await plan.take(layer);
-    await rememberInputs(this.#folder, request.project, plan.steps.at(-1) ?? '', inputs);
+    await rememberBuild(this.#folder, request.project, plan.steps.at(-1) ?? '', { inputs, size: layer.meta.size });
   }
 
   /** Says why the first layer that must be made is not there. */
@@ -206,7 +216,7 @@ export class LayeredBuild {
       steps.note(`${last} runs each time: cache: no`);
       return;
     }
-    const before = await lastInputs(this.#folder, request.project, last);
+    const before = (await lastBuild(this.#folder, request.project, last))?.inputs;
     const reasons = faults.length > 0 || before === undefined ? faults : differences(before, inputs);
     for (const reason of reasons.slice(0, MOST_REASONS)) steps.note(`${last} runs again: ${reason}`);
   }

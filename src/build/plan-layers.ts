@@ -1,9 +1,9 @@
 import type { Evaluation } from '../config/evaluate.ts';
-import { keyOf, type Layer, lastInputs, layersOf } from '../store/layers.ts';
+import { keyOf, type Layer, lastBuild, layersOf } from '../store/layers.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { cutSteps, readSources } from './cuts.ts';
-import { bootstrapLayerInputs, buildInputs, layerInputs, readsFault, runsAlways } from './layer-steps.ts';
+import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, runsAlways } from './layer-steps.ts';
 import { differences, secondsSinceAsked } from './layered.ts';
 import type { Mirrors } from './mirror.ts';
 import type { BuildPlan } from './plan.ts';
@@ -32,7 +32,7 @@ export async function planLayers(
     const whole = { ...inputs, 'the layer below': below?.meta.id ?? '' };
     const faults: string[] = [];
     for (const layer of always ? [] : await layersOf(paths.layers, keyOf(whole))) {
-      const fault = await readsFault(layer, sources);
+      const fault = await layerFault(layer, sources, ctx);
       if (fault === undefined) {
         const isOld = (await secondsSinceAsked(layer.folder)) >= ctx.request.archiveAge && Object.keys(layer.meta.releases).length > 0;
         for (const step of steps) states.set(step, { cached: true, why: isOld ? ['unless the archive has changed: it is asked'] : [] });
@@ -40,7 +40,7 @@ export async function planLayers(
       }
       faults.push(fault);
     }
-    const before = await lastInputs(paths.layers, ctx.request.project, last);
+    const before = (await lastBuild(paths.layers, ctx.request.project, last))?.inputs;
     const reasons = before === undefined ? ['no build of this project has made it'] : differences(before, whole);
     const why = always ? ['it runs each time'] : faults.length > 0 ? faults : reasons;
     for (const step of steps) states.set(step, { cached: false, why: step === last ? why : [`${RUNS_WITH}${last}`] });

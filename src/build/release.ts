@@ -7,6 +7,7 @@ import { statOrUndefined } from '../system/files.ts';
 import { commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hideCredentials } from './failures.ts';
+import { notCached } from './fetching.ts';
 
 /** The Release file that a build is made from. */
 export interface BaseRelease {
@@ -37,7 +38,7 @@ export async function fetchEnvironment(limit: number, proxy: Readonly<Record<str
 /** The proxy variables of the request; without any, what auto-apt-proxy finds, where it is installed. */
 export async function findProxy(mirror: string, ctx: BuildContext): Promise<Readonly<Record<string, string>>> {
   const { proxy } = ctx.request;
-  if (Object.keys(proxy).length > 0 || (await statOrUndefined(AUTO_PROXY)) === undefined) return proxy;
+  if (ctx.request.offline || Object.keys(proxy).length > 0 || (await statOrUndefined(AUTO_PROXY)) === undefined) return proxy;
   const text = await ctx.runner.capture({
     label: 'auto-apt-proxy',
     file: 'setpriv',
@@ -79,7 +80,23 @@ export async function fetchRelease(
       release = await trusted(fresh, url, config, ctx);
     }
   }
-  const bytes = await readFile(fresh);
+  return baseRelease(fresh, file, release);
+}
+
+/**
+ * The InRelease file that an earlier build has kept.
+ * @throws FetchError if there is none, or it must not be trusted.
+ */
+export async function keptRelease(config: Config, mirror: string, ctx: BuildContext): Promise<BaseRelease> {
+  const url = `${mirror}/dists/${config.release}/InRelease`;
+  const file = listName(url);
+  const kept = `${paths.apt}/lists/${file}`;
+  if ((await statOrUndefined(kept))?.isFile() !== true) throw notCached([hideCredentials(url)], ctx.steps.current);
+  return baseRelease(kept, file, await trusted(kept, url, config, ctx));
+}
+
+async function baseRelease(where: string, file: string, release: SignedRelease): Promise<BaseRelease> {
+  const bytes = await readFile(where);
   return { file, bytes, sha256: createHash('sha256').update(bytes).digest('hex'), date: dateOf(release) };
 }
 

@@ -7,8 +7,9 @@ import { sha256File, statOrUndefined } from '../system/files.ts';
 import type { Command } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from './failures.ts';
+import { fetching, notCached } from './fetching.ts';
 import { BootstrapProgress } from './progress.ts';
-import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease } from './release.ts';
+import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease, keptRelease } from './release.ts';
 
 const SUITE_SCRIPTS = '/usr/share/debootstrap/scripts';
 const DEBOOTSTRAP = '/usr/sbin/debootstrap';
@@ -79,13 +80,16 @@ export async function stageOne(
   await mkdir(paths.root, { recursive: true });
   await chmod(paths.root, 0o755);
   const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy);
-  return explained(paths.work, async () => {
-    await harvest.removeOddities();
-    await forgetRelease(config.release);
-    const release = await fetchRelease(config, mirror, env, ctx);
-    const settings = { env, epoch: config.sourceDateEpoch ?? release.date, progress: new BootstrapProgress() };
-    await harvest.during(() => bootstrap(config, mirror, true, settings, ctx));
-    await harvest.harvestLists();
+  return explained(undefined, async () => {
+    const progress = new BootstrapProgress();
+    const { release, settings } = await fetching(ctx, async () => {
+      await harvest.removeOddities();
+      const found = await currentRelease(config, mirror, env, ctx);
+      const steady = { env, epoch: config.sourceDateEpoch ?? found.date, progress };
+      await harvest.during(() => bootstrap(config, mirror, true, steady, ctx));
+      await harvest.harvestLists();
+      return { release: found, settings: steady };
+    });
     await checkUsedRelease(config, mirror, release, ctx);
     await bootstrap(config, mirror, false, settings, ctx);
     return release;
@@ -104,10 +108,21 @@ export async function askArchive(
   proxy: Readonly<Record<string, string>>,
   ctx: BuildContext,
 ): Promise<BaseRelease> {
-  return explained(paths.work, async () => {
-    await forgetRelease(config.release);
-    return fetchRelease(config, mirror, await fetchEnvironment(ctx.request.fetchTimeout, proxy), ctx);
+  return explained(undefined, async () => {
+    return currentRelease(config, mirror, await fetchEnvironment(ctx.request.fetchTimeout, proxy), ctx);
   });
+}
+
+/** The Release file of the archive as it is now; with --offline, the one that an earlier build has kept. */
+async function currentRelease(
+  config: Config,
+  mirror: string,
+  env: Readonly<Record<string, string>>,
+  ctx: BuildContext,
+): Promise<BaseRelease> {
+  if (ctx.request.offline) return keptRelease(config, mirror, ctx);
+  await forgetRelease(config.release);
+  return fetchRelease(config, mirror, env, ctx);
 }
 
 /** All that decides what debootstrap makes, beside the archive. */
@@ -132,6 +147,12 @@ async function forgetRelease(release: string): Promise<void> {
   }
 }
 
+/** What debootstrap says it could not get. */
+function missingFile(line: string): string | undefined {
+  const [, name, version, arch] = /^W: Couldn't download package (\S+) \(ver (\S+) arch (\S+)\)/.exec(line) ?? [];
+  return name === undefined ? /^E: Couldn't download ((?:https?|file):\S+)$/.exec(line)?.[1] : `${name}_${version}_${arch}.deb`;
+}
+
 /** Counts what a fetch of debootstrap could not get; true as soon as trying on is in vain. */
 function hopeless(): (line: string) => boolean {
   let retries = 0;
@@ -152,16 +173,20 @@ async function bootstrap(
   // prepare.sh adds the others.
   const components = fetch ? config.components : config.components.slice(0, 1);
   const seed = fetch ? [`--make-tarball=${SEED}`, '--keep-debootstrap-dir'] : [`--unpack-tarball=${SEED}`];
+  const { offline } = ctx.request;
+  const missing: string[] = [];
   const command: Command = sandboxed({
     label: 'debootstrap',
     script: 'bootstrap.sh',
     args: [...debootstrapArguments(config, components, mirror, seed), ...(await suiteScript(config.release))],
-    network: fetch,
+    network: fetch && !offline,
     onLine: (line) => {
+      const lost = missingFile(line);
+      if (lost !== undefined) missing.push(lost);
       const at = settings.progress.take(line);
       if (at !== undefined) ctx.steps.progress(at.percent, at.text);
     },
-    ...(fetch ? { stopOn: hopeless() } : {}),
+    ...(fetch && !offline ? { stopOn: hopeless() } : {}),
     env: {
       RB_ROOT: paths.root,
       DEBIAN_FRONTEND: 'noninteractive',
@@ -173,6 +198,7 @@ async function bootstrap(
     await ctx.runner.run(command);
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
+    if (offline && missing.length > 0) throw notCached(missing, error.step);
     const log = await keepLog();
     const said = errorLines(error.outputTail).at(-1);
     const guilty = guiltyPackage([...log, ...error.outputTail]);

@@ -9,11 +9,12 @@ import { KEYRINGS } from '../config/sources.ts';
 import { BuilderError, FetchError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
-import { PackageHarvest, parseUris } from '../store/packages.ts';
+import { PackageHarvest, parseNewer, parseUris } from '../store/packages.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
 import { commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain, explained } from './failures.ts';
+import { fetching, notCached } from './fetching.ts';
 import { moduleFailure, readStatus } from './module-failure.ts';
 import type { BuildPlan, StagePlan } from './plan.ts';
 import { aptProgress } from './progress.ts';
@@ -91,6 +92,9 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
   ]);
 }
 
+/** The built-in package step. */
+const installPackages: ModuleReference = { name: 'install-packages', origin: 'built-in' };
+
 /** Runs the steps of stage two one after the other; each begins with the shell state of the last. */
 export class StageTwo {
   readonly #stage: Stage;
@@ -115,15 +119,25 @@ export class StageTwo {
   }
 
   /** Asks the archive whether it has changed: fetches its Release files and indices into apt's lists. */
-  async update(module: ModuleReference): Promise<void> {
-    const env = { ...this.#stage.proxy, REALMFS_FETCH_TIMEOUT: String(this.#ctx.request.fetchTimeout), REALMFS_PACKAGES_PHASE: 'update' };
-    await this.#module(module, { network: true, last: true, env });
+  async update(): Promise<void> {
+    const env = { ...this.#stage.proxy, ...this.#fetchTimeout, REALMFS_PACKAGES_PHASE: 'update' };
+    await fetching(this.#ctx, async () => {
+      await this.#module(installPackages, { network: true, last: true, env });
+      await this.#harvest().harvestLists();
+    });
+  }
+
+  /** What a run of the package step would bring up to date in the tree as it is: `NAME OLD -> NEW`. */
+  async newer(): Promise<string[]> {
+    const env = { REALMFS_PACKAGES_PHASE: 'newer' };
+    const out = path.dirname(await this.#module(installPackages, { network: false, last: false, env }));
+    return parseNewer(await this.#handedBack(path.join(out, 'newer')));
   }
 
   /** A shell on the user's terminal, or one command, as a step would run. Returns its exit code. */
   async shell(step: string, options: { command: string | null; canRetry: boolean }): Promise<number> {
     const { terminalSize } = this.#ctx.request;
-    const { network } = this.#stage.plan.config;
+    const network = this.#network;
     const env = { ...base, REALMFS_STEP: step, ...(terminalSize === '' ? {} : { REALMFS_TERMINAL_SIZE: terminalSize, TERM: 'xterm' }) };
     const folder = await this.#folder({ ...env, ...(options.canRetry ? { REALMFS_RETRY: 'yes' } : {}) });
     await this.#fill(path.join(folder, 'in'), network);
@@ -143,34 +157,62 @@ export class StageTwo {
     const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...env });
     for (const [as, file] of Object.entries(files)) await copyFile(file, path.join(folder, 'in', as));
     const args = ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/${name}`];
-    await explained(paths.work, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, network: false })));
+    await explained(undefined, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, network: false })));
     return path.join(folder, 'out');
   }
 
   /** A step of the plan. The built-in package step fetches first, and installs without the network. */
   async run({ step, module }: StagePlan, last: boolean): Promise<void> {
-    const network = this.#stage.plan.config.network;
     if (step !== 'packages' || module.origin !== 'built-in') {
-      this.state = await this.#module(module, { network, last, env: {} });
+      this.state = await this.#module(module, { network: this.#network, last, env: {} });
       return;
     }
-    const { keyring } = this.#stage.plan.config;
-    const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, keyring, this.#ctx.runner);
+    const harvest = this.#harvest();
     const phase = (name: string): Record<string, string> => ({ REALMFS_PACKAGES_PHASE: name, REALMFS_APT_STATUS_FD: '3' });
-    const timeout = { REALMFS_FETCH_TIMEOUT: String(this.#ctx.request.fetchTimeout) };
-    const fetch = { network: true, last: false, env: { ...this.#stage.proxy, ...timeout, ...phase('fetch') } };
-    const get = async (): Promise<string[]> => {
-      const out = await harvest.during(() => this.#module(module, fetch));
-      return harvest.verify(parseUris(await this.#handedBack(path.join(path.dirname(out), 'uris'))));
+    const { offline } = this.#ctx.request;
+    const fetch = {
+      network: !offline,
+      last: false,
+      env: { ...this.#stage.proxy, ...this.#fetchTimeout, ...phase(offline ? 'look' : 'fetch') },
     };
-    const wrong = await get();
-    if (wrong.length > 0) {
-      this.#ctx.steps.warn(`damaged in the cache, fetched again: ${wrong.join(', ')}`);
-      const still = await get();
-      if (still.length > 0) throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
-    }
-    await harvest.harvestLists();
+    const get = async (): Promise<string[]> => {
+      const out = path.dirname(await harvest.during(() => this.#module(module, fetch)));
+      if (offline) await this.#checkMissing(path.join(out, 'missing'));
+      return harvest.verify(parseUris(await this.#handedBack(path.join(out, 'uris'))));
+    };
+    await fetching(this.#ctx, async () => {
+      const wrong = await get();
+      if (wrong.length > 0) {
+        this.#ctx.steps.warn(`damaged in the cache, ${offline ? 'removed' : 'fetched again'}: ${wrong.join(', ')}`);
+        const still = await get();
+        if (still.length > 0)
+          throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
+      }
+      await harvest.harvestLists();
+    });
     this.state = await this.#module(module, { network: false, last, env: phase('install') });
+  }
+
+  #harvest(): PackageHarvest {
+    const { keyring } = this.#stage.plan.config;
+    return new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, keyring, this.#ctx.runner);
+  }
+
+  get #fetchTimeout(): Record<string, string> {
+    return { REALMFS_FETCH_TIMEOUT: String(this.#ctx.request.fetchTimeout) };
+  }
+
+  /** Whether modules have the network. */
+  get #network(): boolean {
+    return this.#stage.plan.config.network && !this.#ctx.request.offline;
+  }
+
+  /** Reads what the package step would have to fetch: a line for each list of apt, and what --print-uris says of packages. */
+  async #checkMissing(file: string): Promise<void> {
+    const text = await this.#handedBack(file);
+    const files = text.split('\n').flatMap((line) => (line.startsWith('list ') ? [line.slice(5)] : []));
+    files.push(...parseUris(text).keys());
+    if (files.length > 0) throw notCached(files, this.#ctx.steps.current);
   }
 
   async #module(
@@ -214,7 +256,7 @@ export class StageTwo {
         errors: errors.length > 0 ? errors : result.tail,
         step: this.#ctx.steps.current,
       });
-      throw await explain(error, paths.work);
+      throw await explain(error);
     }
     return path.join(folder, 'out', 'state.sh');
   }

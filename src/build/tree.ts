@@ -4,12 +4,10 @@ import { BuilderError, PreflightError } from '../errors.ts';
 import { statOrUndefined } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 
-/** Where a tree has its parts; on the tmpfs of the build, or on disk. */
+/** Where a tree is, and how it is made. */
 export interface TreeFolders {
   /** Where the tree is seen. */
   readonly root: string;
-  /** Uppers, work folders of overlayfs and names of lowers. */
-  readonly parts: string;
   /** False: their disk cannot hold an upper. The tree is one folder, and nothing in it is a layer. */
   readonly isLayered: boolean;
 }
@@ -41,6 +39,10 @@ export class Tree {
     this.#runner = runner;
   }
 
+  get isLayered(): boolean {
+    return this.#folders.isLayered;
+  }
+
   get depth(): number {
     return this.#lowers.length;
   }
@@ -55,9 +57,9 @@ export class Tree {
     this.#lowers.pop();
   }
 
-  /** Opens an upper: from here on the tree can be written. The first one is an empty folder. */
-  async open(): Promise<void> {
-    const { root, parts, isLayered } = this.#folders;
+  /** Opens an upper below `parts`, with its work folder: from here on the tree can be written. The first one is an empty folder. */
+  async open(parts: string): Promise<void> {
+    const { root, isLayered } = this.#folders;
     if (this.#upper !== undefined) {
       if (isLayered) throw new BuilderError('the tree is open already');
       return;
@@ -102,7 +104,10 @@ export class Tree {
 
   /** Ends writing and forgets what was written. */
   async discard(): Promise<void> {
-    if (this.#upper !== undefined) await this.#unmount();
+    const upper = this.#upper;
+    if (upper === undefined) return;
+    await this.#unmount();
+    await this.#runner.run({ label: 'removing what was written', file: 'find', args: [path.dirname(upper), '-xdev', '-delete'] });
   }
 
   async #unmount(): Promise<void> {

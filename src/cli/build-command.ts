@@ -11,7 +11,7 @@ import { targets } from '../targets/all.ts';
 import { confirm } from './confirm.ts';
 import { lockHolder } from './lock-holder.ts';
 import { checkedSetting, makeRequest } from './make-request.ts';
-import type { CliOptions } from './options.ts';
+import type { CliOptions } from './options/types.ts';
 import { existingResults, findPlace, makeCache, makeOutput, type Owner } from './place.ts';
 import { checkTools, planTmpfs } from './preflight.ts';
 import { publish, publishLog, stagingFolders } from './publish.ts';

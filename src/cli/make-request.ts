@@ -6,14 +6,14 @@ import { findSetting, settingKeys } from '../config/settings.ts';
 import { UsageError } from '../errors.ts';
 import { version } from '../resources.ts';
 import { parseSize } from '../system/memory.ts';
-import type { CliOptions } from './options.ts';
+import type { CliOptions } from './options/types.ts';
 import type { Owner, Place } from './place.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The settings of the environment and the command line that the builder is to use. */
 export async function makeRequest(
   options: Pick<CliOptions, 'set' | 'targets' | 'proxy' | 'keyring'> &
-    Partial<Pick<CliOptions, 'keepRootfs' | 'tmpfs' | 'cache' | 'rebuildFrom' | 'refresh' | 'shellOnFailure'>> & {
+    Partial<Pick<CliOptions, 'keepRootfs' | 'tmpfs' | 'cache' | 'rebuildFrom' | 'refresh' | 'offline' | 'shellOnFailure'>> & {
       readonly shell?: BuildRequest['shell'];
     },
   place: Place,
@@ -46,6 +46,7 @@ export async function makeRequest(
     keepRootfs: options.keepRootfs ?? false,
     tmpfs: options.tmpfs ?? true,
     noCache: options.cache === false,
+    offline: options.offline ?? false,
     shell: options.shell ?? null,
     shellOnFailure: options.shellOnFailure ?? false,
     terminalSize: around.terminal?.size ?? '',

@@ -8,7 +8,7 @@ import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { namesOfOutput, ReportedError, setUpFault } from './build-command.ts';
 import { checkedSetting, makeRequest } from './make-request.ts';
-import type { PlanOptions } from './options.ts';
+import type { PlanOptions } from './options/types.ts';
 import { findOutput, findPlace } from './place.ts';
 import { planText } from './plan-text.ts';
 import { checkTools } from './preflight.ts';

@@ -21,6 +21,8 @@ export const buildRequestSchema = z.object({
   noCache: z.boolean(),
   /** The step from which on no layer is reused; empty: none. */
   rebuildFrom: z.string(),
+  /** Fetch nothing: build from what is in the cache. */
+  offline: z.boolean(),
   /** Seconds for which the archive is taken to be as it was; 0: it is asked now. */
   archiveAge: z.number(),
   /** A shell, or one command, in the tree as it is after a step (empty: the finished one). Null: a build. */

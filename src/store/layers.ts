@@ -4,7 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { isMissing, readForeign, statOrUndefined, syncPath, writeWhole } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
-import type { Locks } from './locks.ts';
+import { type Locks, waitFor } from './locks.ts';
 
 /** The version of a layer's form; another one is another key. */
 export const LAYER_FORMAT = 1;
@@ -51,9 +51,6 @@ export interface Layer {
   readonly folder: string;
   readonly meta: LayerMeta;
 }
-
-/** Milliseconds between two looks whether another build has let a lock go. */
-const LOOK_AGAIN = 100;
 
 /** The digest of inputs: of their names and values in order. */
 export function keyOf(inputs: Readonly<Record<string, string>>): string {
@@ -104,10 +101,7 @@ export class LayerStore {
     const file = this.#lockOf(key);
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
     await writeFile(file, '', { flag: 'a', mode: 0o600 });
-    for (let told = false; !(await this.#locks.exclusive(file)); told = true) {
-      if (!told) onWait();
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
-    }
+    await waitFor(this.#locks, file, () => this.#runner.isStopped(), onWait);
   }
 
   async end(key: string): Promise<void> {
@@ -116,13 +110,13 @@ export class LayerStore {
 
   /**
    * Copies a tree into the store: under a temporary name, synced, then renamed. `lists`: the folder
-   * with apt's lists as later steps must see them; what the package cache has is linked.
+   * with apt's lists as later steps must see them; what the package cache has is linked. Returns its size in bytes.
    */
   async put(
     meta: Omit<LayerMeta, 'format' | 'id' | 'size' | 'made'>,
     from: { tree: string; state: string | undefined; lists: { view: string; cache: string } | undefined },
     id = newId(),
-  ): Promise<void> {
+  ): Promise<number> {
     const part = path.join(this.#folder, 'new', id);
     await mkdir(part, { recursive: true, mode: 0o700 });
     await writeFile(path.join(part, 'lock'), '', { mode: 0o600 });
@@ -140,6 +134,7 @@ export class LayerStore {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await rename(part, path.join(folder, id));
     await syncPath(folder);
+    return whole.size;
   }
 
   async #hold(folder: string): Promise<boolean> {
@@ -199,15 +194,20 @@ async function keepLists(view: string, cache: string, target: string): Promise<v
   }
 }
 
-/** What the last build of a configuration has used for a step: to say why the next one misses. */
-export async function rememberInputs(
-  folder: string,
-  project: string,
-  step: string,
-  inputs: Readonly<Record<string, string>>,
-): Promise<void> {
+const lastSchema = z.object({
+  /** What the step's key is made of. */
+  inputs: texts,
+  /** What it has left, in bytes. */
+  size: z.number(),
+});
+
+/** What the last build of a configuration has used for a step, and made of it. */
+export type LastBuild = z.infer<typeof lastSchema>;
+
+/** Remembers it for the next one: to say why it misses, and what room it needs. */
+export async function rememberBuild(folder: string, project: string, step: string, build: LastBuild): Promise<void> {
   const file = path.join(folder, 'last', keyOf({ project, step }));
-  const text = JSON.stringify(inputs);
+  const text = JSON.stringify(build);
   // Most often nothing has changed, and to bring a file to the disk takes longer than to read it.
   if ((await readForeign(file))?.toString('utf8') === text) return;
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
@@ -215,9 +215,9 @@ export async function rememberInputs(
 }
 
 /** What was remembered; undefined: nothing. */
-export async function lastInputs(folder: string, project: string, step: string): Promise<Record<string, string> | undefined> {
+export async function lastBuild(folder: string, project: string, step: string): Promise<LastBuild | undefined> {
   try {
-    return texts.parse(JSON.parse(await readFile(path.join(folder, 'last', keyOf({ project, step })), 'utf8')));
+    return lastSchema.parse(JSON.parse(await readFile(path.join(folder, 'last', keyOf({ project, step })), 'utf8')));
   } catch {
     return undefined;
   }

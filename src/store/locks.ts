@@ -1,6 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
-import { BuilderError } from '../errors.ts';
+import { BuilderError, InterruptedError } from '../errors.ts';
 import { LineSplitter } from '../system/lines.ts';
 
 /** Locks on files, held by a helper process that ends with this one: whatever happens, they are let go. */
@@ -13,8 +13,37 @@ export interface Locks {
   close(): Promise<void>;
 }
 
-/** Starts the helper; `script` is templates/sandbox/locks.sh. */
+/** Milliseconds between two looks whether somebody has let a lock go. */
+const LOOK_AGAIN = 100;
+
+/**
+ * Waits until nobody else holds a file, and holds it; `onWait` is told once if somebody does.
+ * @throws InterruptedError if all is to end meanwhile.
+ */
+export async function waitFor(locks: Locks, file: string, isStopped: () => boolean, onWait: () => void): Promise<void> {
+  for (let told = false; !(await locks.exclusive(file)); told = true) {
+    if (isStopped()) throw new InterruptedError('interrupted', 130);
+    if (!told) onWait();
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+  }
+}
+
+/** The locks of this process; `script` is templates/sandbox/locks.sh. The helper is started by the first that is asked for. */
 export function openLocks(script: string): Locks {
+  let started: Locks | undefined;
+  const helper = (): Locks => {
+    started ??= startHelper(script);
+    return started;
+  };
+  return {
+    shared: (file) => helper().shared(file),
+    exclusive: (file) => helper().exclusive(file),
+    release: async (file) => started?.release(file),
+    close: async () => started?.close(),
+  };
+}
+
+function startHelper(script: string): Locks {
   const child = execa('setpriv', ['--pdeathsig', 'KILL', 'bash', '--noprofile', '--norc', script], {
     extendEnv: false,
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },

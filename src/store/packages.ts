@@ -221,6 +221,14 @@ function isNamedRight({ file, text }: SignedRelease): boolean {
   return ['Suite', 'Codename'].some((field) => releaseField(text, field)?.replaceAll('/', '_') === suite);
 }
 
+/** The packages that a simulated upgrade brings up to date, from apt's `Inst NAME [OLD] (NEW ...`. */
+export function parseNewer(text: string): string[] {
+  return text.split('\n').flatMap((line) => {
+    const [, name, old, now] = /^Inst (\S+) \[([^\]]+)\] \((\S+) /.exec(line) ?? [];
+    return name === undefined ? [] : [`${name} ${old} -> ${now}`];
+  });
+}
+
 /** The files that apt wants, from what `apt-get --print-uris` prints: `'URI' NAME SIZE SHA256:HEX`. */
 export function parseUris(text: string): Map<string, IndexEntry> {
   const wanted = new Map<string, IndexEntry>();

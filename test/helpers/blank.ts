@@ -12,6 +12,7 @@ export const blankRequest: BuildRequest = {
   project: '',
   keepRootfs: false,
   noCache: false,
+  offline: false,
   rebuildFrom: '',
   archiveAge: 3600,
   layersMaxSize: 0,

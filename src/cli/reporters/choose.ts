@@ -1,4 +1,4 @@
-import type { ColorChoice, ProgressKind } from '../options.ts';
+import type { ColorChoice, ProgressKind } from '../options/types.ts';
 import { createJsonReporter } from './json.ts';
 import { createPlainReporter } from './plain.ts';
 import type { Reporter } from './reporter.ts';

@@ -22,6 +22,7 @@ test('defaults', () => {
     cache: true,
     rebuildFrom: undefined,
     refresh: false,
+    offline: false,
     shellOnFailure: false,
     set: {},
     timeout: undefined,

@@ -81,9 +81,9 @@ describe('runner', () => {
       abort.abort(new InterruptedError('stopped', 130));
     }, 20);
     await expect(running).rejects.toThrow('stopped');
-    // Who reaps an orphan takes its time: a zombie has ended too.
+    // Dying takes its time, and so does who reaps an orphan: a zombie has ended too.
     const stat = `/proc/${readFileSync(file, 'utf8').trim()}/stat`;
-    expect(existsSync(stat) ? readFileSync(stat, 'utf8') : ') Z ').toContain(') Z ');
+    await expect.poll(() => (existsSync(stat) ? readFileSync(stat, 'utf8') : ') Z '), { timeout: 5000 }).toContain(') Z ');
   });
 });
 

@@ -1,0 +1,43 @@
+import { writeFile } from 'node:fs/promises';
+import { FetchError } from '../errors.ts';
+import { waitFor } from '../store/locks.ts';
+import { type BuildContext, paths } from './context.ts';
+
+/**
+ * Runs what fetches into the package cache: one build of a machine at a time, and it sees what the
+ * one before has brought, so that no file is fetched twice.
+ */
+export async function fetching<T>(ctx: BuildContext, body: () => Promise<T>): Promise<T> {
+  const lock = `${paths.cache}/apt/fetch.lock`;
+  await writeFile(lock, '', { flag: 'a', mode: 0o600 });
+  await waitFor(ctx.locks, lock, ctx.runner.isStopped, () => ctx.steps.note('waiting for another build that fetches packages'));
+  try {
+    // An overlay need not show what was put below it since it was mounted.
+    await mountAgain('archives', `${paths.cache}/apt/archives`, ctx);
+    await mountAgain('lists', `${paths.cache}/apt/lists`, ctx);
+    return await body();
+  } finally {
+    await ctx.locks.release(lock);
+  }
+}
+
+/** What --offline says of files that are not in the package cache. */
+export function notCached(files: readonly string[], step: string): FetchError {
+  const several = files.length === 1 ? '1 file is' : `${files.length} files are`;
+  const details = [...new Set(files)].sort().map((file) => `missing: ${file}`);
+  return new FetchError(`${several} not in the cache, and --offline fetches nothing`, {
+    step,
+    details,
+    hint: 'build once without --offline',
+  });
+}
+
+/** Shows apt another folder of lists, with nothing of this build on top. */
+export async function showLists(lower: string, ctx: BuildContext): Promise<void> {
+  await mountAgain('lists', lower, ctx, 'find "$1/$2-upper" "$1/$2-work" -xdev -mindepth 1 -delete;');
+}
+
+async function mountAgain(part: 'archives' | 'lists', lower: string, ctx: BuildContext, between = ''): Promise<void> {
+  const script = `umount "$1/$2"; ${between} mount -t overlay -o "lowerdir=$3,upperdir=$1/$2-upper,workdir=$1/$2-work" "realmfs-$2" "$1/$2"`;
+  await ctx.runner.run({ label: `showing apt's ${part}`, file: 'bash', args: ['-euc', script, 'bash', paths.apt, part, lower] });
+}

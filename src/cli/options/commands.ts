@@ -1,0 +1,128 @@
+import { Argument, Command } from 'commander';
+import { UsageError } from '../../errors.ts';
+import { parseSize, parseTime } from '../../system/memory.ts';
+import type { CacheAction } from '../cache-command.ts';
+import { colorOption, parsed, readSteering, setOption, steered } from './shared.ts';
+import type { ColorChoice, Parsed } from './types.ts';
+
+/** A command beside the build: how its words are read, and what they mean. */
+export interface CommandRow {
+  readonly doc: string;
+  readonly make: () => Command;
+  readonly read: (command: Command) => Parsed;
+}
+
+/** All commands; the entry runs them by the kind of what `read` returns. */
+export const commands: Readonly<Record<string, CommandRow>> = {
+  cache: { doc: 'list the layers that make rebuilds fast, and remove some', make: cacheProgram, read: readCache },
+  doctor: { doc: 'say what this machine lacks for a build', make: doctorProgram, read: readDoctor },
+  shell: { doc: 'open the tree as it is after a step, to look around', make: shellProgram, read: readShell },
+  plan: { doc: 'show settings, their origin and the steps; builds nothing', make: planProgram, read: readPlan },
+};
+
+/** Words that name a command; a file of that name is written ./NAME. */
+export const commandNames: readonly string[] = Object.keys(commands);
+
+function planProgram(): Command {
+  return steered(
+    new Command('realmfs-builder plan')
+      .usage('[options] [CONFIG]')
+      .description('Shows every setting with its origin, and every step. Needs no root and leaves nothing.'),
+  )
+    .option(...setOption)
+    .option('--json', 'one JSON object on standard output')
+    .option('--debug', 'show commands and stack traces')
+    .addOption(colorOption())
+    .helpOption('-h, --help', 'print this help');
+}
+
+function doctorProgram(): Command {
+  return new Command('realmfs-builder doctor')
+    .usage('[options]')
+    .description('Says what this machine lacks for a build. Changes nothing.')
+    .option('--json', 'one JSON object on standard output')
+    .option('-d, --directory <dir>', 'where results would go', 'realmfs')
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+function cacheProgram(): Command {
+  return new Command('realmfs-builder cache')
+    .usage('[options] list|du|prune|clear')
+    .description('Lists and removes layers: what steps have left, kept for the next build. Layers that a build uses stay.')
+    .addArgument(
+      new Argument('<action>', 'list: all layers; du: space by project; prune: to the bounds below; clear: all').choices([
+        'list',
+        'du',
+        'prune',
+        'clear',
+      ]),
+    )
+    .option(
+      '--max-size <size>',
+      'prune: remove what was not used for longest until this is left (default: LAYERS_MAX_SIZE)',
+      (text: string) => {
+        const size = parseSize(text);
+        if (size === undefined) throw new UsageError(`--max-size: '${text}' is no size`);
+        return size;
+      },
+    )
+    .option('--older-than <time>', 'prune: remove what was not used for so long (90m, 12h, 30d)', parsed('--older-than', parseAge, 'time'))
+    .option('--json', 'one JSON object on standard output')
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+function shellProgram(): Command {
+  return new Command('realmfs-builder shell')
+    .usage('[options] [STEP]')
+    .description('Opens a shell in the tree as it is after STEP, or as it is when finished. What is changed there is thrown away.')
+    .argument('[step]', 'bootstrap, packages, post/NAME or NAME; it must have been built')
+    .option('-c <command>', 'run one command, and end with its exit code')
+    .option('--config <file>', 'the configuration file')
+    .option(...setOption)
+    .option('--no-tmpfs', 'keep what is changed on disk')
+    .option('--debug', 'show commands and stack traces')
+    .addOption(colorOption())
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+function readShell(command: Command): Parsed {
+  const raw = command.opts<{
+    c?: string;
+    config?: string;
+    set?: Record<string, string>;
+    tmpfs: boolean;
+    debug?: true;
+    color: ColorChoice;
+  }>();
+  const { c, config, set = {}, tmpfs, debug, color } = raw;
+  return { kind: 'shell', options: { step: command.args[0] ?? '', command: c, config, set, tmpfs, debug: debug === true, color } };
+}
+
+/** As parseTime, and days. */
+function parseAge(text: string): number | undefined {
+  const days = /^(\d+)d$/.exec(text.trim())?.[1];
+  return days === undefined ? parseTime(text) : Number(days) * 24 * 3600 * 1000;
+}
+
+function readCache(command: Command): Parsed {
+  const { json, maxSize, olderThan } = command.opts<{ json?: true; maxSize?: number; olderThan?: number }>();
+  const action = command.args[0] as CacheAction;
+  if (action !== 'prune' && (maxSize !== undefined || olderThan !== undefined))
+    throw new UsageError('--max-size and --older-than belong to: cache prune');
+  const bounds = { ...(maxSize === undefined ? {} : { maxSize }), ...(olderThan === undefined ? {} : { olderThan }) };
+  return { kind: 'cache', options: { action, json: json === true, ...bounds } };
+}
+
+function readDoctor(command: Command): Parsed {
+  const { json, directory } = command.opts<{ json?: true; directory: string }>();
+  if (directory === '') throw new UsageError('--directory: names no folder');
+  return { kind: 'doctor', options: { json: json === true, directory } };
+}
+
+function readPlan(command: Command): Parsed {
+  const raw = command.opts<{ json?: true; debug?: true; color: ColorChoice }>();
+  return { kind: 'plan', options: { ...readSteering(command), json: raw.json === true, debug: raw.debug === true, color: raw.color } };
+}

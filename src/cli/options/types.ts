@@ -1,0 +1,55 @@
+import type { CacheOptions } from '../cache-command.ts';
+import type { DoctorOptions } from '../doctor-command.ts';
+
+export const progressKinds = ['auto', 'tty', 'plain', 'json', 'quiet'] as const;
+export type ProgressKind = (typeof progressKinds)[number];
+export type ColorChoice = 'auto' | 'always' | 'never';
+
+/** What a command line says; what it leaves out is undefined. */
+export interface CliOptions {
+  readonly isNew: boolean;
+  readonly config: string | undefined;
+  readonly directory: string;
+  readonly targets: readonly string[];
+  readonly tmpfs: boolean;
+  /** In bytes. */
+  readonly tmpfsSize: number | undefined;
+  readonly confirm: boolean;
+  readonly keepRootfs: boolean;
+  readonly cache: boolean;
+  readonly rebuildFrom: string | undefined;
+  readonly refresh: boolean;
+  readonly offline: boolean;
+  readonly shellOnFailure: boolean;
+  readonly set: Readonly<Record<string, string>>;
+  readonly proxy: string | undefined;
+  readonly keyring: string | undefined;
+  /** In milliseconds. */
+  readonly timeout: number | undefined;
+  readonly progress: ProgressKind;
+  readonly verbose: boolean;
+  readonly debug: boolean;
+  readonly color: ColorChoice;
+}
+
+/** What the command line of `plan` says. */
+export type PlanOptions = Pick<CliOptions, 'config' | 'directory' | 'targets' | 'set' | 'keyring' | 'debug' | 'color'> & {
+  readonly json: boolean;
+};
+
+/** What the command line of `shell` says. */
+export type ShellOptions = Pick<CliOptions, 'config' | 'set' | 'tmpfs' | 'debug' | 'color'> & {
+  /** Empty: the finished tree. */
+  readonly step: string;
+  /** Undefined: an interactive shell. */
+  readonly command: string | undefined;
+};
+
+/** What is to be done: build with options, run a command, or print a text and end. */
+export type Parsed =
+  | { readonly kind: 'options'; readonly options: CliOptions }
+  | { readonly kind: 'plan'; readonly options: PlanOptions }
+  | { readonly kind: 'shell'; readonly options: ShellOptions }
+  | { readonly kind: 'cache'; readonly options: CacheOptions }
+  | { readonly kind: 'doctor'; readonly options: DoctorOptions }
+  | { readonly kind: 'text'; readonly text: string };
