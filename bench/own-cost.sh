@@ -2,7 +2,7 @@
 # Measures what the builder costs over the same debootstrap, apt and module commands that a plain
 # shell script runs. Paired runs, one after the other, on a tmpfs of their own; medians.
 #
-# Usage, as root: npm run bench [-- RUNS]      (default 5)
+# Usage, as root: npm run bench:own-cost [-- RUNS]      (default 5)
 set -Eeuo pipefail
 runs=${1:-5}
 program=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -17,7 +17,7 @@ cache=$work/cache
 mkdir -m 0700 "$cache"
 # Warm packages: those that earlier builds on this machine have fetched.
 [[ ! -d /var/cache/realmfs-builder/apt ]] || cp -a /var/cache/realmfs-builder/apt "$cache/apt"
-settings=(--no-confirm -t --progress quiet --set REALMFS_PROFILE=minimal --set "REALMFS_CACHE_DIR=$cache")
+settings=(--no-confirm -t --progress quiet --set LAYERS_MAX_SIZE=0 --set REALMFS_PROFILE=minimal --set "REALMFS_CACHE_DIR=$cache")
 
 builder() {
     (cd "$work" && node "$program/dist/cli.js" "${settings[@]}" -d "$work/out" >"$work/builder.log" 2>&1) \

@@ -12,7 +12,8 @@ import { createRunner } from './system/runner.ts';
 
 /**
  * The builder: runs inside the sandbox, as a child of its PID 1, and speaks to the launcher
- * through events on descriptor 4. SIGTERM asks it to stop.
+ * through events on descriptor 4. SIGTERM asks it to stop. All its modules are there before it
+ * begins: where they were loaded from, its view of the host may have nothing.
  */
 const EVENTS_FD = 4;
 
@@ -29,18 +30,25 @@ function report(event: BuildEvent): void {
   }
 }
 
+// The view of the host is made while this process starts; it must not look at a file before. Without
+// the word that it is there, and which the host's architecture is, making it has failed and has said why.
+let word = '';
+for await (const chunk of process.stdin) word += String(chunk);
+const hostArch = /^ready (\S+)\n$/.exec(word)?.[1];
+if (hostArch === undefined) process.exit(1);
+
 const stopping = new AbortController();
 process.on('SIGTERM', () => stopping.abort(new InterruptedError('interrupted', 130)));
 
 const steps = new StepClock(report);
-const locks = openLocks(`${paths.program}/templates/sandbox/locks.sh`);
+const locks = openLocks(`${paths.program}/templates/sandbox/locks.pl`);
 try {
   report({ kind: 'ready' });
   const requestFile = `${paths.staging}/request.json`;
   const request = buildRequestSchema.parse(JSON.parse(await readFile(requestFile, 'utf8')));
   await unlink(requestFile);
   const runner = createRunner({ report, signal: stopping.signal, currentStep: () => steps.current });
-  const context = { request, runner, report, steps, locks };
+  const context = { request, runner, report, steps, hostArch, locks };
   if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
   else {
     const result = await build(context);

@@ -10,7 +10,6 @@ import { findPlace, sudoOwner } from './cli/place.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
 import { Stopper } from './cli/stopper.ts';
 import { openTerminal } from './cli/terminal.ts';
-import { projectEntries } from './config/project.ts';
 import { PreflightError, toFailure, UsageError } from './errors.ts';
 import { hasCode } from './system/files.ts';
 
@@ -70,7 +69,7 @@ async function doctor(options: DoctorOptions): Promise<void> {
 async function cache(options: CacheOptions): Promise<void> {
   if (process.getuid?.() !== 0) throw new PreflightError('the cache is for root alone', { step: 'preflight', hint: `run: ${asRoot()}` });
   const { cacheCommand } = await import('./cli/cache-command.ts');
-  const place = await findPlace(undefined, currentFolder(), projectEntries);
+  const place = await findPlace(undefined, currentFolder());
   const request = await makeRequest({ set: {}, targets: [], proxy: undefined, keyring: undefined }, place, {
     cwd: currentFolder(),
     env,

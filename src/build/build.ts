@@ -1,10 +1,11 @@
 import { readdir, rmdir } from 'node:fs/promises';
 import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript, type Evaluation } from '../config/evaluate.ts';
-import { copyLibrary, copyProgram, copyProject, projectContents } from '../config/project.ts';
+import { copyProgram, copyProject, projectContents } from '../config/project.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
 import { findTarget, targets } from '../targets/all.ts';
 import { type BuildContext, paths } from './context.ts';
+import { frameworkDigest, readSources, type Sources } from './cuts.ts';
 import { evaluate } from './evaluation.ts';
 import { explained } from './failures.ts';
 import {
@@ -39,7 +40,7 @@ export interface BuildResult {
 
 /** Runs a whole build: one step a line. */
 export async function build(ctx: BuildContext): Promise<BuildResult> {
-  const { config, evaluation, hosts } = await ctx.steps.run('config', () => readAll(ctx));
+  const { config, evaluation, sources, hosts } = await ctx.steps.run('config', () => readAll(ctx));
   const plan = planBuild(config);
   ctx.steps.plan(plan.steps);
   checkStepName(ctx.request.rebuildFrom, plan);
@@ -48,14 +49,14 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   const layers = await openLayers(ctx);
   try {
     const stage = await bootstrapLayer(plan, mirrors, layers, ctx);
-    const steps = await stageTwoLayers(stage, evaluation, layers, ctx);
+    const steps = await stageTwoLayers(stage, evaluation, sources, layers, ctx);
     if (ctx.request.shell !== null) {
       await layers.open();
       if (ctx.request.shell.step === '') await finalize(stage, ctx);
       await shellIn(ctx.request.shell.step === '' ? 'finished' : ctx.steps.current, steps, ctx);
       return { files: [], rootfs: false, key: '', upToDate: false };
     }
-    const key = await resultsKey(stage, layers.top, evaluation, ctx);
+    const key = await resultsKey(stage, layers.top, sources, ctx);
     const results = {
       files: [...config.targets.map((name) => findTarget(name).file), 'SHA256SUMS', 'manifest.json'],
       rootfs: ctx.request.keepRootfs,
@@ -77,12 +78,17 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   }
 }
 
-/** The configuration and the repositories of the host, side by side: apt needs a while. Both have ended when this ends. */
-async function readAll(ctx: BuildContext): Promise<{ config: Config; evaluation: Evaluation; hosts: HostRepository[] }> {
-  const [read, hosts] = await Promise.allSettled([readConfig(ctx), knownRepositories(paths.layers, ctx.runner)]);
+/** What a build is made from; side by side, since apt needs a while. All has ended when this ends. */
+async function readAll(ctx: BuildContext): Promise<{ config: Config; evaluation: Evaluation; sources: Sources; hosts: HostRepository[] }> {
+  const [read, hosts, framework] = await Promise.allSettled([
+    readConfig(ctx),
+    knownRepositories(paths.layers, ctx.runner),
+    frameworkDigest(),
+  ]);
   if (read.status === 'rejected') throw read.reason;
   if (hosts.status === 'rejected') throw hosts.reason;
-  return { ...read.value, hosts: hosts.value };
+  if (framework.status === 'rejected') throw framework.reason;
+  return { ...read.value, sources: readSources(read.value.evaluation, framework.value), hosts: hosts.value };
 }
 
 /** The module that puts the program into the image. */
@@ -102,7 +108,6 @@ export async function readConfig(
   options: { bindData?: boolean } = {},
 ): Promise<{ config: Config; evaluation: Evaluation }> {
   const { request, runner } = ctx;
-  await copyLibrary(paths.program, paths.library);
   if (request.hasProject) {
     const names = await projectContents(paths.source, request.configName !== null, request.outputNames);
     for (const name of names.filter((entry) => notYet.includes(entry)))
@@ -110,12 +115,16 @@ export async function readConfig(
     if (request.configName !== null && !names.includes(request.configName)) names.push(request.configName);
     await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, runner, ...options });
   }
-  if (request.configName !== null) {
-    const problems = await checkScript(`${paths.project}/${request.configName}`, request.configName, runner);
-    if (problems.length > 0) throw new ConfigError(problems);
-  }
-  const evaluation = await evaluate(request, paths.work, runner);
-  const hostArch = (await runner.capture({ label: 'dpkg', file: 'dpkg', args: ['--print-architecture'] })).trim();
+  // Side by side: each needs a while to start. What is wrong with the script comes first.
+  const { configName } = request;
+  const [problems, evaluated] = await Promise.allSettled([
+    configName === null ? [] : checkScript(`${paths.project}/${configName}`, configName, runner),
+    evaluate(request, paths.work, runner),
+  ]);
+  if (problems.status === 'rejected') throw problems.reason;
+  if (problems.value.length > 0) throw new ConfigError(problems.value);
+  if (evaluated.status === 'rejected') throw evaluated.reason;
+  const evaluation = evaluated.value;
   const config = await makeConfig({
     request,
     evaluation,
@@ -123,11 +132,11 @@ export async function readConfig(
     folders: { project: `${paths.project}/realmfs-modules`, builtIn: `${paths.library}/modules` },
     targets: targets.map(({ name }) => name),
     suites: await knownSuites(),
-    hostArch,
+    hostArch: ctx.hostArch,
     runner,
   });
   await checkKeyring(config);
-  await checkArchitecture(config.arch, hostArch, ctx);
+  await checkArchitecture(config.arch, ctx.hostArch, ctx);
   return { config, evaluation };
 }
 

@@ -29,6 +29,8 @@ export interface BuildContext {
   readonly runner: Runner;
   readonly report: Report;
   readonly steps: StepClock;
+  /** As dpkg names it. */
+  readonly hostArch: string;
   /** Locks on files of the cache; they end with the builder. */
   readonly locks: Locks;
 }

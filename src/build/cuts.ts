@@ -48,7 +48,7 @@ export interface Sources {
   /** The digest of the program as an image gets it. */
   program(): Promise<string>;
   /** The digest of the scripts that run every step. */
-  framework(): Promise<string>;
+  readonly framework: string;
   /** True if a file of the project, beside build.conf and modules, names the project folder. */
   filesNameProject(): Promise<boolean>;
 }
@@ -57,8 +57,17 @@ function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
+/** The digest of the scripts that run every step. */
+export async function frameworkDigest(): Promise<string> {
+  const [inside, outside] = await Promise.all([
+    digestsOf(`${paths.library}/chroot`, ''),
+    digestsOf(`${paths.program}/templates/sandbox`, ''),
+  ]);
+  return sha256(inside.join('\n') + outside.join('\n'));
+}
+
 /** Reads sources in the sandbox, each at most once. */
-export function readSources(evaluation: Evaluation): Sources {
+export function readSources(evaluation: Evaluation, framework: string): Sources {
   const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
     let made: Promise<T> | undefined;
     return () => {
@@ -79,12 +88,7 @@ export function readSources(evaluation: Evaluation): Sources {
     },
     everything: once(async () => sha256((await digestsOf(paths.project, '')).join('\n') + (await digestsOf(paths.library, '')).join('\n'))),
     program: once(async () => sha256((await digestsOf(`${paths.library}/program`, '')).join('\n'))),
-    framework: once(async () =>
-      sha256(
-        (await digestsOf(`${paths.library}/chroot`, '')).join('\n') +
-          (await digestsOf(`${paths.program}/templates/sandbox`, '')).join('\n'),
-      ),
-    ),
+    framework,
     filesNameProject: once(async () => someFileNamesProject(paths.project, '')),
   };
 }
@@ -159,7 +163,7 @@ export interface BuildInputs {
 /** All that the steps of a cut depend on and that is known before they run: names and values. */
 export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<string, string>> {
   const { config, evaluation, sources } = build;
-  const inputs: Record<string, string> = { 'the builder': await sources.framework() };
+  const inputs: Record<string, string> = { 'the builder': sources.framework };
   const top = topLevel(evaluation.whole);
   // Without the text as bash prints it, all of build.conf counts as it stands.
   const commands = evaluation.whole === '' && evaluation.names.size > 0 ? await sources.everything() : top.commands;

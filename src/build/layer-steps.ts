@@ -8,7 +8,7 @@ import { keyOf, LAYER_FORMAT, type Layer, LayerStore } from '../store/layers.ts'
 import { prune } from '../store/prune.ts';
 import { isMissing, sha256File } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
-import { type BuildInputs, type Cut, cutSteps, inputsOf, mustRun, readSources, type Sources } from './cuts.ts';
+import { type BuildInputs, type Cut, cutSteps, inputsOf, mustRun, type Sources } from './cuts.ts';
 import { showLists } from './fetching.ts';
 import { LayeredBuild, type LayerPlan, type Made, releasesIn, rememberAsked, secondsSinceAsked } from './layered.ts';
 import { manifestInputs } from './manifest.ts';
@@ -98,10 +98,15 @@ function dateText(seconds: number): string {
 }
 
 /** Stage two, each cut from a layer or by running its steps. */
-export async function stageTwoLayers(stage: Stage, evaluation: Evaluation, layers: LayeredBuild, ctx: BuildContext): Promise<StageTwo> {
+export async function stageTwoLayers(
+  stage: Stage,
+  evaluation: Evaluation,
+  sources: Sources,
+  layers: LayeredBuild,
+  ctx: BuildContext,
+): Promise<StageTwo> {
   const { plan } = stage;
   const runner = new StageTwo(stage, ctx);
-  const sources = readSources(evaluation);
   const inputs = buildInputs(stage, evaluation, sources);
   const state = { isProven: false, lists: '' };
   for (const cut of cutsUntil(ctx.request.shell?.step ?? '', plan))
@@ -296,13 +301,13 @@ export function ownSettings({ plan: { config }, mirror }: Stage): Record<string,
 }
 
 /** The key of what comes out of a build: the tree, the targets, and what stands in the manifest. Empty: it cannot be told. */
-export async function resultsKey(stage: Stage, top: string, evaluation: Evaluation, ctx: BuildContext): Promise<string> {
+export async function resultsKey(stage: Stage, top: string, sources: Sources, ctx: BuildContext): Promise<string> {
   if (top === '') return '';
   const { config } = stage.plan;
   const { packages: _, preModules: __, postModules: ___, ...rest } = config;
   return keyOf({
     top,
-    framework: await readSources(evaluation).framework(),
+    framework: sources.framework,
     version: ctx.request.version,
     config: JSON.stringify({ ...rest, raw: undefined }),
     own: JSON.stringify({ ...ownSettings(stage), epoch: stage.sourceDateEpoch, mirrors: [stage.mirror, stage.securityMirror] }),

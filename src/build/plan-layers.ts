@@ -2,7 +2,7 @@ import type { Evaluation } from '../config/evaluate.ts';
 import { keyOf, type Layer, lastBuild, layersOf } from '../store/layers.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
-import { cutSteps, readSources } from './cuts.ts';
+import { cutSteps, frameworkDigest, readSources } from './cuts.ts';
 import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, runsAlways } from './layer-steps.ts';
 import { differences, secondsSinceAsked } from './layered.ts';
 import type { Mirrors } from './mirror.ts';
@@ -24,7 +24,7 @@ export async function planLayers(
 ): Promise<ReadonlyMap<string, StepState> | undefined> {
   if ((await statOrUndefined(paths.layers)) === undefined) return undefined;
   const states = new Map<string, StepState>();
-  const sources = readSources(evaluation);
+  const sources = readSources(evaluation, await frameworkDigest());
   let below: Layer | undefined;
   /** Looks a layer up; undefined: the steps run. */
   const look = async (steps: readonly string[], inputs: Readonly<Record<string, string>>, always: boolean): Promise<Layer | undefined> => {

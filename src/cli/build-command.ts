@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { projectEntries } from '../config/project.ts';
 import { BuilderError, type Failure, InterruptedError, LockedError, PreflightError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { type Sandbox, type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
@@ -40,7 +39,7 @@ export interface BuildSurroundings {
 
 /** The paths of the results; undefined if the user has said no. */
 export async function buildCommand(options: CliOptions, around: BuildSurroundings): Promise<readonly string[] | undefined> {
-  const place = await findPlace(options.config, around.cwd, projectEntries);
+  const place = await findPlace(options.config, around.cwd);
   const request = await makeRequest(options, place, around);
   await checkTools();
   const output = await makeOutput(options.directory, around.cwd, around.owner);
@@ -62,7 +61,7 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     scope.defer('staging folder', () => removeStaging([staging, ...(lock.held ? left : [])], stagingId, output, cache));
     const outputNames = namesOfOutput(place.project, output);
     const known = { results: await describeResults(output), output: createHash('sha256').update(output).digest('hex') };
-    await writeWhole(path.join(staging, REQUEST), JSON.stringify({ ...request, ...known, outputNames }), 0o600);
+    await writeFile(path.join(staging, REQUEST), JSON.stringify({ ...request, ...known, outputNames }), { flag: 'wx', mode: 0o600 });
     return runBuild(
       {
         output,
@@ -86,7 +85,7 @@ export async function shellCommand(
   options: Pick<CliOptions, 'config' | 'set' | 'tmpfs'> & { readonly step: string; readonly command: string | undefined },
   around: BuildSurroundings,
 ): Promise<number> {
-  const place = await findPlace(options.config, around.cwd, projectEntries);
+  const place = await findPlace(options.config, around.cwd);
   const shell = { step: options.step, command: options.command ?? null };
   const request = await makeRequest({ ...options, targets: [], proxy: undefined, keyring: undefined, shell }, place, around);
   await checkTools();
@@ -98,7 +97,7 @@ export async function shellCommand(
     const tmpfsSize = await planTmpfs(options.tmpfs, undefined, output);
     const { staging, stagingId } = await makeStaging(output);
     scope.defer('staging folder', () => removeStaging([staging], stagingId, output, cache));
-    await writeWhole(path.join(staging, REQUEST), JSON.stringify(request), 0o600);
+    await writeFile(path.join(staging, REQUEST), JSON.stringify(request), { flag: 'wx', mode: 0o600 });
     const ended = { code: 0 };
     const keyring = checkedSetting(request, 'DEBIAN_KEYRING');
     const folders = { output, staging, stagingId, cache, project: place.project, tmpfsSize, keyring, lock: { held: false } };

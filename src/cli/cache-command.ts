@@ -38,7 +38,7 @@ export async function cacheCommand(options: CacheOptions, cache: string, limit: 
 }
 
 async function pruneStore(store: string, cache: string, options: PruneOptions): Promise<StoredLayer[]> {
-  const locks = openLocks(path.join(programRoot, 'templates/sandbox/locks.sh'));
+  const locks = openLocks(path.join(programRoot, 'templates/sandbox/locks.pl'));
   try {
     const gone = await prune(store, locks, options);
     await emptyTrash(path.join(store, 'trash'), cache);

@@ -2,7 +2,6 @@ import { access } from 'node:fs/promises';
 import path from 'node:path';
 import pLimit from 'p-limit';
 import { readEnvFile } from '../config/env-file.ts';
-import { projectEntries } from '../config/project.ts';
 import { findSetting } from '../config/settings.ts';
 import { ConfigError, PreflightError, UsageError } from '../errors.ts';
 import { nodeFloor, version } from '../resources.ts';
@@ -175,7 +174,7 @@ async function readSettings(around: DoctorSurroundings, uid: number): Promise<{ 
   const faults: string[] = [];
   let file: Record<string, string> = {};
   try {
-    const { project } = await findPlace(undefined, around.cwd, projectEntries);
+    const { project } = await findPlace(undefined, around.cwd);
     // Without root and sudo the file of the user counts, as it does behind sudo.
     if (project !== '') file = await readEnvFile(project, around.owner?.uid ?? uid);
   } catch (error) {

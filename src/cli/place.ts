@@ -1,5 +1,6 @@
 import { chmod, lchown, lstat, mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { projectEntries } from '../config/entries.ts';
 import { PreflightError, UsageError } from '../errors.ts';
 import { hasCode, isMissing, statOrUndefined } from '../system/files.ts';
 import { unknownWord } from './options.ts';
@@ -25,7 +26,7 @@ export function sudoOwner(env: Readonly<Record<string, string | undefined>>): Ow
 }
 
 /** Finds the configuration: the file that was named, else ./build.conf, else none. */
-export async function findPlace(config: string | undefined, cwd: string, knownEntries: readonly string[]): Promise<Place> {
+export async function findPlace(config: string | undefined, cwd: string): Promise<Place> {
   const file = path.resolve(cwd, config ?? 'build.conf');
   let found: Awaited<ReturnType<typeof stat>>;
   try {
@@ -34,7 +35,7 @@ export async function findPlace(config: string | undefined, cwd: string, knownEn
     if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR'))
       throw new UsageError(`${config ?? 'build.conf'}: ${error instanceof Error ? error.message : String(error)}`);
     if (config !== undefined) throw unknownWord(config);
-    const known = await Promise.all(knownEntries.map((name) => isMissing(path.join(cwd, name))));
+    const known = await Promise.all(projectEntries.map((name) => isMissing(path.join(cwd, name))));
     return { project: known.every(Boolean) ? '' : await realpath(cwd), configName: null };
   }
   if (!found.isFile()) throw new UsageError(`${config ?? 'build.conf'}: is not a regular file`);

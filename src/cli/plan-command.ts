@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { type PlanReport, plannedSchema, planReport } from '../build/plan-report.ts';
-import { projectEntries } from '../config/project.ts';
 import type { BuildRequest } from '../config/request.ts';
 import { BuilderError, type Failure, InterruptedError, PreflightError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
@@ -33,7 +32,7 @@ export interface PlanSurroundings {
 
 /** The text that `plan` prints. Nothing is made on the host. */
 export async function planCommand(options: PlanOptions, around: PlanSurroundings): Promise<string> {
-  const place = await findPlace(options.config, around.cwd, projectEntries);
+  const place = await findPlace(options.config, around.cwd);
   const request = await makeRequest({ ...options, proxy: undefined }, place, around);
   await checkTools(TOOLS);
   const output = await findOutput(options.directory, around.cwd);

@@ -11,9 +11,9 @@ export const TMPFS_SHARE = 0.8;
 
 /** Throws if programs are missing: all of them, with the one command that installs them. */
 export async function checkTools(names?: readonly string[]): Promise<void> {
-  const missing: Tool[] = [];
   const needed = allTools.filter(({ name, required }) => (names === undefined ? required : names.includes(name)));
-  for (const tool of needed) if ((await findProgram(tool.name)) === undefined) missing.push(tool);
+  const found = await Promise.all(needed.map((tool) => findProgram(tool.name)));
+  const missing: Tool[] = needed.filter((_, at) => found[at] === undefined);
   if (missing.length === 0) return;
   throw new PreflightError(`missing: ${missing.map(({ name }) => name).join(', ')}`, {
     step: 'preflight',

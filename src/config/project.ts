@@ -4,17 +4,7 @@ import { ConfigError, PreflightError } from '../errors.ts';
 import { hasCode } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
 import { assertSuccess, type Runner } from '../system/runner.ts';
-
-/** What the builder looks for in a project folder, beside build.conf. */
-export const projectEntries: readonly string[] = [
-  'realmfs-modules',
-  'realmfs-files',
-  'overlay',
-  'packages',
-  'hooks',
-  'hooks.d',
-  'realmfs.env',
-];
+import { projectEntries } from './entries.ts';
 
 /** Data that build.conf does not source; the evaluation does not see it. */
 const dataFolders = new Set(['realmfs-files', 'overlay', 'packages', 'hooks', 'hooks.d']);
@@ -92,38 +82,21 @@ export async function copyProject(options: {
     if (stat.isDirectory() ? !dataFolders.has(name) : stat.isSymbolicLink() || (stat.isFile() && stat.size <= LARGEST_SCRIPT))
       scripts.push(name);
   }
-  const copy = async (target: string, entries: readonly string[]): Promise<void> => {
-    if (entries.length === 0) return;
-    const args = ['--archive', '--no-preserve=ownership', '--target-directory', target, '--', ...entries];
-    const command = { label: 'copying the project', file: 'cp', args, cwd: source };
-    const result = await runner.attempt(command);
-    const refused = result.tail.find((line) => line.endsWith(': Permission denied'));
-    if (refused !== undefined)
-      throw new PreflightError(`the project cannot be read whole: ${refused.replace(/^cp: /, '')}`, { step: 'config' });
-    assertSuccess(command, result, 'config');
-  };
-  await copy(
-    options.project,
-    names.filter((name) => !bound.includes(name)),
-  );
+  const whole = names.filter((name) => !bound.includes(name));
+  const script =
+    'copy() { local to=$1; shift; (($# == 0)) || cp --archive --no-preserve=ownership --target-directory "$to" -- "$@"; }; ' +
+    'copy "$1" "${@:4:$3}"; copy "$2" "${@:4+$3}"; chmod --recursive a+rX -- "$2"';
+  const args = ['-euc', script, 'bash', options.project, options.evaluate, String(whole.length), ...whole, ...scripts];
+  const command = { label: 'copying the project', file: 'bash', args, cwd: source };
+  const result = await runner.attempt(command);
+  const refused = result.tail.find((line) => line.endsWith(': Permission denied'));
+  if (refused !== undefined)
+    throw new PreflightError(`the project cannot be read whole: ${refused.replace(/^cp: /, '')}`, { step: 'config' });
+  assertSuccess(command, result, 'config');
   for (const name of bound) {
     const target = path.join(options.project, name);
     await mkdir(target);
     await runner.run({ label: 'showing the project', file: 'mount', args: ['--rbind', '--', path.join(source, name), target] });
-  }
-  await copy(options.evaluate, scripts);
-  await runner.run({ label: 'copying the scripts', file: 'chmod', args: ['--recursive', 'a+rX', '--', options.evaluate] });
-}
-
-/** Copies the builder's own scripts and modules to where steps see them, readable for all. */
-export async function copyLibrary(program: string, target: string): Promise<void> {
-  for (const [from, to] of [
-    ['templates/chroot', 'chroot'],
-    ['realmfs-modules', 'modules'],
-    ['templates/realmfs-files', 'files'],
-  ] as const) {
-    await mkdir(path.join(target, to), { recursive: true, mode: 0o755 });
-    await cp(path.join(program, from), path.join(target, to), { recursive: true, verbatimSymlinks: true });
   }
 }
 

@@ -1,5 +1,5 @@
+import { spawn } from 'node:child_process';
 import { Readable, Writable } from 'node:stream';
-import { execa } from 'execa';
 import type { BuildEvent } from '../events.ts';
 import { programRoot } from '../resources.ts';
 import { LineSplitter } from '../system/lines.ts';
@@ -103,7 +103,13 @@ export function startSandbox(options: SandboxOptions): Sandbox {
   const writable = lifeline instanceof Writable ? lifeline : undefined;
   // The other end is gone when the sandbox ends first.
   writable?.on('error', () => {});
-  const ended = child.then((result) => ({ locked: result.exitCode === LOCKED, exitCode: result.exitCode, noise }));
+  const ended = new Promise<SandboxEnd>((resolve) => {
+    child.once('close', (code) => resolve({ locked: code === LOCKED, exitCode: code ?? undefined, noise }));
+    child.once('error', (error) => {
+      keep(error.message);
+      if (child.pid === undefined) resolve({ locked: false, exitCode: undefined, noise });
+    });
+  });
   const streams: readonly unknown[] = child.stdio;
   const [input, output] = streams.slice(5);
   const terminal = input instanceof Writable && output instanceof Readable ? { input, output } : undefined;
@@ -142,9 +148,9 @@ function sandboxCommand(options: SandboxOptions): [file: string, ...args: string
 function spawnSandbox(options: SandboxOptions) {
   const [file, ...args] = sandboxCommand(options);
   const ends = options.hasTerminal === true ? 'pipe' : 'ignore';
-  const child = execa(file, args, {
+  // Without execa: it is by far the largest part of a start, and a process that only waits needs nothing of it.
+  const child = spawn(file, args, {
     cwd: '/',
-    extendEnv: false,
     env: {
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
       LC_ALL: 'C.UTF-8',
@@ -165,10 +171,7 @@ function spawnSandbox(options: SandboxOptions) {
     },
     // The last two are its terminal, if it has one.
     stdio: [options.mode === 'plan' ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe', ends, ends],
-    buffer: false,
-    reject: false,
     detached: true,
-    cleanup: false,
   });
   if (options.mode === 'plan' && child.stdin instanceof Writable) {
     // A sandbox that is refused reads nothing.

@@ -28,23 +28,9 @@ export async function waitFor(locks: Locks, file: string, isStopped: () => boole
   }
 }
 
-/** The locks of this process; `script` is templates/sandbox/locks.sh. The helper is started by the first that is asked for. */
+/** Starts the helper; `script` is templates/sandbox/locks.pl. */
 export function openLocks(script: string): Locks {
-  let started: Locks | undefined;
-  const helper = (): Locks => {
-    started ??= startHelper(script);
-    return started;
-  };
-  return {
-    shared: (file) => helper().shared(file),
-    exclusive: (file) => helper().exclusive(file),
-    release: async (file) => started?.release(file),
-    close: async () => started?.close(),
-  };
-}
-
-function startHelper(script: string): Locks {
-  const child = execa('setpriv', ['--pdeathsig', 'KILL', 'bash', '--noprofile', '--norc', script], {
+  const child = execa('setpriv', ['--pdeathsig', 'KILL', 'perl', script], {
     extendEnv: false,
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
     stdio: ['pipe', 'pipe', 'inherit'],

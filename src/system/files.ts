@@ -24,10 +24,20 @@ export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
 
+/** Bytes up to which a file is read at once. */
+const AT_ONCE = 1024 ** 2;
+
 /** SHA-256 of a regular file as hex; a link is not followed. */
 export async function sha256File(file: string): Promise<string> {
   const hash = createHash('sha256');
   const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  if ((await handle.stat()).size <= AT_ONCE) {
+    try {
+      return hash.update(await handle.readFile()).digest('hex');
+    } finally {
+      await handle.close();
+    }
+  }
   await pipeline(handle.createReadStream({ highWaterMark: 1024 * 1024 }), hash);
   return hash.digest('hex');
 }

@@ -102,7 +102,9 @@ __realmfs_override() {
 
 # True if the variable was given a value; an array without members is one.
 __realmfs_has_value() {
-    [[ -v $1 || -v ${1}[@] || $(builtin declare -p "$1" 2>/dev/null) == 'declare -'*([!=])'=()' ]]
+    [[ ! -v $1 && ! -v ${1}[@] ]] || builtin return 0
+    # Most are not declared at all; to learn that takes no process.
+    builtin declare -p "$1" >/dev/null 2>&1 && [[ $(builtin declare -p "$1") == 'declare -'*([!=])'=()' ]]
 }
 
 __realmfs_default() {

@@ -44,15 +44,26 @@ __realmfs_note() {
     done
 }
 declare -A __realmfs_before=() __realmfs_after=()
-__realmfs_settings=("${__realmfs_keys[@]}") __realmfs_known=()
-mapfile -t __realmfs_known < <(compgen -v)
+__realmfs_settings=("${__realmfs_keys[@]}") __realmfs_known=() __realmfs_all=() __realmfs_defined=() __realmfs_key=''
+# __realmfs_names ARRAY: the names of all variables.
+__realmfs_names() {
+    builtin local - IFS=$'\n'
+    builtin local -n __realmfs_into="$1"
+    builtin set -f
+    # shellcheck disable=SC2207
+    __realmfs_into=($(builtin compgen -v))
+}
+__realmfs_names __realmfs_known
 source /run/realmfs/lib/settings-before.sh
 # An option may set a variable that is no setting.
-mapfile -t -O "${#__realmfs_keys[@]}" __realmfs_keys < <(comm -13 <(printf '%s\n' "${__realmfs_known[@]}" | sort) <(compgen -v | sort))
+__realmfs_names __realmfs_all
+for __realmfs_key in "${__realmfs_all[@]}"; do
+    [[ " ${__realmfs_known[*]} " == *" $__realmfs_key "* ]] || __realmfs_keys+=("$__realmfs_key")
+done
 __realmfs_note __realmfs_before
 __realmfs_whole=$(__realmfs_whole_text)
 __realmfs_shell=''
-mapfile -t __realmfs_known < <(compgen -v)
+__realmfs_names __realmfs_known
 cd "$__realmfs_run/project" || exit 97
 if [[ -n $__realmfs_conf ]]; then
     source "$__realmfs_run/project/$__realmfs_conf"
@@ -64,13 +75,13 @@ builtin set +eu
 [[ ${IFS@a} != *r* ]] || __realmfs_fatal 'IFS is readonly: what comes after build.conf could not be read as it is meant'
 IFS=$' \t\n'
 __realmfs_note __realmfs_after
-__realmfs_defined=$(builtin compgen -v)
+__realmfs_names __realmfs_defined
 builtin source "$__realmfs_run/lib/settings-after.sh"
 __realmfs_list_variables __realmfs_variables
 __realmfs_join_lists
 
 __realmfs_report() {
-    builtin local __realmfs_key __realmfs_flags
+    builtin local - __realmfs_key __realmfs_flags
     builtin local -a __realmfs_list
     for __realmfs_key in "${!__realmfs_after[@]}"; do
         if [[ -v __realmfs_before[$__realmfs_key] && ${__realmfs_before[$__realmfs_key]} == "${__realmfs_after[$__realmfs_key]}" ]]; then
@@ -93,11 +104,16 @@ __realmfs_report() {
         fi
         builtin unset -n __realmfs_value
     done
-    while builtin read -r __realmfs_key; do
+    for __realmfs_key in "${__realmfs_defined[@]}"; do
         [[ " ${__realmfs_known[*]} " == *" $__realmfs_key "* ]] || builtin printf '%s\0' name "$__realmfs_key"
-    done <<<"$__realmfs_defined"
+    done
     builtin shopt -s extdebug
-    while builtin read -r _ __realmfs_flags __realmfs_key; do
+    builtin local IFS=$'\n'
+    builtin set -f
+    for __realmfs_key in $(builtin declare -F); do
+        __realmfs_flags=${__realmfs_key#declare }
+        __realmfs_flags=${__realmfs_flags%% *}
+        __realmfs_key=${__realmfs_key#declare * }
         # Straight to the file: a command substitution for each would take longer than all the rest.
         builtin printf '%s\0' function "$__realmfs_key"
         builtin declare -F "$__realmfs_key"
@@ -105,7 +121,7 @@ __realmfs_report() {
         builtin declare -f "$__realmfs_key"
         [[ $__realmfs_flags == -f ]] || builtin printf 'declare %s -- %s\n' "$__realmfs_flags" "$__realmfs_key"
         builtin printf '\0'
-    done < <(builtin declare -F)
+    done
     builtin printf '%s\0' whole "$__realmfs_whole" shell "$__realmfs_shell"
     for __realmfs_key in "${!__realmfs_variables[@]}"; do
         builtin printf '%s\0' declared "$__realmfs_key" "${__realmfs_variables[$__realmfs_key]}"

@@ -22,16 +22,19 @@ declare -A __realmfs_variables=() __realmfs_functions=() __realmfs_now_functions
 # variable of that name. The builtins are named as such where functions of the user, which may
 # have their names, are still there.
 
+# Lists are split by the shell itself: from a pipe, bash reads byte by byte.
+
 # One line a variable: bash writes line feeds in values as $'\n'.
 __realmfs_list_variables() {
-    builtin local IFS=$' \t\n' __realmfs_line __realmfs_key
+    builtin local - IFS=$'\n' __realmfs_line __realmfs_key
     builtin local -n __realmfs_into="$1"
     __realmfs_into=()
-    while IFS= builtin read -r __realmfs_line; do
+    builtin set -f
+    for __realmfs_line in $(builtin declare -p); do
         __realmfs_key=${__realmfs_line#declare -* }
         __realmfs_key=${__realmfs_key%%=*}
         [[ $__realmfs_key == __realmfs_* || -n ${__realmfs_own[$__realmfs_key]-} ]] || __realmfs_into["$__realmfs_key"]=$__realmfs_line
-    done < <(builtin declare -p)
+    done
 }
 
 # All functions of the shell as one text: most modules define none, and one comparison shows it.
@@ -41,16 +44,21 @@ __realmfs_function_text() {
 }
 
 __realmfs_list_functions() {
-    builtin local IFS=$' \t\n' __realmfs_flags __realmfs_key __realmfs_text
+    builtin local - IFS=$'\n' __realmfs_flags __realmfs_key __realmfs_text
     builtin local -n __realmfs_into="$1"
     __realmfs_into=()
-    while builtin read -r _ __realmfs_flags __realmfs_key; do
+    builtin set -f
+    for __realmfs_key in $(builtin declare -F); do
+        # `declare -FLAGS NAME`
+        __realmfs_flags=${__realmfs_key#declare }
+        __realmfs_flags=${__realmfs_flags%% *}
+        __realmfs_key=${__realmfs_key#declare * }
         [[ $__realmfs_key != __realmfs_* ]] || builtin continue
         __realmfs_text=$(builtin declare -f "$__realmfs_key")
         # Exported and readonly functions.
         [[ $__realmfs_flags == -f ]] || __realmfs_text+=$'\n'"declare $__realmfs_flags -- $__realmfs_key"
         __realmfs_into["$__realmfs_key"]=$__realmfs_text
-    done < <(builtin declare -F)
+    done
 }
 
 # What build.conf has made of the shell itself.
@@ -102,10 +110,12 @@ __realmfs_take_shell() {
 }
 
 __realmfs_drop_functions() {
-    builtin local __realmfs_key
-    while builtin read -r _ _ __realmfs_key; do
+    builtin local - IFS=$'\n' __realmfs_key
+    builtin set -f
+    for __realmfs_key in $(builtin declare -F); do
+        __realmfs_key=${__realmfs_key#declare * }
         [[ $__realmfs_key == __realmfs_* ]] || builtin unset -f -- "$__realmfs_key" 2>/dev/null
-    done < <(builtin declare -F)
+    done
 }
 
 # The lines of NEW that do not stand in OLD.

@@ -5,16 +5,18 @@
 # Arguments: those of templates/chroot/evaluate.sh. The second one is the file that it writes.
 set -Eeuo pipefail
 readonly base=/run/realmfs
-mount --bind "$base/build/evaluate" "$base/project"
-mount --bind "$base/build/lib" "$base/lib"
-for part in project lib; do
-    mount -o remount,bind,ro,nosuid,nodev "$base/$part"
-done
-for part in build cache staging source stale; do
-    mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$base/$part"
-done
-# What build.conf leaves in /tmp is not for the builder.
-mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m realmfs-tmp /tmp
+# One call of mount makes it all.
+{
+    for part in evaluate:project lib:lib; do
+        printf '%s\n' "$base/build/${part%:*} $base/${part#*:} none bind,ro,nosuid,nodev"
+    done
+    for part in build cache staging source stale; do
+        printf '%s\n' "realmfs-mask $base/$part tmpfs ro,size=0,mode=0755"
+    done
+    # What build.conf leaves in /tmp is not for the builder.
+    printf '%s\n' 'realmfs-tmp /tmp tmpfs mode=1777,nosuid,nodev,size=64m'
+} >"$base/build/evaluate.fstab"
+mount --all --fstab "$base/build/evaluate.fstab"
 user=(--reuid 65534 --regid 65534 --clear-groups)
 read -r _ _ ids </proc/self/uid_map
 if [[ $ids == 1 ]]; then

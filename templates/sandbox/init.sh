@@ -43,20 +43,29 @@ host_mounts() {
     done </proc/self/mountinfo
 }
 
-bind_read_only() {
-    mount --bind -- "$1" "$2"
-    mount -o remount,bind,ro -- "$2"
+# row SOURCE TARGET TYPE OPTIONS: a line of fstab(5). One call of mount makes all of a table.
+row() {
+    local -a words=("$1" "$2")
+    words=("${words[@]//\\/\\134}")
+    words=("${words[@]// /\\040}")
+    words=("${words[@]//$'\t'/\\011}")
+    words=("${words[@]//$'\n'/\\012}")
+    words=("${words[@]//#/\\043}")
+    printf '%s\n' "${words[*]} $3 $4"
 }
 
-# bind_same FOLDER TARGET ID: the output folder may belong to somebody else, who could put a link
-# in the place of a folder that will be emptied.
-bind_same() {
-    mount --bind -- "$1" "$2"
-    [[ $(stat --format=%d:%i -- "$2") == "$3" ]] || {
-        umount -- "$2"
-        printf '%s is not the folder that it was\n' "$1" >&2
-        exit 96
-    }
+# are_same FOLDER ID...: the output folder may belong to somebody else, who could put a link in the
+# place of a folder that will be emptied.
+are_same() {
+    local found
+    while (($# > 0)); do
+        found=$(stat --format=%d:%i -- "$1")
+        [[ $found == "$2" ]] || {
+            printf '%s is not the folder that it was\n' "$1" >&2
+            exit 96
+        }
+        shift 2
+    done
 }
 
 # The host's resolv.conf is often a link into /run, which the view hides: put the text
@@ -88,7 +97,7 @@ keep_keyring() {
 }
 
 make_view() {
-    local new=$RB_CACHE/mnt target stale index resolv=
+    local new=$RB_CACHE/mnt/view table=$RB_CACHE/mnt/fstab target stale index resolv=
     local -a targets=() stales=() ids=()
     [[ ! -r /etc/resolv.conf ]] || resolv=$(</etc/resolv.conf)
     mapfile -d '' -t targets < <(host_mounts)
@@ -99,32 +108,46 @@ make_view() {
         }
     done
 
-    bind_read_only / "$new"
-    for target in "${targets[@]}"; do
-        # A mount that is hidden by another, or on a file that is gone, is not in the view.
-        [[ ! -e $target || ! -e $new$target ]] || bind_read_only "$target" "$new$target"
-    done
-    mount -t proc -o nosuid,nodev,noexec proc "$new/proc"
-    mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$new/sys"
-    make_dev "$new/dev"
-    mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m shm "$new/dev/shm"
-    mount -o remount,ro "$new/dev"
-    mount -t tmpfs -o mode=0755,nosuid,nodev,size=256m realmfs-run "$new/run"
-    mount -t tmpfs -o mode=1777,nosuid,nodev,size=512m realmfs-tmp "$new/tmp"
+    # A place that nobody else can write, and that is gone with the host.
+    mount -t tmpfs -o mode=0755,size=1m realmfs-view "$RB_CACHE/mnt"
+    mkdir "$new"
+    {
+        row / "$new" none bind,ro
+        for target in "${targets[@]}"; do
+            # A mount that is hidden by another, or on a file that is gone, is not in the view.
+            [[ ! -e $target ]] || row "$target" "$new$target" none bind,ro,nofail
+        done
+        row proc "$new/proc" proc nosuid,nodev,noexec
+        row sysfs "$new/sys" sysfs ro,nosuid,nodev,noexec
+        row realmfs-dev "$new/dev" tmpfs "$dev_options"
+        row realmfs-run "$new/run" tmpfs mode=0755,nosuid,nodev,size=256m
+        row realmfs-tmp "$new/tmp" tmpfs mode=1777,nosuid,nodev,size=512m
+    } >"$table"
+    mount --all --fstab "$table"
     keep_resolv_conf "$new" "$resolv"
     open_keyring
-
+    fill_dev "$new/dev"
     mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
     touch "$new$base/node"
-    bind_read_only "$RB_PROGRAM" "$new$base/program"
-    bind_read_only "$RB_NODE" "$new$base/node"
-    bind_same "$RB_STAGING" "$new$base/staging" "$RB_STAGING_ID"
-    mount --bind -- "$RB_CACHE" "$new$base/cache"
-    [[ -z $RB_PROJECT ]] || bind_read_only "$RB_PROJECT" "$new$base/source"
-    for index in "${!stales[@]}"; do
-        mkdir "$new$base/stale/$index"
-        bind_same "${stales[index]}" "$new$base/stale/$index" "${ids[index]}"
-    done
+    {
+        row devpts "$new/dev/pts" devpts "$pts_options"
+        row shm "$new/dev/shm" tmpfs mode=1777,nosuid,nodev,size=64m
+        row "$RB_PROGRAM" "$new$base/program" none bind,ro
+        row "$RB_NODE" "$new$base/node" none bind,ro
+        row "$RB_STAGING" "$new$base/staging" none bind
+        row "$RB_CACHE" "$new$base/cache" none bind
+        [[ -z $RB_PROJECT ]] || row "$RB_PROJECT" "$new$base/source" none bind,ro
+        for index in "${!stales[@]}"; do
+            mkdir "$new$base/stale/$index"
+            row "${stales[index]}" "$new$base/stale/$index" none bind
+        done
+        [[ $RB_MODE != build || -z $RB_TMPFS ]] \
+            || row realmfs-work "$new$base/build" tmpfs "mode=0755,size=$RB_TMPFS,nr_inodes=$((RB_TMPFS / 8192))"
+    } >"$table"
+    mount --all --fstab "$table"
+    are_same "$new$base/staging" "$RB_STAGING_ID"
+    for index in "${!stales[@]}"; do are_same "$new$base/stale/$index" "${ids[index]}"; done
+    mount -o remount,ro "$new/dev"
 
     # What the host mounts later must not appear here.
     mount --make-rprivate "$new"
@@ -141,22 +164,21 @@ enter_view() {
 }
 
 make_work() {
-    if [[ -n $RB_TMPFS ]]; then
-        mount -t tmpfs -o "mode=0755,size=$RB_TMPFS,nr_inodes=$((RB_TMPFS / 8192))" realmfs-work "$base/build"
-    else
+    if [[ -z $RB_TMPFS ]]; then
         mkdir -m 0755 "$base/staging/build"
         mount --bind "$base/staging/build" "$base/build"
     fi
-    mkdir "$base"/build/{root,project,evaluate,lib,steps,parts,step-base,step-base/project,step-base/lib,step-base/in,step-base/out,apt,apt/archives-upper,apt/archives-work,apt/archives,apt/lists-upper,apt/lists-work,apt/lists,apt/cache,apt/cache/archives}
+    mkdir -p "$base"/cache/apt/{archives,lists}/partial \
+        "$base"/build/{root,project,evaluate,lib,steps,parts,step-base/{project,lib,in,out},apt/{archives,lists}{,-upper,-work},apt/cache/archives}
+    # Left by builds that were killed while they took a file in.
+    find "$base"/cache/apt/{archives,lists}/partial -xdev -type f -mmin +1440 -delete
     # What packages were fetched by earlier builds lies below, what this build writes lies above.
     local part
     for part in archives lists; do
-        mkdir -p "$base/cache/apt/$part/partial"
-        # Left by builds that were killed while they took a file in.
-        find "$base/cache/apt/$part/partial" -xdev -type f -mmin +1440 -delete
-        mount -t overlay -o "lowerdir=$base/cache/apt/$part,upperdir=$base/build/apt/$part-upper,workdir=$base/build/apt/$part-work" \
-            "realmfs-$part" "$base/build/apt/$part"
-    done
+        row "realmfs-$part" "$base/build/apt/$part" overlay \
+            "lowerdir=$base/cache/apt/$part,upperdir=$base/build/apt/$part-upper,workdir=$base/build/apt/$part-work"
+    done >"$base/build/fstab"
+    mount --all --fstab "$base/build/fstab"
 }
 
 remove_stale() {
@@ -174,20 +196,44 @@ work() {
         fd=${fd##*/}
         case $fd in 0 | 1 | 2 | 4 | 5 | 6 | 255) ;; *) exec {fd}>&- ;; esac
     done
-    if [[ $RB_MODE == plan ]]; then
-        make_plan_view
-        make_plan_work
-    else
+    if [[ $RB_MODE == clean ]]; then
         make_view
         remove_stale
-        if [[ $RB_MODE == clean ]]; then
-            remove_stale "$base/staging"
-            return 0
-        fi
-        make_work
+        remove_stale "$base/staging"
+        return 0
     fi
+    # Node takes as long to start as the view: both begin now, and its root becomes that of the view.
+    local view
+    cd /
+    exec {view}< <(make_all)
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb TMPDIR=/tmp \
-        "$base/node" --no-warnings "$base/program/dist/builder.js" "$RB_MODE" </dev/null
+        "$RB_NODE" --no-warnings "$RB_PROGRAM/dist/builder.js" "$RB_MODE" <&"$view" {view}<&-
+}
+
+# make_all: makes the view and the places of a build in it, and says so on standard output, with
+# the host's architecture as dpkg names it.
+make_all() {
+    {
+        if [[ $RB_MODE == plan ]]; then
+            make_plan_view
+            make_plan_work
+        else
+            make_view
+            remove_stale
+            make_work
+        fi
+        copy_library
+    } >&2
+    printf 'ready %s\n' "$(dpkg --print-architecture)"
+}
+
+# copy_library: the builder's own scripts, modules and files as steps see them, readable for all.
+copy_library() {
+    local from=$base/program to=$base/build/lib
+    cp --recursive --target-directory="$to" -- "$from/templates/chroot"
+    cp --recursive --no-target-directory -- "$from/realmfs-modules" "$to/modules"
+    cp --recursive --no-target-directory -- "$from/templates/realmfs-files" "$to/files"
+    chmod --recursive a+rX "$to"
 }
 
 lifeline() {

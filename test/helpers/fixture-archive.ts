@@ -6,7 +6,7 @@ import { realRunner } from './runners.ts';
 import { makeSigningKey, newKey, type SigningKey, type StoredKey } from './signing.ts';
 
 /** What lies in the archive; raised when it changes. */
-const VERSION = 3;
+const VERSION = 4;
 const PACKAGES = ['systemd-sysv', 'locales', 'less', 'tree'];
 
 export const keyNames = ['good', 'expired', 'revoked', 'unknown'] as const;
@@ -96,6 +96,13 @@ async function makeArchive(folder: string): Promise<void> {
   makePackage(folder, pool, 'debian-archive-keyring', '9999', {}, places);
   const run = (file: string, ...args: string[]): string =>
     execFileSync(file, args, { encoding: 'utf8', cwd: path.join(folder, 'debian'), maxBuffer: 1 << 28 });
+  // A security update, for tests that ask for it.
+  mkdirSync(path.join(folder, 'security/pool'), { recursive: true });
+  makePackage(folder, path.join(folder, 'security/pool'), 'fixture-plain', '2', { files: { 'usr/share/fixture-plain': 'mended\n' } });
+  writeFileSync(
+    path.join(folder, 'security-Packages'),
+    execFileSync('apt-ftparchive', ['packages', 'pool'], { cwd: path.join(folder, 'security') }),
+  );
   writeFileSync(path.join(folder, 'Packages'), run('apt-ftparchive', 'packages', 'pool'));
   execFileSync('xz', ['--keep', path.join(folder, 'Packages')]);
   writeFileSync(path.join(folder, 'fixture.json'), JSON.stringify({ made: Math.floor(Date.now() / 1000) - 60, arch, stored }));

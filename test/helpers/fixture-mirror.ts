@@ -43,6 +43,7 @@ export class FixtureMirror {
   readonly #server = createServer((request, response) => this.#answer(request, response));
   readonly #faults: { pattern: RegExp; fault: Fault }[] = [];
   #release: ReleaseChange = {};
+  #hasUpdate = false;
   readonly #signed = new Map<string, string>();
 
   constructor(archive: FixtureArchive) {
@@ -74,10 +75,16 @@ export class FixtureMirror {
     this.#release = change;
   }
 
-  /** No more faults, a good Release file, no requests so far. */
+  /** From now on there is a security update: version 2 of fixture-plain. */
+  update(): void {
+    this.#hasUpdate = true;
+  }
+
+  /** No more faults, a good Release file, no update, no requests so far. */
   clear(): void {
     this.#faults.length = 0;
     this.#release = {};
+    this.#hasUpdate = false;
     this.requests.length = 0;
   }
 
@@ -113,8 +120,8 @@ export class FixtureMirror {
     const { folder, arch } = this.archive;
     const [, root = '', ...rest] = name.split('/');
     const below = rest.join('/');
-    if (root === 'debian' && below.startsWith('pool/')) {
-      const file = path.join(folder, 'debian', path.normalize(`/${below}`));
+    if (/^debian(?:-security)?$/.test(root) && below.startsWith('pool/')) {
+      const file = path.join(folder, root === 'debian' ? 'debian' : 'security', path.normalize(`/${below}`));
       return existsSync(file) ? file : undefined;
     }
     const match = /^dists\/([a-z-]+)\/(.*)$/.exec(below);
@@ -127,7 +134,17 @@ export class FixtureMirror {
     }
     const empty = (root === 'debian' && suite === 'trixie-updates') || (root === 'debian-security' && suite === 'trixie-security');
     if (!empty) return undefined;
-    return /binary-[^/]+\/Packages$/.test(file) ? Buffer.alloc(0) : this.#releaseFile(file, suite, {});
+    if (/binary-[^/]+\/Packages$/.test(file)) return this.#index(suite, file);
+    return this.#releaseFile(file, suite, this.#hasUpdate ? { date: new Date((this.archive.made + 1) * 1000) } : {});
+  }
+
+  /** An uncompressed Packages file. */
+  #index(suite: string, file: string): Buffer {
+    if (!file.startsWith('main/')) return Buffer.alloc(0);
+    if (suite === 'trixie') return readFileSync(path.join(this.archive.folder, 'Packages'));
+    return suite === 'trixie-security' && this.#hasUpdate
+      ? readFileSync(path.join(this.archive.folder, 'security-Packages'))
+      : Buffer.alloc(0);
   }
 
   #releaseFile(file: string, suite: string, change: ReleaseChange): Buffer | undefined {
@@ -152,8 +169,9 @@ export class FixtureMirror {
     const base = suite === 'trixie';
     const indices = ['main', 'non-free-firmware'].flatMap((component) =>
       (base && component === 'main' ? ['Packages', 'Packages.xz'] : ['Packages']).map((name) => {
-        const bytes = base && component === 'main' ? readFileSync(path.join(folder, name)) : Buffer.alloc(0);
-        return ` ${createHash('sha256').update(bytes).digest('hex')} ${bytes.length} ${component}/binary-${arch}/${name}\n`;
+        const file = `${component}/binary-${arch}/${name}`;
+        const bytes = name === 'Packages' ? this.#index(suite, file) : readFileSync(path.join(folder, name));
+        return ` ${createHash('sha256').update(bytes).digest('hex')} ${bytes.length} ${file}\n`;
       }),
     );
     return [

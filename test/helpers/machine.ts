@@ -104,7 +104,7 @@ export class Machine {
   makeCache(name: string): string {
     const folder = path.join(this.folder, name);
     const script =
-      'mkdir -m 700 "$2" "$2/mnt"; cp --archive --link -- "$1/apt" "$2"; find "$1" -maxdepth 1 -name "test-base-*" -exec cp --archive --link -t "$2" {} +';
+      'mkdir -m 700 "$2" "$2/mnt"; cp --archive --link -- "$1/apt" "$2"; rm -f "$2/apt/fetch.lock"; find "$1" -maxdepth 1 -name "test-base-*" -exec cp --archive --link -t "$2" {} +';
     execFileSync('bash', ['--norc', '-euc', script, 'cache', testCache, folder]);
     return folder;
   }

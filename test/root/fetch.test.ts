@@ -314,3 +314,16 @@ test('auto-apt-proxy, where it is installed, is asked for the proxy', async () =
     quick.shell('umount /usr/bin/auto-apt-proxy /usr/local/bin; [ -s /usr/bin/auto-apt-proxy ] || rm /usr/bin/auto-apt-proxy');
   }
 });
+
+test('--offline names the packages of the bootstrap that are not in the cache', async () => {
+  expect((await build('offline warm')).code).toBe(0);
+  const archives = path.join(cache, 'apt/archives');
+  const gone = readdirSync(archives).filter((name) => /^(?:bash|locales)_/.test(name));
+  expect(gone).toHaveLength(2);
+  for (const name of gone) rmSync(path.join(archives, name));
+  mirror.clear();
+  const run = await build('offline', ['--offline']);
+  expect(run.code, run.stderr).toBe(4);
+  expect([...run.stderr.matchAll(/^ *missing: (.*)$/gm)].map(([, name]) => name)).toEqual(gone.sort());
+  expect(mirror.requests).toEqual([]);
+});

@@ -236,6 +236,24 @@ describe('the archive', () => {
     expect(changed.stderr).toContain('bootstrap runs again: the archive has changed: trixie is of ');
   });
 
+  test('a security update of an installed package is a miss that says so', async () => {
+    const text = conf.replace('PACKAGES=tree', 'PACKAGES=fixture-plain');
+    const project = machine.project('security', { 'build.conf': text });
+    const own = ['--no-confirm', '-t', '--progress', 'plain', '--set', `REALMFS_CACHE_DIR=${machine.makeCache('cache-security')}`];
+    await machine.run(own, { cwd: project });
+    mirror.update();
+    const run = await machine.run([...own, '--refresh'], { cwd: project });
+    expect(run.code, run.stderr).toBe(0);
+    expect(steps(run)).toEqual({ ran: ['pre/no-install-recommends', 'packages', 'post/last'], cached: ['bootstrap'] });
+    expect(run.stderr).toContain('packages runs again: the archive has changed: trixie-security; fixture-plain 1 -> 2');
+    expect(inTree(project, 'usr/share/fixture-plain')).toBe('mended\n');
+    mirror.clear();
+    mirror.update();
+    expect(steps(await machine.run([...own, '--refresh'], { cwd: project })).ran).toEqual([]);
+    // What has been fetched to look at it is there.
+    expect(mirror.requests.filter((name) => !name.endsWith('InRelease'))).toEqual([]);
+  });
+
   test('one package more: the bootstrap stays', async () => {
     const project = machine.project('package', { 'build.conf': conf });
     await build(project);

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { bare, Machine } from '../helpers/machine.ts';
@@ -76,10 +75,9 @@ describe('packages with maintainer scripts that do odd things', () => {
     expect(run.stderr).toContain('Operation not permitted');
   });
 
-  test('200 MB on a small tmpfs: the figures, and the way out', async () => {
-    const run = await install('big', 'fixture-big', '', ['--tmpfs-size', '320M']);
-    expect(run.code).toBe(3);
-    expect(run.lastLine).toMatch(/error: packages: no space left on the build's file system \(.* of 320\.0 MiB/);
-    expect(readFileSync(path.join(machine.folder, 'big/realmfs/realmfs-build.log'), 'utf8')).toContain('fixture-big');
+  test('200 MB where there is little memory: it is built on disk', async () => {
+    const run = await install('big', 'fixture-big', '', ['--tmpfs-size', '320M', '--progress', 'plain']);
+    expect(run.code, run.stderr).toBe(0);
+    expect(run.stderr).toContain('packages is built on disk: it may need ');
   });
 });

@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest';
 import { writeNew } from '../../../src/cli/new-command.ts';
 import { unknownWord } from '../../../src/cli/options.ts';
 import { existingResults, findPlace, makeCache, makeOutput, sudoOwner } from '../../../src/cli/place.ts';
-import { projectEntries } from '../../../src/config/project.ts';
 import { PreflightError, UsageError } from '../../../src/errors.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
@@ -12,7 +11,7 @@ const isRoot = process.getuid?.() === 0;
 const octal = (file: string): string => (statSync(file).mode & 0o7777).toString(8);
 
 describe('where the configuration lies', () => {
-  const find = (config: string | undefined, root: string) => findPlace(config, root, projectEntries);
+  const find = (config: string | undefined, root: string) => findPlace(config, root);
 
   test('./build.conf, without being named', async () => {
     const root = tempRoot({ 'build.conf': '' });

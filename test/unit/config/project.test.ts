@@ -17,7 +17,7 @@ import { describe, expect, test } from 'vitest';
 import { readEnvFile } from '../../../src/config/env-file.ts';
 import { checkScript, settingsAfter, settingsBefore, words } from '../../../src/config/evaluate.ts';
 import { nearest, suggestion } from '../../../src/config/nearest.ts';
-import { copyLibrary, copyProject, projectContents } from '../../../src/config/project.ts';
+import { copyProject, projectContents } from '../../../src/config/project.ts';
 import { type BuildRequest, buildRequestSchema } from '../../../src/config/request.ts';
 import { findSetting, settings, splitTargets } from '../../../src/config/settings.ts';
 import { blankRequest } from '../../helpers/blank.ts';
@@ -120,14 +120,6 @@ describe('the copy of a project', () => {
       'the project folder holds 3.0 GiB, more than 2.0 GiB: give build.conf a folder of its own',
     );
     expect(runner.commands).toEqual([]);
-  });
-
-  test('the library: scripts, modules and files of this program', async () => {
-    const target = tempRoot();
-    await copyLibrary(program, target);
-    expect(readdirSync(path.join(target, 'modules'))).toEqual(readdirSync(path.join(program, 'realmfs-modules')));
-    expect(existsSync(path.join(target, 'chroot/lib.sh'))).toBe(true);
-    expect(readdirSync(path.join(target, 'files'))).toEqual(readdirSync(path.join(program, 'templates/realmfs-files')));
   });
 });
 
