@@ -73,7 +73,7 @@ test('--shell-on-failure: what has failed and where, the tree as the step has le
 });
 
 test('--shell-on-failure: retry runs the step again from the layer below', async () => {
-  const late = Math.floor(Date.now() / 1000) + 15;
+  const late = Math.floor(Date.now() / 1000) + 9;
   const failing = conf.replace('two() {', `two() { echo x >>/tries; (( $(date +%s) > ${late} ));`);
   const project = machine.project('retries', { 'build.conf': failing });
   const build = onTerminal(project, ['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure']);

@@ -65,7 +65,7 @@ test.each(files)('%s', (file) => {
 });
 
 test.each([
-  ['execa', ['sandbox/launcher.ts', 'store/locks.ts', 'system/runner.ts']],
+  ['execa', ['store/locks.ts', 'system/runner.ts']],
   ['ora', ['cli/reporters/tty.ts']],
   ['dotenv', ['config/env-file.ts']],
   ['commander', ['build.ts', 'commands.ts', 'shared.ts', '../options.ts'].map((name) => path.join('cli/options', name)).sort()],

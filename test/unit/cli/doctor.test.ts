@@ -81,12 +81,12 @@ describe('the table of tools', () => {
         ([, inline, alone]) => inline ?? alone ?? '',
       );
     });
-    expect(started).toEqual(expect.arrayContaining(['dpkg', 'gpgv', 'tar', 'mkfs.ext4', 'e2fsck', 'setpriv', 'apt-get', 'cp']));
+    expect(started).toEqual(expect.arrayContaining(['gpgv', 'tar', 'mkfs.ext4', 'e2fsck', 'setpriv', 'apt-get', 'cp']));
     expect(started.filter((name) => !names.has(name))).toEqual([]);
     const scripts = readdirSync(path.join(root, 'templates/sandbox')).map((name) =>
       readFileSync(path.join(root, 'templates/sandbox', name), 'utf8'),
     );
-    const words = 'mount umount mknod ln mkdir touch readlink find env pivot_root ip setpriv chroot chmod debootstrap'.split(' ');
+    const words = 'mount umount mknod ln mkdir touch readlink find env pivot_root ip setpriv chroot chmod debootstrap dpkg'.split(' ');
     for (const word of words) {
       expect(scripts.some((text) => new RegExp(`(?:^|[\\s($/])${word}\\s`, 'm').test(text))).toBe(true);
       expect(names).toContain(word);
