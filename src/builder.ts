@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { readFile, unlink } from 'node:fs/promises';
 import { build } from './build/build.ts';
 import { paths, StepClock } from './build/context.ts';
@@ -12,9 +12,9 @@ import { createRunner } from './system/runner.ts';
 
 /**
  * The builder: runs inside the sandbox, as a child of its PID 1, and speaks to the launcher
- * through events on descriptor 4. SIGTERM asks it to stop. All its modules are there before it
- * begins: where they were loaded from, its view of the host may have nothing.
+ * through events on descriptor 4. SIGTERM asks it to stop. It loads nothing later than at its start.
  */
+const LOADED_FD = 3;
 const EVENTS_FD = 4;
 
 function report(event: BuildEvent): void {
@@ -30,6 +30,9 @@ function report(event: BuildEvent): void {
   }
 }
 
+// Where the code was read from, the view may have nothing.
+writeSync(LOADED_FD, 'loaded\n');
+closeSync(LOADED_FD);
 // The view of the host is made while this process starts; it must not look at a file before. Without
 // the word that it is there, and which the host's architecture is, making it has failed and has said why.
 let word = '';
@@ -57,6 +60,6 @@ try {
 } catch (error) {
   report({ kind: 'failed', failure: toFailure(error, steps.current) });
   process.exitCode = 1;
-} finally {
-  await locks.close();
 }
+// The helper that holds the locks ends with this process.
+process.exit();

@@ -156,6 +156,8 @@ make_view() {
 }
 
 enter_view() {
+    local word
+    [[ $RB_MODE == clean ]] || read -r word || exit 1
     cd "$1"
     pivot_root . .
     umount --lazy .
@@ -202,12 +204,13 @@ work() {
         remove_stale "$base/staging"
         return 0
     fi
-    # Node takes as long to start as the view: both begin now, and its root becomes that of the view.
-    local view
+    # Node takes as long to start as the view: both begin now, and its root becomes that of the view
+    # as soon as it has read its code. Its standard input says that the view is there, descriptor 3
+    # that the code is read.
     cd /
-    exec {view}< <(make_all)
+    coproc VIEW { make_all; }
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb TMPDIR=/tmp \
-        "$RB_NODE" --no-warnings "$RB_PROGRAM/dist/builder.js" "$RB_MODE" <&"$view" {view}<&-
+        "$RB_NODE" --no-warnings "$RB_PROGRAM/dist/builder.js" "$RB_MODE" <&"${VIEW[0]}" 3>&"${VIEW[1]}"
 }
 
 # make_all: makes the view and the places of a build in it, and says so on standard output, with

@@ -77,6 +77,8 @@ export class EditedProject {
   readonly #files = new Map<string, string>();
   #call = 'first';
   #failing = '';
+  #isMinimal = false;
+  #packages: string[] = [];
   /** What was done, for the message of a failure. */
   readonly history: string[] = [];
 
@@ -139,6 +141,12 @@ export class EditedProject {
       'a failure': () => {
         this.#failing = this.#failing === '' ? this.#pick(this.#order) : '';
       },
+      'a package': () => {
+        this.#packages = this.#packages.length > 2 ? [] : [...this.#packages, version];
+      },
+      'the profile': () => {
+        this.#isMinimal = !this.#isMinimal;
+      },
       'a comment': () => this.history.push('#'),
       nothing: () => {},
     };
@@ -157,14 +165,16 @@ export class EditedProject {
     const body = (name: string, deed: readonly string[]): string =>
       `${name}() {\n${deed.map((line) => `    ${line}\n`).join('')}${this.#failing === name ? '    false\n' : ''}}\n`;
     const text = [
-      'BASE_PACKAGES= BASE_PRE_INSTALL_MODULES=set-hostname BASE_POST_INSTALL_MODULES=',
+      'BASE_PACKAGES= BASE_PRE_INSTALL_MODULES=set-hostname',
+      this.#isMinimal ? 'REALMFS_PROFILE=minimal' : 'BASE_POST_INSTALL_MODULES=',
+      `PACKAGES="${this.#packages.join(' ')}"`,
       `PRE_INSTALL_MODULES="${this.#pre.join(' ')}"`,
       `POST_INSTALL_MODULES="${this.#order.join(' ')}"`,
       'LIST=(zero)',
       ...[...this.#variables].map(([name, value]) => `${name}=${value}`),
       `CALL=${this.#call}`,
       ...[...this.#helpers].map(([name, value]) => `${name}() { echo "${name} ${value} $1" >>/helped; }`),
-      'install-packages() { echo packages >/packages; }',
+      'install-packages() { printf "%s\\n" $PACKAGES >/packages; }',
       ...[...this.#modules].map(([name, deed]) => body(name, deed)),
       ...this.history.filter((what) => what === '#').map((_, at) => `# comment ${at}`),
       '',
