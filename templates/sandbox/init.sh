@@ -208,9 +208,12 @@ work() {
     # as soon as it has read its code. Its standard input says that the view is there, descriptor 3
     # that the code is read.
     cd /
+    local out
     coproc VIEW { make_all; }
+    # By way of 1, since bash closes a copy of a coprocess's descriptor when a program begins.
+    exec {out}>&1 1>&"${VIEW[1]}" 3>&1 1>&"$out" {out}>&-
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb TMPDIR=/tmp \
-        "$RB_NODE" --no-warnings "$RB_PROGRAM/dist/builder.js" "$RB_MODE" <&"${VIEW[0]}" 3>&"${VIEW[1]}"
+        "$RB_NODE" --no-warnings "$RB_PROGRAM/dist/builder.js" "$RB_MODE" <&"${VIEW[0]}"
 }
 
 # make_all: makes the view and the places of a build in it, and says so on standard output, with
