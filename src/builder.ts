@@ -31,7 +31,12 @@ function report(event: BuildEvent): void {
 }
 
 // Where the code was read from, the view may have nothing.
-writeSync(LOADED_FD, 'loaded\n');
+try {
+  writeSync(LOADED_FD, 'loaded\n');
+} catch {
+  // Nobody waits for it any more: making the view has failed, and has said why.
+  process.exit(1);
+}
 closeSync(LOADED_FD);
 // The view of the host is made while this process starts; it must not look at a file before. Without
 // the word that it is there, and which the host's architecture is, making it has failed and has said why.

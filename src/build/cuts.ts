@@ -4,8 +4,8 @@ import path from 'node:path';
 import type { Config, ModuleReference } from '../config/config.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { findSetting } from '../config/settings.ts';
-import { namesProject, reach, readsVariablesIndirectly, topLevel } from '../store/shell-text.ts';
-import { sha256File, statOrUndefined } from '../system/files.ts';
+import { namesProject, reach, readsNothing, readsVariablesIndirectly, topLevel } from '../store/shell-text.ts';
+import { readForeign, sha256File, statOrUndefined } from '../system/files.ts';
 import { paths } from './context.ts';
 import type { StagePlan } from './plan.ts';
 
@@ -41,6 +41,10 @@ export function cutSteps(stageTwo: readonly StagePlan[]): Cut[] {
 export interface Sources {
   /** The text of a module, as it would be run. */
   textOf(module: ModuleReference): Promise<string>;
+  /** The texts of all modules of the project. */
+  projectModules(): Promise<readonly string[]>;
+  /** The text of a module that was called by its name; empty: a function, or nothing. */
+  calledText(name: string): Promise<string>;
   /** What install_file and module would find now. */
   lookUp(read: string): Promise<string>;
   /** The digest of all of the project and of the builder's own files. */
@@ -81,6 +85,20 @@ export function readSources(evaluation: Evaluation, framework: string): Sources 
   return {
     textOf: async (module) =>
       module.origin === 'function' ? (evaluation.bodies.get(module.name) ?? '') : readFile(await realpath(moduleFile(module)), 'utf8'),
+    calledText: async (name) => {
+      if (evaluation.functions.has(name)) return '';
+      for (const folder of [`${paths.project}/realmfs-modules`, `${paths.library}/modules`]) {
+        const text = await readForeign(path.join(folder, name));
+        if (text !== undefined) return text.toString('utf8');
+      }
+      return '';
+    },
+    projectModules: once(async () => {
+      const folder = `${paths.project}/realmfs-modules`;
+      const names = (await statOrUndefined(folder))?.isDirectory() ? await readdir(folder) : [];
+      const files = await Promise.all(names.map((name) => readForeign(`${folder}/${name}`)));
+      return files.map((bytes) => bytes?.toString('utf8') ?? 'REALMFS_PROJECT');
+    }),
     lookUp: (read) => {
       const found = known.get(read) ?? lookUp(read, evaluation);
       known.set(read, found);
@@ -168,6 +186,7 @@ export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<str
   // Without the text as bash prints it, all of build.conf counts as it stands.
   const commands = evaluation.whole === '' && evaluation.names.size > 0 ? await sources.everything() : top.commands;
   if (commands !== '') inputs['commands at the top level of build.conf'] = commands;
+  if (top.expansions !== '') inputs['what build.conf expands at its top level'] = top.expansions;
   // Our own modules call what they name, and install_file; of the project they see nothing else.
   const [texts, builtIn]: [string[], string[]] = [[], []];
   for (const { step, module } of cut.steps) {
@@ -183,9 +202,12 @@ export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<str
   const functions = new Map([...always, ...named.functions]);
   for (const [name, text] of functions) inputs[`function ${name}`] = text;
   const all = [...texts, commands, ...functions.values()];
+  // What `module NAME` finds is looked up when it runs; what it may read must be known before.
+  if (all.some((text) => /(?:^|[^\w./-])module(?:$|[^\w./-])/m.test(text))) all.push(...(await sources.projectModules()));
   const seen = [...all, ...builtIn].join('\n');
   const isIndirect = readsVariablesIndirectly(all.join('\n'));
-  const counts = (key: string): boolean => !consumed.includes(key) || isIndirect || seen.includes(key);
+  const isExported = (key: string): boolean => /^declare -\w*x/.test(evaluation.declared.get(key) ?? '');
+  const counts = (key: string): boolean => !consumed.includes(key) || isIndirect || isExported(key) || seen.includes(key);
   for (const [name, line] of evaluation.declared) if (counts(name)) inputs[`variable ${name}`] = line;
   for (const [key, value] of Object.entries(build.settings)) if (counts(key)) inputs[`setting ${key}`] = value;
   for (const [key, value] of Object.entries(build.environment)) inputs[`setting ${key}`] = value;
@@ -193,6 +215,7 @@ export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<str
   if (cut.step === 'packages' || counts('PACKAGES')) inputs.packages = config.packages.join(' ');
   if (counts('PRE_INSTALL_MODULES')) inputs.modules = [...config.preModules, ...config.postModules].map(({ name }) => name).join(' ');
   const projectCounts =
+    !readsNothing(commands) ||
     all.some(namesProject) ||
     values.some((line) => !line.includes(' REALMFS_PROJECT=') && namesProject(line)) ||
     (await sources.filesNameProject());
@@ -207,5 +230,10 @@ function isConsumed(line: string): boolean {
 
 /** Whether a step must run each time: its text says so, or a setting names it. */
 export function mustRun({ step, module }: StagePlan, text: string, names: readonly string[]): boolean {
-  return names.includes(step) || names.includes(module.name) || /^\s*# *cache: *no\s*$/m.test(text);
+  return names.includes(step) || names.includes(module.name) || saysNoCache(text);
+}
+
+/** Whether the text of a module says that it runs in every build. */
+export function saysNoCache(text: string): boolean {
+  return /^\s*# *cache: *no\s*$/m.test(text);
 }

@@ -1,14 +1,15 @@
-import { readFile, realpath } from 'node:fs/promises';
+import { readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
 import { ConfigError, type Failure, InterruptedError, toFailure } from '../errors.ts';
+import { version } from '../resources.ts';
 import { keyOf, LAYER_FORMAT, type Layer, LayerStore } from '../store/layers.ts';
 import { prune } from '../store/prune.ts';
-import { isMissing, sha256File } from '../system/files.ts';
+import { isMissing, sha256File, statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
-import { type BuildInputs, type Cut, cutSteps, inputsOf, mustRun, type Sources } from './cuts.ts';
+import { type BuildInputs, type Cut, cutSteps, inputsOf, mustRun, type Sources, saysNoCache } from './cuts.ts';
 import { showLists } from './fetching.ts';
 import { LayeredBuild, type LayerPlan, type Made, releasesIn, rememberAsked, secondsSinceAsked } from './layered.ts';
 import { manifestInputs } from './manifest.ts';
@@ -27,6 +28,8 @@ export async function openLayers(ctx: BuildContext): Promise<LayeredBuild> {
   const isLayered = await canBeUpper(paths.parts);
   if (!isLayered) ctx.steps.note('the disk of the output folder is an overlay itself: this build is made without layers');
   const canKeep = isLayered && ctx.request.layersMaxSize > 0 && (await canBeUpper(paths.layers));
+  if (isLayered && ctx.request.layersMaxSize > 0 && !canKeep)
+    ctx.steps.note('the disk of the cache folder is an overlay itself: no layer is kept (REALMFS_CACHE_DIR moves it)');
   const store = canKeep ? new LayerStore(paths.layers, ctx.runner, ctx.locks) : undefined;
   return new LayeredBuild(store, paths.layers, new Tree({ root: paths.root, isLayered }, ctx.runner), ctx);
 }
@@ -126,9 +129,14 @@ function cutsUntil(step: string, plan: BuildPlan): readonly Cut[] {
 }
 
 /** Opens the terminal's shell in the tree, or runs one command there. Nothing of it is kept. */
-export async function shellIn(step: string, runner: StageTwo, ctx: BuildContext, failure?: Failure): Promise<number> {
-  ctx.report({ kind: 'shell-start', step, ...(failure === undefined ? {} : { failure }) });
-  const code = await runner.shell(step, { command: ctx.request.shell?.command ?? null, canRetry: failure !== undefined });
+export async function shellIn(
+  step: string,
+  runner: StageTwo,
+  ctx: BuildContext,
+  after?: { readonly failure: Failure; readonly canRetry: boolean },
+): Promise<number> {
+  ctx.report({ kind: 'shell-start', step, ...(after === undefined ? {} : { failure: after.failure }) });
+  const code = await runner.shell(step, { command: ctx.request.shell?.command ?? null, canRetry: after?.canRetry === true });
   ctx.report({ kind: 'shell-end', code });
   return code;
 }
@@ -151,7 +159,12 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
   const isPackages = cut.step === 'packages';
   const isLast = cut.steps.at(-1) === plan.stageTwo.at(-1);
   const inputs = await layerInputs(cut, stage, context.inputs);
+  const before: { state?: string | undefined } = {};
   const make = async (): Promise<Made> => {
+    // A second try begins with what the first one began with.
+    if ('state' in before) runner.state = before.state;
+    else before.state = runner.state;
+    runner.forget();
     if (state.lists !== '') await showLists(state.lists, ctx);
     state.lists = '';
     if (isPackages) await prepare(stage, ctx);
@@ -160,18 +173,21 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
       await hideUnproven(plan.config, ctx);
       state.isProven = true;
     }
+    const listsBefore = await listsMark();
     for (const step of cut.steps) await ctx.steps.run(step.step, () => runner.run(step, step === plan.stageTwo.at(-1)));
     const { reads, warnings, open } = runner.forget();
     // Our own modules fetch nothing but packages, and fail without them.
     const hadNetwork = !ctx.request.offline || !strange || !plan.config.network;
     if (open) ctx.steps.note(`${cut.step} leaves background jobs or open files: nothing from here on is kept for the next build`);
+    const called = await Promise.all(reads.filter((read) => read.startsWith('module ')).map((read) => sources.calledText(read.slice(7))));
     return {
       reads: Object.fromEntries(await Promise.all(reads.map(async (read) => [read, await sources.lookUp(read)]))),
-      releases: isPackages ? await releasesIn(`${paths.apt}/lists`) : {},
+      // Only of the built-in step is it known how to ask again.
+      releases: isPackages && plan.config.packageModule.origin === 'built-in' ? await releasesIn(`${paths.apt}/lists`) : {},
       facts: { warnings: JSON.stringify(warnings), ...(hadNetwork ? {} : { offline: 'yes' }) },
       state: isLast ? undefined : runner.state,
-      keepsLists: isPackages,
-      isRepeatable: !open,
+      keepsLists: isPackages || (await listsMark()) !== listsBefore,
+      isRepeatable: !open && !called.some(saysNoCache),
     };
   };
   return {
@@ -181,19 +197,32 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
     fault: async (layer) => (await layerFault(layer, sources, ctx)) ?? (isPackages ? archiveFault(layer, context, ctx) : undefined),
     make,
     mustBeThere: ctx.request.shell !== null,
-    onFailure: async (error) => {
+    onFailure: async (error, canRetry) => {
       if (!ctx.request.shellOnFailure) return false;
-      return (await shellIn(ctx.steps.current, runner, ctx, toFailure(error, ctx.steps.current))) === RETRY;
+      return (await shellIn(ctx.steps.current, runner, ctx, { failure: toFailure(error, ctx.steps.current), canRetry })) === RETRY;
     },
     take: async ({ folder, meta }) => {
       // The last step hands nothing on.
       const handedOn = path.join(folder, 'state.sh');
       runner.state = (await isMissing(handedOn)) ? undefined : handedOn;
       // Shown when a step wants to see them.
-      if (isPackages) state.lists = path.join(folder, 'lists');
+      const lists = path.join(folder, 'lists');
+      if (!(await isMissing(lists))) state.lists = lists;
       for (const text of JSON.parse(meta.facts.warnings ?? '[]')) ctx.steps.warn(String(text));
     },
   };
+}
+
+/** What apt's lists are now. */
+async function listsMark(): Promise<string> {
+  const folder = `${paths.apt}/lists`;
+  const marks = await Promise.all(
+    (await readdir(folder)).sort().map(async (name) => {
+      const stat = await statOrUndefined(path.join(folder, name));
+      return stat?.isFile() === true && name !== 'lock' ? `${name} ${stat.size} ${stat.mtimeMs}` : '';
+    }),
+  );
+  return marks.join('\n');
 }
 
 /** All inputs of a cut that are known before it runs, without the layer below. */
@@ -202,13 +231,17 @@ export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs): P
     ...(await inputsOf(cut, build)),
     ...(cut.step === 'packages' ? await prepareInputs(stage.plan.config) : {}),
     'whether a module comes after it': String(cut.steps.at(-1) !== stage.plan.stageTwo.at(-1)),
-    format: String(LAYER_FORMAT),
+    ...ownInputs(),
   };
 }
 
 /** All inputs of the bootstrap. */
 export async function bootstrapLayerInputs(config: Config, mirror: string): Promise<Record<string, string>> {
-  return { ...(await bootstrapInputs(config, mirror)), format: String(LAYER_FORMAT) };
+  return { ...(await bootstrapInputs(config, mirror)), ...ownInputs() };
+}
+
+function ownInputs(): Record<string, string> {
+  return { format: String(LAYER_FORMAT), 'the version of the builder': version };
 }
 
 /** What the cuts of a build have in common. */
@@ -239,9 +272,9 @@ export async function layerFault({ meta }: Layer, sources: Sources, { request }:
   return undefined;
 }
 
-/** With --offline, never. */
+/** With --offline, never; nor for a shell, which is to show what was built. */
 async function isToBeAsked(folder: string, { request }: BuildContext): Promise<boolean> {
-  return !request.offline && (await secondsSinceAsked(folder)) >= request.archiveAge;
+  return !request.offline && request.shell === null && (await secondsSinceAsked(folder)) >= request.archiveAge;
 }
 
 /** Whether the Release files of a layer's packages are still those of the archive; asks it if that was not done for a while. */
@@ -250,7 +283,8 @@ async function archiveFault(layer: Layer, { runner, layers }: CutContext, ctx: B
   if (Object.keys(meta.releases).length === 0 || !(await isToBeAsked(folder, ctx))) return undefined;
   const before = runner.state;
   const newer = await layers.lookInto(layer, async () => {
-    runner.state = path.join(folder, 'state.sh');
+    const handedOn = path.join(folder, 'state.sh');
+    runner.state = (await isMissing(handedOn)) ? undefined : handedOn;
     await runner.update();
     const now = await releasesIn(`${paths.apt}/lists`);
     const changed = Object.keys({ ...now, ...meta.releases }).filter((name) => now[name] !== meta.releases[name]);
@@ -319,7 +353,8 @@ export async function resultsKey(stage: Stage, top: string, sources: Sources, ct
 /** Whether the output folder holds the results of this key, untouched. */
 export async function isUpToDate(key: string, ctx: BuildContext): Promise<boolean> {
   const { request } = ctx;
-  if (key === '' || request.noCache || request.rebuildFrom !== '') return false;
+  // What lies below the tree's own folder is not compared.
+  if (key === '' || request.noCache || request.rebuildFrom !== '' || request.keepRootfs) return false;
   try {
     const known = JSON.parse(await readFile(path.join(paths.layers, 'results', request.output), 'utf8'));
     return known.key === key && JSON.stringify(known.results) === JSON.stringify(request.results) && request.results.length > 0;

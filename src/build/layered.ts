@@ -36,7 +36,7 @@ export interface LayerPlan {
   /** Runs the steps in the open tree. */
   readonly make: () => Promise<Made>;
   /** Asked when they have failed, in the tree as they have left it: true if they are to run once more. */
-  readonly onFailure?: (error: unknown) => Promise<boolean>;
+  readonly onFailure?: (error: unknown, canRetry: boolean) => Promise<boolean>;
   /** True: they are not run; without a layer it is an error. */
   readonly mustBeThere?: boolean;
   /** Takes what a layer has beside its tree. */
@@ -123,7 +123,8 @@ export class LayeredBuild {
         await this.#open(last);
         made = await plan.make();
       } catch (error) {
-        const again = this.#ctx.runner.isStopped() ? false : ((await plan.onFailure?.(error)) ?? false);
+        const canRetry = this.#tree.isLayered;
+        const again = this.#ctx.runner.isStopped() ? false : ((await plan.onFailure?.(error, canRetry)) ?? false) && canRetry;
         if (!again) {
           await store?.end(key);
           throw error;
@@ -131,27 +132,34 @@ export class LayeredBuild {
         await this.#tree.discard();
       }
     }
+    const lists = made.keepsLists ? { view: `${paths.apt}/lists`, cache: `${paths.cache}/apt/lists` } : undefined;
+    const id = newId();
+    const lost = (error: unknown): void =>
+      steps.warn(`the layer of ${last} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
+    const keeper = made.isRepeatable
+      ? await store?.open(id, { state: made.state, lists }).then(
+          () => store,
+          (error: unknown) => void lost(error),
+        )
+      : undefined;
     const frozen = await this.#tree.freeze(this.#links);
     const seconds = (Date.now() - started) / 1000;
     this.#links = frozen.links;
-    this.#below = newId();
-    if (!made.isRepeatable || store === undefined) {
+    this.#below = id;
+    if (keeper === undefined) {
       this.#isUnrepeatable = true;
       await store?.end(key);
       return;
     }
     const parent = inputs['the layer below'];
-    const meta = { key, parent, step: last, steps: [...plan.steps], project: request.project, seconds, inputs, links: frozen.links };
-    const lists = made.keepsLists ? { view: `${paths.apt}/lists`, cache: `${paths.cache}/apt/lists` } : undefined;
-    const from = { tree: frozen.folder, state: made.state, lists };
+    const meta = { id, key, parent, step: last, steps: [...plan.steps], project: request.project, seconds, inputs, links: frozen.links };
     const { reads, releases, facts } = made;
-    const put = store.put({ ...meta, reads: { ...reads }, releases: { ...releases }, facts: { ...facts } }, from, this.#below);
+    const whole = { ...meta, reads: { ...reads }, releases: { ...releases }, facts: { ...facts } };
+    const put = keeper.put(whole, frozen.folder, !request.offline);
     const kept = put
       .then((size) => rememberBuild(this.#folder, request.project, last, { inputs, size }))
-      .catch((error: unknown) =>
-        steps.warn(`the layer of ${last} could not be kept: ${error instanceof Error ? error.message : String(error)}`),
-      )
-      .finally(() => store.end(key));
+      .catch(lost)
+      .finally(() => keeper.end(key));
     this.#keeping.push(kept);
   }
 
@@ -164,7 +172,7 @@ export class LayeredBuild {
   async #open(step: string): Promise<void> {
     const { request, steps } = this.#ctx;
     const known = (await lastBuild(this.#folder, request.project, step))?.size;
-    const short = request.tmpfs && this.#tree.isLayered ? await shortage(step, known) : undefined;
+    const short = request.tmpfs && this.#tree.isLayered ? await shortage(step, known, request.memoryLimit) : undefined;
     if (short !== undefined) steps.note(`${step} is built on disk: ${short}`);
     await this.#tree.open(short === undefined ? paths.parts : paths.diskParts);
   }

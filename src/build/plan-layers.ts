@@ -22,7 +22,7 @@ export async function planLayers(
   evaluation: Evaluation,
   ctx: BuildContext,
 ): Promise<ReadonlyMap<string, StepState> | undefined> {
-  if ((await statOrUndefined(paths.layers)) === undefined) return undefined;
+  if (ctx.request.layersMaxSize === 0 || (await statOrUndefined(paths.layers)) === undefined) return undefined;
   const states = new Map<string, StepState>();
   const sources = readSources(evaluation, await frameworkDigest());
   let below: Layer | undefined;

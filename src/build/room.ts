@@ -1,7 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { availableMemory, formatSize } from '../system/memory.ts';
 import { paths } from './context.ts';
-import { canBeUpper } from './tree.ts';
 
 const MIB = 1024 ** 2;
 /** Bytes that a step is taken to leave of which nothing is known yet. */
@@ -13,14 +12,22 @@ const GROWTH = 1.25;
 /** Memory that the programs of a step may take. */
 const PROGRAMS = 256 * MIB;
 
+/** File systems that can hold an upper of overlayfs, by the magic numbers of statfs(2): ext2 to ext4, xfs, btrfs, tmpfs, f2fs. */
+const upperDisks = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0xf2f52010]);
+
 /**
  * Why a step should not leave its files in memory; undefined: there is room. `known`: the bytes that
- * it left the last time. The disk takes over only where it can.
+ * it left the last time; `memoryLimit`: those that the control group of this machine allows. The disk takes over only where it
+ * can hold it.
  */
-export async function shortage(step: string, known: number | undefined): Promise<string | undefined> {
+export async function shortage(step: string, known: number | undefined, memoryLimit: number): Promise<string | undefined> {
   const need = known === undefined ? (guesses[step] ?? OTHERS) : known * GROWTH + MARGIN;
-  const { bavail, bsize } = await statfs(paths.work);
-  const room = Math.min(bavail * bsize, Math.max(0, (await availableMemory()) - PROGRAMS));
-  if (room >= need || !(await canBeUpper(paths.staging))) return undefined;
+  const { blocks, bavail, bsize } = await statfs(paths.work);
+  const free = Math.min(await availableMemory(), memoryLimit - (blocks - bavail) * bsize);
+  const room = Math.min(bavail * bsize, Math.max(0, free - PROGRAMS));
+  if (room >= need) return undefined;
+  const disk = await statfs(paths.staging);
+  const onDisk = disk.bavail * disk.bsize;
+  if (!upperDisks.has(disk.type) || onDisk < need || onDisk < room) return undefined;
   return `it may need ${formatSize(Math.ceil(need))}, and ${formatSize(Math.floor(room))} of memory are left`;
 }

@@ -109,7 +109,8 @@ export async function askArchive(
   ctx: BuildContext,
 ): Promise<BaseRelease> {
   return explained(undefined, async () => {
-    return currentRelease(config, mirror, await fetchEnvironment(ctx.request.fetchTimeout, proxy), ctx);
+    const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy);
+    return fetching(ctx, () => currentRelease(config, mirror, env, ctx));
   });
 }
 

@@ -14,6 +14,8 @@ export interface TreeFolders {
 
 /** OVERLAYFS_SUPER_MAGIC in linux/magic.h. */
 const OVERLAYFS = 0x794c7630;
+/** Names of files that are handed to one command. */
+const MOST_ARGUMENTS = 1000;
 /** Kernel: OVL_MAX_STACK is 500. What comes after it shares one upper. */
 export const MOST_LOWERS = 400;
 /**
@@ -73,6 +75,7 @@ export class Tree {
     if (this.#lowers.length === 0) await mount(['--bind', upper, root]);
     else {
       await mkdir(path.join(part, 'work'));
+      await this.#likeRoot(this.#lowers.at(-1) ?? '', upper);
       // Short names: all of them must fit into one page.
       for (const [index, lower] of this.#lowers.entries()) await symlink(lower, path.join(part, String(index)));
       const names = [...this.#lowers.keys()].reverse().join(':');
@@ -85,6 +88,18 @@ export class Tree {
         hint: 'move the cache to another one (REALMFS_CACHE_DIR), or keep no layers: LAYERS_MAX_SIZE=0, and no --no-tmpfs',
       });
     }
+  }
+
+  /** Gives an upper mode, owner, times, ACLs and attributes of the tree's root: overlayfs takes them from the uppermost layer. */
+  async #likeRoot(lower: string, upper: string): Promise<void> {
+    const script =
+      'pack() { tar --xattrs "--xattrs-include=*" "--xattrs-exclude=trusted.*" --acls --numeric-owner "$@"; }; ' +
+      'pack --create --no-recursion --directory "$1" . | pack --extract --preserve-permissions --same-owner --directory "$2"';
+    await this.#runner.run({
+      label: "keeping the root's attributes",
+      file: 'bash',
+      args: ['-euo', 'pipefail', '-c', script, 'bash', lower, upper],
+    });
   }
 
   /** Ends writing. The upper is the topmost layer now; its folder is returned. */
@@ -127,13 +142,16 @@ export class Tree {
     if (!touched && this.#lowers.length > 0 && (await this.#linked(upper)).length === 0) return links.map((group) => [...group]);
     const { root } = this.#folders;
     if (touched) {
-      const names: string[] = [];
-      for (const group of links) {
+      const names = new Set<string>();
+      let isMoved = false;
+      for (const group of [...links, ...(await this.#linked(root))]) {
         const states = await Promise.all(group.map((name) => this.#state(upper, name)));
-        if (states.every((state) => state === 'below')) continue;
-        names.push(...group.filter((_, at) => states[at] === 'below'));
+        isMoved ||= states.includes('gone');
+        if (!states.every((state) => state === 'below'))
+          for (const [at, name] of group.entries()) if (states[at] === 'below') names.add(name);
       }
-      await this.#copyUp(names.map((name) => path.join(root, name)));
+      if (isMoved) for (const name of await this.#moved(upper)) names.add(name);
+      await this.#copyUp([...names].map((name) => path.join(root, name)));
     }
     return this.#linked(root);
   }
@@ -144,12 +162,31 @@ export class Tree {
     return (await statOrUndefined(path.join(upper, name))) === undefined ? 'below' : 'upper';
   }
 
+  /**
+   * The files that lie below folders which were renamed: in the tree, but neither in the upper nor in a lower at
+   * the same place. Of a linked file whose name is gone nobody can say whether it is one of them.
+   */
+  async #moved(upper: string): Promise<string[]> {
+    const there = new Set<string>();
+    for (const layer of [upper, ...this.#lowers]) for (const name of await this.#files(layer)) there.add(name);
+    return (await this.#files(this.#folders.root)).filter((name) => !there.has(name));
+  }
+
+  async #files(folder: string): Promise<string[]> {
+    const args = [folder, '-xdev', '!', '-type', 'd', '!', '-type', 'c', '-printf', '%P\\0'];
+    return (await this.#runner.capture({ label: 'listing files', file: 'find', args })).split('\0').slice(0, -1);
+  }
+
   /** Brings files into the upper and leaves them as they are: giving them to their owner does it, without following a link. */
   async #copyUp(files: readonly string[]): Promise<void> {
-    if (files.length === 0) return;
     const script =
       'for file; do if [[ -f $file && ! -L $file ]]; then : >>"$file"; else chown --no-dereference "$(stat --format=%u:%g -- "$file")" -- "$file"; fi; done';
-    await this.#runner.run({ label: 'copying up links', file: 'bash', args: ['-ec', script, 'bash', ...files] });
+    for (let at = 0; at < files.length; at += MOST_ARGUMENTS)
+      await this.#runner.run({
+        label: 'copying up links',
+        file: 'bash',
+        args: ['-ec', script, 'bash', ...files.slice(at, at + MOST_ARGUMENTS)],
+      });
   }
 
   /** The files with several names below a folder: groups of names. */

@@ -5,7 +5,7 @@ import type { BuildRequest } from '../config/request.ts';
 import { findSetting, settingKeys } from '../config/settings.ts';
 import { UsageError } from '../errors.ts';
 import { version } from '../resources.ts';
-import { parseSize } from '../system/memory.ts';
+import { memoryLimit, parseSize } from '../system/memory.ts';
 import type { CliOptions } from './options/types.ts';
 import type { Owner, Place } from './place.ts';
 import type { Terminal } from './terminal.ts';
@@ -57,6 +57,8 @@ export async function makeRequest(
   };
   return {
     ...request,
+    // JSON knows no infinity.
+    memoryLimit: Math.min(await memoryLimit(), Number.MAX_SAFE_INTEGER),
     layersMaxSize: parseSize(checkedSetting(request, 'LAYERS_MAX_SIZE')) ?? 0,
     archiveAge: options.refresh ? 0 : 60 * Number(checkedSetting(request, 'ARCHIVE_MAX_AGE')),
     proxy: proxyVariables(checkedSetting(request, 'APT_PROXY'), pick(['http_proxy', 'https_proxy', 'no_proxy'])),

@@ -58,7 +58,6 @@ export const allTools: readonly Tool[] = [
     chmod: 'opens the copies of scripts to their readers',
     chroot: 'enters the tree',
     cp: 'copies the project, keeps layers and the tree',
-    du: 'measures layers',
     env: 'gives a step its environment',
     ln: "makes the links of a step's /dev",
     mkdir: 'makes mount points',

@@ -38,6 +38,8 @@ export const buildRequestSchema = z.object({
   /** The name of what is remembered of the output folder. */
   output: z.string(),
   tmpfs: z.boolean(),
+  /** Bytes of memory that the control group allows; of all that there is without one. */
+  memoryLimit: z.number(),
   /** http_proxy, https_proxy and no_proxy; for fetches only. Empty: a proxy may be looked for. */
   proxy: values,
   /** Seconds without a byte after which a fetch is tried again. */

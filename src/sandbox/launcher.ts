@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { Readable, Writable } from 'node:stream';
 import type { BuildEvent } from '../events.ts';
 import { programRoot } from '../resources.ts';
@@ -75,11 +75,12 @@ const NOISE = 40;
  */
 export function startSandbox(options: SandboxOptions): Sandbox {
   const noise: string[] = [];
-  const child = spawnSandbox(options);
   const keep = (line: string): void => {
     noise.push(line);
     if (noise.length > NOISE) noise.shift();
   };
+  const child = spawnSandbox(options, (error) => keep(error instanceof Error ? error.message : String(error)));
+  if (child === undefined) return deadSandbox(noise);
   const listen = (stream: unknown, take: (line: string) => void): void => {
     if (!(stream instanceof Readable)) return;
     const splitter = new LineSplitter(take, Number.POSITIVE_INFINITY);
@@ -105,8 +106,7 @@ export function startSandbox(options: SandboxOptions): Sandbox {
   writable?.on('error', () => {});
   const ended = new Promise<SandboxEnd>((resolve) => {
     child.once('close', (code) => resolve({ locked: code === LOCKED, exitCode: code ?? undefined, noise }));
-    child.once('error', (error) => {
-      keep(error.message);
+    child.once('error', () => {
       if (child.pid === undefined) resolve({ locked: false, exitCode: undefined, noise });
     });
   });
@@ -145,7 +145,27 @@ function sandboxCommand(options: SandboxOptions): [file: string, ...args: string
   return ['flock', '--nonblock', '--no-fork', '--conflict-exit-code', String(LOCKED), options.output, 'setpriv', ...unshare];
 }
 
-function spawnSandbox(options: SandboxOptions) {
+/** Starts PID 1; `onError` is told why it cannot be started. Undefined: there is no process at all. */
+function spawnSandbox(options: SandboxOptions, onError: (error: unknown) => void): ChildProcess | undefined {
+  try {
+    const child = spawnChain(options);
+    child.once('error', onError);
+    // Without descriptors left, Node gives a child without any.
+    return (child.stdio as unknown) === undefined ? undefined : child;
+  } catch (error) {
+    onError(error);
+    return undefined;
+  }
+}
+
+function deadSandbox(noise: readonly string[]): Sandbox {
+  // What Node says of it comes a moment later.
+  const ended = new Promise<SandboxEnd>((resolve) => setImmediate(() => resolve({ locked: false, exitCode: undefined, noise })));
+  const nothing = (): void => {};
+  return { pid: undefined, terminal: undefined, silent: ended.then(nothing), ended, release: nothing, stop: nothing, kill: nothing };
+}
+
+function spawnChain(options: SandboxOptions): ChildProcess {
   const [file, ...args] = sandboxCommand(options);
   const ends = options.hasTerminal === true ? 'pipe' : 'ignore';
   // Without execa: it is by far the largest part of a start, and a process that only waits needs nothing of it.

@@ -39,7 +39,7 @@ const metaSchema = z.object({
   releases: texts,
   /** What later steps must know. */
   facts: texts,
-  /** Names in the tree that are one file, below its root. */
+  /** Names in the tree that are one file, below its root; a folder above may have been renamed since. */
   links: z.array(z.array(z.string())),
 });
 
@@ -112,26 +112,33 @@ export class LayerStore {
   }
 
   /**
-   * Copies a tree into the store: under a temporary name, synced, then renamed. `lists`: the folder
-   * with apt's lists as later steps must see them; what the package cache has is linked. Returns its size in bytes.
+   * Begins a layer under a temporary name, with what must be taken before the next step runs: the state of
+   * the shell, and the folder with apt's lists as later steps must see them; what the package cache has is linked.
    */
-  async put(
-    meta: Omit<LayerMeta, 'format' | 'id' | 'size' | 'made'>,
-    from: { tree: string; state: string | undefined; lists: { view: string; cache: string } | undefined },
-    id = newId(),
-  ): Promise<number> {
-    const part = path.join(this.#folder, 'new', id);
+  async open(id: string, from: { state: string | undefined; lists: { view: string; cache: string } | undefined }): Promise<void> {
+    const part = this.#partOf(id);
     await mkdir(part, { recursive: true, mode: 0o700 });
     await writeFile(path.join(part, 'lock'), '', { mode: 0o600 });
     // Held while it is written: who clears up what killed builds have left does not take it.
     await this.#locks.shared(path.join(part, 'lock'));
-    const copy = ['--archive', '--reflink=auto', '--one-file-system', '--no-target-directory', '--', from.tree, path.join(part, 'tree')];
-    await this.#runner.run({ label: 'keeping the layer', file: 'cp', args: copy });
     if (from.state !== undefined) await writeFile(path.join(part, 'state.sh'), await readFile(from.state), { mode: 0o600 });
     if (from.lists !== undefined) await keepLists(from.lists.view, from.lists.cache, path.join(part, 'lists'));
+  }
+
+  /**
+   * Copies the tree of a layer that was begun, syncs and renames: then it is there. `asked`: whether the archive
+   * was. Returns its size in bytes.
+   */
+  async put(meta: Omit<LayerMeta, 'format' | 'size' | 'made'>, tree: string, asked: boolean): Promise<number> {
+    const { id } = meta;
+    const part = this.#partOf(id);
+    const copy = ['--archive', '--reflink=auto', '--one-file-system', '--no-target-directory', '--', tree, path.join(part, 'tree')];
+    await this.#runner.run({ label: 'keeping the layer', file: 'cp', args: copy });
     const { size, entries } = await this.#measure(path.join(part, 'tree'));
-    const whole = { format: LAYER_FORMAT, ...meta, id, size, made: new Date().toISOString() } as const;
+    const whole = { format: LAYER_FORMAT, ...meta, size, made: new Date().toISOString() } as const;
     await writeFile(path.join(part, 'meta.json'), JSON.stringify(metaSchema.parse(whole)), { mode: 0o600 });
+    // Its time is when the archive was asked.
+    if (!asked) await utimes(path.join(part, 'meta.json'), 0, 0);
     await this.#sync(part, entries);
     const folder = path.join(this.#folder, meta.key);
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -159,6 +166,10 @@ export class LayerStore {
     const lock = path.join(folder, 'lock');
     // Who prunes holds it for himself, and renames the folder before he lets it go.
     return (await this.#locks.shared(lock)) && !(await isMissing(lock));
+  }
+
+  #partOf(id: string): string {
+    return path.join(this.#folder, 'new', id);
   }
 
   #lockOf(key: string): string {

@@ -7,9 +7,11 @@
 export interface TopLevel {
   /** What runs each time that build.conf is read, beside plain assignments; empty: nothing. */
   readonly commands: string;
+  /** The lines that expand something: their values may be others inside the image than when they were evaluated. */
+  readonly expansions: string;
 }
 
-const FUNCTION = /^ {4}function [^\n]+ \(\) *\n {4}\{ *\n[\s\S]*?\n {4}\};?$/gm;
+const FUNCTION = /^ {4}function [^\n]+ \(\) *\n {4}\{ *\n[\s\S]*?\n {4}\}[^\n]*\n?/gm;
 
 /**
  * The commands at the top level of a build.conf: `text` is that of a function that bash has made of
@@ -18,11 +20,35 @@ const FUNCTION = /^ {4}function [^\n]+ \(\) *\n {4}\{ *\n[\s\S]*?\n {4}\};?$/gm;
  */
 export function topLevel(text: string): TopLevel {
   const body = text.replace(/^[^\n]*\n\{ *\n/, '').replace(/\n\}\s*$/, '');
-  const rest = body
-    .replace(FUNCTION, '')
-    .replace(/\n{2,}/g, '\n')
-    .trim();
-  return { commands: isOnlyAssignments(rest) ? '' : rest };
+  const rest = body.replace(FUNCTION, '').trim();
+  const expansions = rest
+    .split('\n')
+    .filter((line) => /[$`]/.test(line))
+    .join('\n');
+  return { commands: isOnlyAssignments(rest) ? '' : rest, expansions };
+}
+
+const HARMLESS = new Set(
+  ': true for case shopt set umask export readonly declare typeset unset fi done esac then else do { } ;; in break continue [[ [ (('.split(
+    ' ',
+  ),
+);
+const LEADING = /^(?:(?:if|then|else|elif|while|until|do|!|\{)\s+)*/;
+
+/** True if commands at the top level of a build.conf read no file and run no program, as far as can be told. */
+export function readsNothing(commands: string): boolean {
+  if (/`|\$\((?!\()|[<>]\(|(?:^|[^<])<(?![<=])|>/.test(commands)) return false;
+  for (const piece of commands.split(/\n|;|&&|\|\||\|/)) {
+    const command = piece.trim().replace(LEADING, '').trim();
+    const [first = ''] = command.split(/\s/);
+    if (command === '' || HARMLESS.has(first.replace(/^\(\(.*/, '((')) || /^[A-Za-z_]\w*(?:\[[^\]]*\])?\+?=/.test(first)) {
+      // Whether a file is there.
+      if (/^\[/.test(first) && /\s-[abcdefghkprstuwxGLNOS]\s/.test(command)) return false;
+      continue;
+    }
+    return false;
+  }
+  return true;
 }
 
 /** True if the text holds nothing but assignments without command substitution. */
@@ -123,7 +149,7 @@ export function namesProject(text: string): boolean {
 
 /** True if a text can read variables that it does not name. */
 export function readsVariablesIndirectly(text: string): boolean {
-  return /\$\{!|\b(?:declare|typeset|local)\s+-\w*[pn]|\bcompgen\b|\bprintenv\b|\beval\b|(?:^|[\s;&|(])(?:set|env|export|declare|typeset|readonly)\s*(?:$|[;|&)<>])/m.test(
+  return /(?:^|[\s;&|(){}!])(?:source|\.)\s|\$\{!|\b(?:declare|typeset|local)\s+-\w*[pn]|\bcompgen\b|\bprintenv\b|\beval\b|(?:^|[\s;&|(])(?:set|env|export|declare|typeset|readonly)\s*(?:$|[;|&)<>])/m.test(
     text,
   );
 }

@@ -15,8 +15,14 @@ export async function availableMemory(): Promise<number> {
   const text = await readFile('/proc/meminfo', 'utf8');
   const match = /^MemAvailable:\s+(\d+) kB$/m.exec(text);
   const machine = match?.[1] === undefined ? Number.POSITIVE_INFINITY : Number(match[1]) * 1024;
-  const groups = await Promise.all([readNumber('/sys/fs/cgroup/memory.max'), readNumber('/sys/fs/cgroup/memory/memory.limit_in_bytes')]);
-  return Math.min(machine, ...groups);
+  return Math.min(machine, await memoryLimit());
+}
+
+/** Bytes of memory that the control group of this process allows; infinite without a limit, or where control groups cannot be seen. */
+export async function memoryLimit(): Promise<number> {
+  return Math.min(
+    ...(await Promise.all([readNumber('/sys/fs/cgroup/memory.max'), readNumber('/sys/fs/cgroup/memory/memory.limit_in_bytes')])),
+  );
 }
 
 /** `1.5 GiB`; for people. */

@@ -12,17 +12,16 @@ make_dev() {
     mount -t devpts -o "$pts_options" devpts "$1/pts"
 }
 
-# fill_dev DIR: what lies in it. Devices and links are those of the host where it has them.
+# fill_dev DIR: what lies in it.
 fill_dev() {
     local dev=$1 name
-    cp --archive --target-directory="$dev" -- /dev/{null,zero,full,random,urandom,tty,fd,stdin,stdout,stderr} 2>/dev/null || true
     for name in null:3 zero:5 full:7 random:8 urandom:9; do
-        [[ -c $dev/${name%%:*} ]] || mknod "$dev/${name%%:*}" c 1 "${name#*:}"
+        mknod -m 0666 "$dev/${name%:*}" c 1 "${name#*:}"
     done
-    [[ -c $dev/tty ]] || mknod "$dev/tty" c 5 0
-    chmod 0666 "$dev"/{null,zero,full,random,urandom,tty}
-    for name in :fd /0:stdin /1:stdout /2:stderr; do
-        [[ -L $dev/${name#*:} ]] || ln -s "/proc/self/fd${name%%:*}" "$dev/${name#*:}"
+    mknod -m 0666 "$dev/tty" c 5 0
+    ln -s /proc/self/fd "$dev/fd"
+    for name in 0:stdin 1:stdout 2:stderr; do
+        ln -s "/proc/self/fd/${name%%:*}" "$dev/${name#*:}"
     done
     mkdir "$dev/pts" "$dev/shm"
     ln -s pts/ptmx "$dev/ptmx"

@@ -14,7 +14,9 @@ readonly base=/run/realmfs
         printf '%s\n' "realmfs-mask $base/$part tmpfs ro,size=0,mode=0755"
     done
     # What build.conf leaves in /tmp is not for the builder.
-    printf '%s\n' 'realmfs-tmp /tmp tmpfs mode=1777,nosuid,nodev,size=64m'
+    # mount takes a row for done if the same source is mounted on the same place: its name is another
+    # one than that of the builder's.
+    printf '%s\n' 'realmfs-evaluate-tmp /tmp tmpfs mode=1777,nosuid,nodev,size=64m'
 } >"$base/build/evaluate.fstab"
 mount --all --fstab "$base/build/evaluate.fstab"
 user=(--reuid 65534 --regid 65534 --clear-groups)

@@ -29,17 +29,22 @@ source "${BASH_SOURCE[0]%/*}/dev.sh"
 # shellcheck source=templates/sandbox/plan.sh
 source "${BASH_SOURCE[0]%/*}/plan.sh"
 
-# The mounts of the host that a build must see: everything but what is made anew below.
+# The mounts of the host that a build must see: everything but what is made anew below. Of each the
+# place, and the flags that its copy must keep: a remount that does not name them takes them away.
 host_mounts() {
     local -a fields
-    local target
+    local target flag flags
     while read -r -a fields; do
         printf -v target '%b' "${fields[4]}"
         case $target in
-            / | /proc | /proc/* | /sys | /sys/* | /dev | /dev/* | /run | /run/* | /tmp | /tmp/*) ;;
-            "$RB_CACHE"/mnt | "$RB_CACHE"/mnt/*) ;;
-            *) printf '%s\0' "$target" ;;
+            /proc | /proc/* | /sys | /sys/* | /dev | /dev/* | /run | /run/* | /tmp | /tmp/*) continue ;;
+            "$RB_CACHE"/mnt | "$RB_CACHE"/mnt/*) continue ;;
         esac
+        flags=''
+        for flag in nosuid nodev noexec; do
+            [[ ,${fields[5]}, != *",$flag,"* ]] || flags+=,$flag
+        done
+        printf '%s\0' "$target" "$flags"
     done </proc/self/mountinfo
 }
 
@@ -54,18 +59,35 @@ row() {
     printf '%s\n' "${words[*]} $3 $4"
 }
 
-# are_same FOLDER ID...: the output folder may belong to somebody else, who could put a link in the
+# is_same FOLDER ID SHOWN: the output folder may belong to somebody else, who could put a link in the
 # place of a folder that will be emptied.
-are_same() {
+is_same() {
     local found
-    while (($# > 0)); do
-        found=$(stat --format=%d:%i -- "$1")
-        [[ $found == "$2" ]] || {
-            printf '%s is not the folder that it was\n' "$1" >&2
-            exit 96
-        }
-        shift 2
-    done
+    found=$(stat --format=%d:%i -- "$1")
+    [[ $found == "$2" ]] || {
+        printf '%s is not the folder that it was\n' "$3" >&2
+        exit 96
+    }
+}
+
+# mount_host NEW TABLE: shows the host, read-only, and what is new in the view.
+mount_host() {
+    local new=$1 index target
+    local -a targets
+    mapfile -d '' -t targets < <(host_mounts)
+    {
+        for ((index = 0; index < ${#targets[@]}; index += 2)); do
+            target=${targets[index]}
+            # A mount that is hidden by another, or on a file that is gone, is not in the view.
+            [[ ! -e $target ]] || row "$target" "$new${target%/}" none "bind,ro,nofail${targets[index + 1]}"
+        done
+        row proc "$new/proc" proc nosuid,nodev,noexec
+        row sysfs "$new/sys" sysfs ro,nosuid,nodev,noexec
+        row realmfs-dev "$new/dev" tmpfs "$dev_options"
+        row realmfs-run "$new/run" tmpfs mode=0755,nosuid,nodev,size=256m
+        row realmfs-tmp "$new/tmp" tmpfs mode=1777,nosuid,nodev,size=512m
+    } >"$2"
+    mount --all --fstab "$2"
 }
 
 # The host's resolv.conf is often a link into /run, which the view hides: put the text
@@ -97,10 +119,9 @@ keep_keyring() {
 }
 
 make_view() {
-    local new=$RB_CACHE/mnt/view table=$RB_CACHE/mnt/fstab target stale index resolv=
-    local -a targets=() stales=() ids=()
+    local new=$RB_CACHE/mnt/view table=$RB_CACHE/mnt/fstab stale index resolv=
+    local -a stales=() ids=()
     [[ ! -r /etc/resolv.conf ]] || resolv=$(</etc/resolv.conf)
-    mapfile -d '' -t targets < <(host_mounts)
     for stale in "$RB_OUT"/.realmfs-*.partial; do
         [[ ! -d $stale || -L $stale || ! -O $stale || $stale == "$RB_STAGING" ]] || {
             stales+=("$stale")
@@ -111,32 +132,22 @@ make_view() {
     # A place that nobody else can write, and that is gone with the host.
     mount -t tmpfs -o mode=0755,size=1m realmfs-view "$RB_CACHE/mnt"
     mkdir "$new"
-    {
-        row / "$new" none bind,ro
-        for target in "${targets[@]}"; do
-            # A mount that is hidden by another, or on a file that is gone, is not in the view.
-            [[ ! -e $target ]] || row "$target" "$new$target" none bind,ro,nofail
-        done
-        row proc "$new/proc" proc nosuid,nodev,noexec
-        row sysfs "$new/sys" sysfs ro,nosuid,nodev,noexec
-        row realmfs-dev "$new/dev" tmpfs "$dev_options"
-        row realmfs-run "$new/run" tmpfs mode=0755,nosuid,nodev,size=256m
-        row realmfs-tmp "$new/tmp" tmpfs mode=1777,nosuid,nodev,size=512m
-    } >"$table"
-    mount --all --fstab "$table"
+    # A mount of the host may vanish in between: once more.
+    mount_host "$new" "$table" || {
+        umount --recursive "$new"
+        mount_host "$new" "$table"
+    }
     keep_resolv_conf "$new" "$resolv"
     open_keyring
     fill_dev "$new/dev"
     mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
-    touch "$new$base/node"
     {
         row devpts "$new/dev/pts" devpts "$pts_options"
         row shm "$new/dev/shm" tmpfs mode=1777,nosuid,nodev,size=64m
-        row "$RB_PROGRAM" "$new$base/program" none bind,ro
-        row "$RB_NODE" "$new$base/node" none bind,ro
+        row "$RB_PROGRAM" "$new$base/program" none bind,ro,nosuid,nodev
         row "$RB_STAGING" "$new$base/staging" none bind
         row "$RB_CACHE" "$new$base/cache" none bind
-        [[ -z $RB_PROJECT ]] || row "$RB_PROJECT" "$new$base/source" none bind,ro
+        [[ -z $RB_PROJECT ]] || row "$RB_PROJECT" "$new$base/source" none bind,ro,nosuid,nodev
         for index in "${!stales[@]}"; do
             mkdir "$new$base/stale/$index"
             row "${stales[index]}" "$new$base/stale/$index" none bind
@@ -145,8 +156,8 @@ make_view() {
             || row realmfs-work "$new$base/build" tmpfs "mode=0755,size=$RB_TMPFS,nr_inodes=$((RB_TMPFS / 8192))"
     } >"$table"
     mount --all --fstab "$table"
-    are_same "$new$base/staging" "$RB_STAGING_ID"
-    for index in "${!stales[@]}"; do are_same "$new$base/stale/$index" "${ids[index]}"; done
+    is_same "$new$base/staging" "$RB_STAGING_ID" "$RB_STAGING"
+    for index in "${!stales[@]}"; do is_same "$new$base/stale/$index" "${ids[index]}" "${stales[index]}"; done
     mount -o remount,ro "$new/dev"
 
     # What the host mounts later must not appear here.

@@ -45,12 +45,10 @@ make_plan_view() {
     open_keyring
 
     mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
-    touch "$new$base/node"
     mount --rbind -- "$RB_PROGRAM" "$new$base/program"
-    mount --rbind -- "$RB_NODE" "$new$base/node"
     [[ -z $RB_PROJECT ]] || mount --rbind -- "$RB_PROJECT" "$new$base/source"
     [[ -z $RB_CACHE ]] || mount --rbind -- "$RB_CACHE" "$new$base/cache"
-    for part in program node source cache; do
+    for part in program source cache; do
         read_only_below "$new$base/$part"
     done
     [[ -z $RB_HOME ]] || ln -s -- "$RB_HOME" "$new$base/home"

@@ -13,6 +13,7 @@ export const blankRequest: BuildRequest = {
   keepRootfs: false,
   noCache: false,
   offline: false,
+  memoryLimit: Number.MAX_SAFE_INTEGER,
   rebuildFrom: '',
   archiveAge: 3600,
   layersMaxSize: 0,

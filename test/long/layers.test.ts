@@ -6,7 +6,7 @@ const machine = new Machine({ layers: true });
 machine.makeCache('cache-plain');
 afterAll(() => machine.close());
 
-// Seeds above those of test/root/layers.test.ts; one that has failed becomes a test there.
+// Seeds above those of test/root/edits.test.ts; one that has failed becomes a test there.
 test.each(Array.from({ length: 300 }, (_, at) => at + 101))(
   'random edits, seed %i: a build on layers is the build without',
   async (seed) => {

@@ -1,7 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { checkSequence } from '../helpers/edits.ts';
 import { sleep } from '../helpers/kills.ts';
 import { bare, Machine, mirror, type Run, sha256 } from '../helpers/machine.ts';
 
@@ -141,6 +140,52 @@ describe('what is taken from layers', () => {
     expect(inTree(project, 'data')).toBe('here\n');
   });
 
+  test('build.conf itself reads a file of the project, which the evaluation does not see', async () => {
+    const conf = `${bare}MOTD=$(cat realmfs-files/motd 2>/dev/null)\nPOST_INSTALL_MODULES=writes\nwrites() { echo "$MOTD" >/motd; }\n`;
+    const project = machine.project('conf reads', { 'build.conf': conf, 'realmfs-files/motd': 'one\n' });
+    expect((await build(project)).code).toBe(0);
+    machine.project('conf reads', { 'realmfs-files/motd': 'two\n' });
+    await build(project);
+    expect(inTree(project, 'motd')).toBe('two\n');
+  });
+
+  test('a module that is called by its name reads the project, and says that it runs each time', async () => {
+    const conf = `${bare}POST_INSTALL_MODULES="calls after"\ncalls() { module sub; }\nafter() { :; }\n`;
+    const sub = 'cp "$REALMFS_PROJECT/data" /data; echo "${IMAGE_TARGETS-}" >/targets\n';
+    const project = machine.project('called', { 'build.conf': conf, 'realmfs-modules/sub': sub, data: 'one\n' });
+    expect((await build(project)).code).toBe(0);
+    expect(steps(await build(project)).ran).toEqual([]);
+    machine.project('called', { data: 'two\n' });
+    expect(steps(await build(project)).ran).toContain('post/calls');
+    expect(inTree(project, 'data')).toBe('two\n');
+    machine.project('called', { 'realmfs-modules/sub': `# cache: no\n${sub}` });
+    await build(project);
+    expect(steps(await build(project)).ran).toEqual(['post/calls', 'post/after']);
+  });
+
+  test("apt's lists that a module changes are there for the modules after it", async () => {
+    const conf = `${bare}POST_INSTALL_MODULES="adds looks"\nadds() { echo x >/var/lib/apt/lists/mine_Packages; }\nlooks() { ls /var/lib/apt/lists | grep -c mine >/seen; }\n`;
+    const project = machine.project('lists', { 'build.conf': conf });
+    expect((await build(project)).code).toBe(0);
+    const run = await build(project, conf.replace('>/seen', '>/seen2'));
+    expect(run.code, run.stderr).toBe(0);
+    expect(steps(run).ran).toEqual(['post/looks']);
+    expect(inTree(project, 'seen2')).toBe('1\n');
+  });
+
+  test('a folder with linked files is renamed, then one of them is written; the root keeps its mode', async () => {
+    const make = 'mkdir -p /m/d; echo x >/m/d/a; ln /m/d/a /m/d/b; ln /m/d/a /m/c; chmod 0711 /';
+    const conf = `${bare}POST_INSTALL_MODULES="make move write look"\nmake() { ${make}; }\nmove() { mv /m/d /m/e; }\nwrite() { echo more >>/m/e/a; rm /m/e/a; }\nlook() { stat -c '%n %h' /m/c /m/e/* >/seen; cat /m/e/b >>/seen; stat -c %a / >>/seen; }\n`;
+    const project = machine.project('renamed', { 'build.conf': conf });
+    const made = await build(project);
+    expect(made.code, made.stderr).toBe(0);
+    const changed = await build(project, conf.replace('>>/seen; }', '>>/seen; :; }'));
+    expect(steps(changed).ran).toEqual(['post/look']);
+    expect(inTree(project, 'seen')).toBe('/m/c 2\n/m/e/b 2\nx\nmore\n711\n');
+    expect(machine.shell('tar -tvf "$1" --no-recursion ./', tarball(project))).toMatch(/^drwx--x--x /);
+    expect(sha256(tarball(project))).toBe(await without(project));
+  });
+
   test('one of two hard links is unlinked, another written: the frozen tree is the live tree', async () => {
     const make = 'mkdir /links; echo a >/links/a; ln /links/a /links/b; ln /links/a /links/c; ln -s a /links/s; ln /links/s /links/t';
     const conf = `${bare}POST_INSTALL_MODULES="make touch look"\nmake() { ${make}; }\ntouch() { rm /links/a; echo more >>/links/b; chown -h 1:1 /links/t; }\nlook() { stat -c '%n %h %F %u' /links/* >/seen; cat /links/c >>/seen; }\n`;
@@ -237,14 +282,19 @@ describe('the archive', () => {
   });
 
   test('a security update of an installed package is a miss that says so', async () => {
-    const text = conf.replace('PACKAGES=tree', 'PACKAGES=fixture-plain');
+    const text = conf
+      .replace('PACKAGES=tree', 'PACKAGES=fixture-plain')
+      .replace('no-install-recommends', '"no-install-recommends write-apt-sources"');
     const project = machine.project('security', { 'build.conf': text });
     const own = ['--no-confirm', '-t', '--progress', 'plain', '--set', `REALMFS_CACHE_DIR=${machine.makeCache('cache-security')}`];
     await machine.run(own, { cwd: project });
     mirror.update();
     const run = await machine.run([...own, '--refresh'], { cwd: project });
     expect(run.code, run.stderr).toBe(0);
-    expect(steps(run)).toEqual({ ran: ['pre/no-install-recommends', 'packages', 'post/last'], cached: ['bootstrap'] });
+    expect(steps(run)).toEqual({
+      ran: ['pre/no-install-recommends', 'pre/write-apt-sources', 'packages', 'post/last'],
+      cached: ['bootstrap'],
+    });
     expect(run.stderr).toContain('packages runs again: the archive has changed: trixie-security; fixture-plain 1 -> 2');
     expect(inTree(project, 'usr/share/fixture-plain')).toBe('mended\n');
     mirror.clear();
@@ -252,6 +302,17 @@ describe('the archive', () => {
     expect(steps(await machine.run([...own, '--refresh'], { cwd: project })).ran).toEqual([]);
     // What has been fetched to look at it is there.
     expect(mirror.requests.filter((name) => !name.endsWith('InRelease'))).toEqual([]);
+  });
+
+  test.each([
+    ['with an install-packages of the user', `${bare}V=asked\nPOST_INSTALL_MODULES=last\nlast() { :; }\n`],
+    ['without any module', 'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\nPACKAGES=fixture-plain\n'],
+  ])('is asked %s', async (name, text) => {
+    const project = machine.project(`asked ${name}`, { 'build.conf': text });
+    expect((await build(project)).code).toBe(0);
+    const run = await build(project, text, '--refresh');
+    expect(run.code, run.stderr).toBe(0);
+    expect(steps(run).ran).toEqual([]);
   });
 
   test('one package more: the bootstrap stays', async () => {
@@ -339,8 +400,4 @@ describe('the store', () => {
     expect(run.code, run.stderr).toBe(0);
     expect(steps(run).cached).toEqual(['bootstrap']);
   });
-});
-
-test.each(Array.from({ length: 20 }, (_, at) => at + 1))('random edits, seed %i: a build on layers is the build without', async (seed) => {
-  expect(await checkSequence(machine, seed, 2)).toBeUndefined();
 });

@@ -34,6 +34,10 @@ describe('--offline', () => {
       expect(sha256(tarball(project))).toBe(online);
     }
     expect(mirror.requests).toEqual([]);
+    // What was built without asking has not asked.
+    expect((await build(project, conf)).code).toBe(0);
+    expect(mirror.requests.some((name) => name.endsWith('InRelease'))).toBe(true);
+    mirror.clear();
   });
 
   test('packages that are not there are named, all of them', async () => {

@@ -86,6 +86,23 @@ test('--shell-on-failure: retry runs the step again from the layer below', async
   expect(machine.shell('tar -tf "$1" | grep -c -e left-by-hand -e half-done || true', tarball)).toBe('0\n');
 });
 
+test('--shell-on-failure: retry begins with the state that the first try has begun with', async () => {
+  const late = Math.floor(Date.now() / 1000) + 9;
+  const text = conf
+    .replace(
+      'POST_INSTALL_MODULES',
+      `PRE_INSTALL_MODULES="counts fails"\ncounts() { COUNT=$((COUNT + 1)); }\nfails() { (( $(date +%s) > ${late} )); }\nCOUNT=0\nPOST_INSTALL_MODULES`,
+    )
+    .replace('two() {', 'two() { echo "$COUNT" >/count;');
+  const project = machine.project('retries before', { 'build.conf': text });
+  const build = onTerminal(project, ['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure']);
+  await build.sees('realmfs pre/fails');
+  build.say(`while (($(date +%s) <= ${late})); do sleep 1; done; retry`);
+  const run = await build.ended;
+  expect(run.code, run.stdout).toBe(0);
+  expect(machine.shell('tar -xOf "$1" ./count', path.join(project, 'realmfs/realmfs-rootfs.tar'))).toBe('1\n');
+});
+
 test('without a terminal --shell-on-failure reads standard input, and its end gives up', async () => {
   const project = machine.project('piped', { 'build.conf': conf.replace('two() {', 'two() { false;') });
   const run = await machine.run(['--no-confirm', '-t', '--progress', 'plain', '--shell-on-failure'], {

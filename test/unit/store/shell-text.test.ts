@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { callsIndirectly, namesProject, reach, readsVariablesIndirectly, topLevel } from '../../../src/store/shell-text.ts';
+import { callsIndirectly, namesProject, reach, readsNothing, readsVariablesIndirectly, topLevel } from '../../../src/store/shell-text.ts';
 
 /** A text as the evaluation of build.conf prints it: the body of a function. */
 function printed(text: string): string {
@@ -39,6 +39,49 @@ describe('the top level of build.conf', () => {
     'A=1\n[[ -e /x ]] && B=2',
   ])('%s: commands', (text) => {
     expect(topLevel(printed(text)).commands).not.toBe('');
+  });
+
+  test('commands behind a function with a redirection', () => {
+    const of = (command: string): string =>
+      topLevel(printed(`log() { echo hi; } >>/tmp/log\n${command}\nf() { echo 1; } >&2\nA=1\n`)).commands;
+    expect(of('mkdir -p /etc/x')).toContain('mkdir -p /etc/x');
+    expect(of(':')).not.toContain('echo');
+  });
+
+  test('what its assignments expand', () => {
+    const of = (text: string): string => topLevel(printed(text)).expansions;
+    expect(of('A=1\nB="x $A"\nC=(y)\nf() { echo "$1"; }\n').trim()).toBe('B="x $A";');
+  });
+
+  test.each([
+    ':',
+    'shopt -s nullglob',
+    'umask 077; set -u',
+    'if [[ $A == b ]]; then B=c; elif [ -n "$A" ]; then export D; fi',
+    'for x in a b; do LIST+=" $x"; done',
+    '((X > 1)) && Y=2',
+    'case $A in a) B=1 ;; esac',
+  ])('%s: reads nothing', (text) => {
+    // What a case has before its parenthesis, and what is compared, is not understood.
+    expect(readsNothing(topLevel(printed(text)).commands)).toBe(!text.startsWith('case') && !text.startsWith('(('));
+  });
+
+  test.each([
+    'A=$(cat file)',
+    'A=`cat file`',
+    'source lib.sh',
+    '. lib.sh',
+    'read -r A <file',
+    'mapfile -t A < <(ls)',
+    'if [[ -e file ]]; then A=1; fi',
+    '[ -f file ] && A=1',
+    'test -f file && A=1',
+    'cat file',
+    'if grep -q x file; then A=1; fi',
+    'true && cat file',
+    'echo x >file',
+  ])('%s: may read', (text) => {
+    expect(readsNothing(topLevel(printed(text)).commands)).toBe(false);
   });
 
   test('a comment and a function change nothing of it', () => {
