@@ -135,7 +135,11 @@ export class FixtureMirror {
     const empty = (root === 'debian' && suite === 'trixie-updates') || (root === 'debian-security' && suite === 'trixie-security');
     if (!empty) return undefined;
     if (/binary-[^/]+\/Packages$/.test(file)) return this.#index(suite, file);
-    return this.#releaseFile(file, suite, this.#hasUpdate ? { date: new Date((this.archive.made + 1) * 1000) } : {});
+    return this.#releaseFile(
+      file,
+      suite,
+      this.#hasUpdate && suite === 'trixie-security' ? { date: new Date((this.archive.made + 1) * 1000) } : {},
+    );
   }
 
   /** An uncompressed Packages file. */

@@ -174,8 +174,8 @@ describe('what is taken from layers', () => {
   });
 
   test('a folder with linked files is renamed, then one of them is written; the root keeps its mode', async () => {
-    const make = 'mkdir -p /m/d; echo x >/m/d/a; ln /m/d/a /m/d/b; ln /m/d/a /m/c; chmod 0711 /';
-    const conf = `${bare}POST_INSTALL_MODULES="make move write look"\nmake() { ${make}; }\nmove() { mv /m/d /m/e; }\nwrite() { echo more >>/m/e/a; rm /m/e/a; }\nlook() { stat -c '%n %h' /m/c /m/e/* >/seen; cat /m/e/b >>/seen; stat -c %a / >>/seen; }\n`;
+    const make = 'mkdir -p /m/d; echo x >/m/d/a; ln /m/d/a /m/d/b; ln /m/d/a /m/c; chmod 0711 /etc/..';
+    const conf = `${bare}POST_INSTALL_MODULES="make move write look"\nmake() { ${make}; }\nmove() { mv /m/d /m/e; }\nwrite() { echo more >>/m/e/a; rm /m/e/a; }\nlook() { stat -c '%n %h' /m/c /m/e/* >/seen; cat /m/e/b >>/seen; stat -c %a /etc/.. >>/seen; }\n`;
     const project = machine.project('renamed', { 'build.conf': conf });
     const made = await build(project);
     expect(made.code, made.stderr).toBe(0);
