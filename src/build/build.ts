@@ -165,10 +165,14 @@ async function finalize(stage: Stage, ctx: BuildContext): Promise<string> {
     const out = await new StageTwo(stage, ctx).script('finalize.sh', ownSettings(stage));
     // The mount point of the steps: nothing can be mounted on it from out here.
     await rmdir(`${paths.root}/run/realmfs`);
-    // No file is younger than the image's time stamp. No process of the tree is left, nothing is mounted on it.
-    const epoch = `@${stage.sourceDateEpoch}`;
-    const clamp = [paths.root, '-xdev', '-newermt', epoch, '-exec', 'touch', '--no-dereference', `--date=${epoch}`, '{}', '+'];
-    await ctx.runner.run({ label: 'setting times', file: 'find', args: clamp });
+    const { request } = ctx;
+    // tar does it by itself.
+    if (request.keepRootfs || request.shell !== null || stage.plan.config.targets.some((name) => findTarget(name).takesTimes)) {
+      // No file is younger than the image's time stamp. No process of the tree is left, nothing is mounted on it.
+      const epoch = `@${stage.sourceDateEpoch}`;
+      const clamp = [paths.root, '-xdev', '-newermt', epoch, '-exec', 'touch', '--no-dereference', `--date=${epoch}`, '{}', '+'];
+      await ctx.runner.run({ label: 'setting times', file: 'find', args: clamp });
+    }
     return `${out}/packages`;
   });
 }

@@ -1,10 +1,10 @@
-import { readFile, stat, unlink } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import type { Artifact } from '../events.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { sha256File, syncPath } from '../system/files.ts';
 import { findTarget } from '../targets/all.ts';
-import type { Target, TargetCommand, TargetInput } from '../targets/target.ts';
+import type { Target, TargetInput } from '../targets/target.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
 import type { Stage } from './stage-two.ts';
@@ -35,13 +35,7 @@ export async function writeTargets(stage: Stage, ctx: BuildContext): Promise<Art
 }
 
 async function write(target: Target, input: TargetInput, ctx: BuildContext): Promise<void> {
-  const file = `${input.output}/${target.file}`;
-  const streamed = (command: TargetCommand): TargetCommand => {
-    if (target.writesStream === undefined) return command;
-    const script = '"${@:2}" | tee -- "$1" | sha256sum >"$1.sha256"';
-    return { ...command, file: 'bash', args: ['--norc', '-euo', 'pipefail', '-c', script, 'bash', file, command.file, ...command.args] };
-  };
-  for (const command of target.commands(input).map(streamed)) {
+  for (const command of target.commands(input)) {
     await ctx.runner.run(
       sandboxed({
         label: command.label,
@@ -52,19 +46,12 @@ async function write(target: Target, input: TargetInput, ctx: BuildContext): Pro
       }),
     );
   }
-  await syncPath(file);
+  await syncPath(`${input.output}/${target.file}`);
 }
 
 async function describe(target: Target): Promise<Artifact> {
   const file = `${paths.staging}/${target.file}`;
-  return { target: target.name, file: target.file, size: (await stat(file)).size, sha256: await digestOf(target, file) };
-}
-
-async function digestOf(target: Target, file: string): Promise<string> {
-  if (target.writesStream === undefined) return sha256File(file);
-  const text = await readFile(`${file}.sha256`, 'utf8');
-  await unlink(`${file}.sha256`);
-  return text.slice(0, 64);
+  return { target: target.name, file: target.file, size: (await stat(file)).size, sha256: await sha256File(file) };
 }
 
 /** Content in whole blocks, and the number of entries: the same on every file system, which du's blocks are not. */

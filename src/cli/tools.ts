@@ -63,10 +63,8 @@ export const allTools: readonly Tool[] = [
     mkdir: 'makes mount points',
     mknod: "makes the devices of a step's /dev",
     readlink: 'finds where resolv.conf lies',
-    sha256sum: 'hashes tarballs while they are written',
     stat: 'tells whether a folder is still the same one',
     sync: 'brings layers to the disk',
-    tee: 'writes tarballs while they are hashed',
     touch: 'sets times in the tree',
   }),
   ...tools(

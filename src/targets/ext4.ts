@@ -31,6 +31,7 @@ export const ext4: Target = {
   name: 'ext4',
   file: 'citadel-realmfs.ext4',
   needsSize: true,
+  takesTimes: true,
   commands(input) {
     const file = `${input.output}/${ext4.file}`;
     const { blocks, inodes, journalMiB } = ext4Geometry(input);

@@ -4,10 +4,10 @@ import type { Target } from './target.ts';
  * Members sorted, numeric owners, ACLs, xattrs and capabilities kept, no time that depends on the
  * build. Source of the recipe: reproducible-builds.org, "Archive metadata".
  */
-export function tarArguments(sourceDateEpoch: number, compressor?: string): string[] {
+export function tarArguments(file: string, sourceDateEpoch: number, compressor?: string): string[] {
   return [
     '--create',
-    '--file=-',
+    `--file=${file}`,
     ...(compressor === undefined ? [] : [`--use-compress-program=${compressor}`]),
     '--sort=name',
     '--numeric-owner',
@@ -26,13 +26,15 @@ export function tarArguments(sourceDateEpoch: number, compressor?: string): stri
 export const tarball: Target = {
   name: 'tarball',
   file: 'realmfs-rootfs.tar',
-  writesStream: true,
-  commands: ({ sourceDateEpoch }) => [{ label: 'tar', file: 'tar', args: tarArguments(sourceDateEpoch) }],
+  commands: ({ output, sourceDateEpoch }) => [
+    { label: 'tar', file: 'tar', args: tarArguments(`${output}/${tarball.file}`, sourceDateEpoch) },
+  ],
 };
 
 export const tarballXz: Target = {
   name: 'tarball-xz',
   file: 'realmfs-rootfs.tar.xz',
-  writesStream: true,
-  commands: ({ sourceDateEpoch }) => [{ label: 'tar', file: 'tar', args: tarArguments(sourceDateEpoch, 'xz --threads=0') }],
+  commands: ({ output, sourceDateEpoch }) => [
+    { label: 'tar', file: 'tar', args: tarArguments(`${output}/${tarballXz.file}`, sourceDateEpoch, 'xz --threads=0') },
+  ],
 };

@@ -22,8 +22,8 @@ export interface Target {
   readonly file: string;
   /** It looks at treeSize and treeEntries, which take a walk through the tree. */
   readonly needsSize?: true;
-  /** Its one command writes the artefact to standard output: it is hashed on its way to the disk. */
-  readonly writesStream?: true;
+  /** It takes times as the tree has them: none may be newer than SOURCE_DATE_EPOCH. */
+  readonly takesTimes?: true;
   /** Commands that are run one after the other, in the finished root, read-only, without network. */
   commands(input: TargetInput): TargetCommand[];
 }

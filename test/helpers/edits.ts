@@ -63,6 +63,9 @@ const deeds: readonly string[] = [
   'touch /tmp/left-N; ls /tmp /dev/shm >/left; echo N >/dev/shm/shared',
   'if [[ -e $REALMFS_PROJECT/files/extra ]]; then cat "$REALMFS_PROJECT/files/extra" >/extra; fi',
   'module called',
+  'set_xattr /usr/bin/uniq security.capability 0100000200200000000000000000000000000000',
+  'set_xattr /etc/motd system.posix_acl_access 0200000001000600ffffffff02000400e803000004000400ffffffff10000600ffffffff20000400ffffffff',
+  'chmod 0711 /etc/skel; : >/etc/skel/N',
 ];
 
 /** A project that is edited at random. Everything in it is decided by the seed. */
@@ -103,7 +106,7 @@ export class EditedProject {
   }
 
   #some(count: number): string[] {
-    return Array.from({ length: count }, () => this.#pick(deeds).replaceAll('N', String(1 + Math.floor(this.#random() * 3))));
+    return Array.from({ length: count }, () => this.#pick(deeds).replaceAll(/\bN\b/g, String(1 + Math.floor(this.#random() * 3))));
   }
 
   /** One edit. */
@@ -174,6 +177,8 @@ export class EditedProject {
       ...[...this.#variables].map(([name, value]) => `${name}=${value}`),
       `CALL=${this.#call}`,
       ...[...this.#helpers].map(([name, value]) => `${name}() { echo "${name} ${value} $1" >>/helped; }`),
+      // setxattr(2) of the one architecture that has this number.
+      `set_xattr() { [[ $(uname -m) != x86_64 ]] || perl -e '$v = pack("H*", $ARGV[2]); syscall(188, $ARGV[0], $ARGV[1], $v, length $v, 0) == 0 or die $!' "$@"; }`,
       'install-packages() { printf "%s\\n" $PACKAGES >/packages; }',
       ...[...this.#modules].map(([name, deed]) => body(name, deed)),
       ...this.history.filter((what) => what === '#').map((_, at) => `# comment ${at}`),

@@ -14,7 +14,7 @@ const input = {
 test('tar', () => {
   expect(tarball.commands(input)[0]?.args).toEqual([
     '--create',
-    '--file=-',
+    '--file=/o/realmfs-rootfs.tar',
     '--sort=name',
     '--numeric-owner',
     '--xattrs',
