@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import type { Artifact } from '../events.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
-import { sha256File, syncPath } from '../system/files.ts';
+import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
 import { findTarget } from '../targets/all.ts';
 import type { Target, TargetInput } from '../targets/target.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -25,11 +25,22 @@ export async function writeTargets(stage: Stage, ctx: BuildContext): Promise<Art
     freeSpace: config.freeSpace,
     identity: `${config.name} ${config.release} ${config.arch} ${stage.sourceDateEpoch}`,
   };
+  const digests = new Map<string, string>();
   for (const name of config.targets) {
-    await ctx.steps.run(`target/${name}`, () => explained(paths.staging, () => write(findTarget(name), input, ctx)));
+    const target = findTarget(name);
+    const file = `${input.output}/${target.file}`;
+    await ctx.steps.run(`target/${name}`, async () => {
+      const writing = explained(paths.staging, () => write(target, input, ctx));
+      const digest = target.growsAtEnd ? sha256WhileWritten(file, writing) : undefined;
+      // Without the file its digest fails, too; the writer says why.
+      const [written, hashed] = await Promise.allSettled([writing, digest]);
+      if (written.status === 'rejected') throw written.reason;
+      if (hashed.status === 'rejected') throw hashed.reason;
+      if (hashed.value !== undefined) digests.set(name, hashed.value);
+    });
   }
   const limit = pLimit(HASHES_AT_ONCE);
-  const artifacts = await Promise.all(config.targets.map((name) => limit(() => describe(findTarget(name)))));
+  const artifacts = await Promise.all(config.targets.map((name) => limit(() => describe(findTarget(name), digests.get(name)))));
   for (const artifact of artifacts) ctx.report({ kind: 'artifact', artifact });
   return artifacts;
 }
@@ -49,9 +60,9 @@ async function write(target: Target, input: TargetInput, ctx: BuildContext): Pro
   await syncPath(`${input.output}/${target.file}`);
 }
 
-async function describe(target: Target): Promise<Artifact> {
+async function describe(target: Target, digest: string | undefined): Promise<Artifact> {
   const file = `${paths.staging}/${target.file}`;
-  return { target: target.name, file: target.file, size: (await stat(file)).size, sha256: await sha256File(file) };
+  return { target: target.name, file: target.file, size: (await stat(file)).size, sha256: digest ?? (await sha256File(file)) };
 }
 
 /** Content in whole blocks, and the number of entries: the same on every file system, which du's blocks are not. */

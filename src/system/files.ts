@@ -42,6 +42,34 @@ export async function sha256File(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
+/** Milliseconds between two looks whether a file has grown. */
+const LOOK_AGAIN = 5;
+
+/** The SHA-256 of a file that is written from its beginning to its end meanwhile, until `written` is settled. */
+export async function sha256WhileWritten(file: string, written: Promise<unknown>): Promise<string> {
+  const state = { isWritten: false };
+  const end = written.then(
+    () => Object.assign(state, { isWritten: true }),
+    () => Object.assign(state, { isWritten: true }),
+  );
+  const pause = (): Promise<unknown> => Promise.race([end, new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN))]);
+  while (!state.isWritten && (await isMissing(file))) await pause();
+  const hash = createHash('sha256');
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    const buffer = Buffer.allocUnsafe(AT_ONCE);
+    for (;;) {
+      const wasWritten = state.isWritten;
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length);
+      if (bytesRead > 0) hash.update(buffer.subarray(0, bytesRead));
+      else if (wasWritten) return hash.digest('hex');
+      else await pause();
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
 /**
  * Reads a file that somebody else could have put there: no link, no pipe, no device, and no more than
  * `limit` bytes. Undefined if it is anything else, or nothing.

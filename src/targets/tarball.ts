@@ -26,6 +26,7 @@ export function tarArguments(file: string, sourceDateEpoch: number, compressor?:
 export const tarball: Target = {
   name: 'tarball',
   file: 'realmfs-rootfs.tar',
+  growsAtEnd: true,
   commands: ({ output, sourceDateEpoch }) => [
     { label: 'tar', file: 'tar', args: tarArguments(`${output}/${tarball.file}`, sourceDateEpoch) },
   ],
@@ -34,6 +35,7 @@ export const tarball: Target = {
 export const tarballXz: Target = {
   name: 'tarball-xz',
   file: 'realmfs-rootfs.tar.xz',
+  growsAtEnd: true,
   commands: ({ output, sourceDateEpoch }) => [
     { label: 'tar', file: 'tar', args: tarArguments(`${output}/${tarballXz.file}`, sourceDateEpoch, 'xz --threads=0') },
   ],

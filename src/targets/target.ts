@@ -22,6 +22,8 @@ export interface Target {
   readonly file: string;
   /** It looks at treeSize and treeEntries, which take a walk through the tree. */
   readonly needsSize?: true;
+  /** Its one command writes the artefact from the beginning to the end: it is hashed meanwhile. */
+  readonly growsAtEnd?: true;
   /** It takes times as the tree has them: none may be newer than SOURCE_DATE_EPOCH. */
   readonly takesTimes?: true;
   /** Commands that are run one after the other, in the finished root, read-only, without network. */

@@ -1,8 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { BuilderError, CommandError, InterruptedError } from '../../../src/errors.ts';
 import type { BuildEvent } from '../../../src/events.ts';
+import { sha256WhileWritten } from '../../../src/system/files.ts';
 import { LineSplitter } from '../../../src/system/lines.ts';
 import { formatSize, parseSize, parseTime } from '../../../src/system/memory.ts';
 import { type Command, createRunner } from '../../../src/system/runner.ts';
@@ -144,4 +146,26 @@ test.each([
 
 test('sizes for people', () => {
   expect([10, 1536, 3 * 1024 ** 3].map(formatSize)).toEqual(['10 bytes', '1.5 KiB', '3.0 GiB']);
+});
+
+describe('a digest of what is being written', () => {
+  const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+  test('a file that comes later and grows', async () => {
+    const file = path.join(tempRoot(), 'grows');
+    const write = async (): Promise<void> => {
+      for (const part of ['one', 'two', 'three']) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        appendFileSync(file, part);
+      }
+    };
+    expect(await sha256WhileWritten(file, write())).toBe(digest('onetwothree'));
+  });
+
+  test('no file, and a writer that fails', async () => {
+    const file = path.join(tempRoot(), 'none');
+    await expect(sha256WhileWritten(file, Promise.resolve())).rejects.toThrow('ENOENT');
+    writeFileSync(file, 'half');
+    expect(await sha256WhileWritten(file, Promise.reject(new Error('full')))).toBe(digest('half'));
+  });
 });
