@@ -14,6 +14,9 @@ export function buildElsewhere(machine: Machine, out: string, ...args: readonly 
     path.resolve(import.meta.dirname, '../../dist/cli.js'),
     '--set',
     `REALMFS_CACHE_DIR=${testCache}`,
+    // All of it.
+    '--set',
+    'LAYERS_MAX_SIZE=0',
     ...args,
   );
 }
