@@ -14,10 +14,14 @@ done
 if [[ ${BENCH_INSIDE-} != yes ]]; then
     # The store lies on a disk, as it does in use.
     store=$(mktemp -d /var/tmp/realmfs-bench-XXXXXX)
+    trap 'unshare --mount --propagation private find "$store" -xdev -delete' EXIT
+    # In the background, since bash waits for nothing else before it looks at a signal.
+    BENCH_INSIDE=yes BENCH_STORE=$store setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
+        bash "${BASH_SOURCE[0]}" "$rounds" &
+    inside=$!
+    trap 'kill -KILL "$inside"; wait "$inside" || true; exit 130' INT TERM HUP
     status=0
-    BENCH_INSIDE=yes BENCH_STORE=$store unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
-        bash "${BASH_SOURCE[0]}" "$rounds" || status=$?
-    unshare --mount --propagation private find "$store" -xdev -delete
+    wait "$inside" || status=$?
     exit "$status"
 fi
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Config, ModuleReference } from '../config/config.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { findSetting } from '../config/settings.ts';
-import { namesProject, reach, readsNothing, readsVariablesIndirectly, topLevel } from '../store/shell-text.ts';
+import { namesProject, reach, readsVariablesIndirectly, topLevel } from '../store/shell-text.ts';
 import { readForeign, sha256File, statOrUndefined } from '../system/files.ts';
 import { paths } from './context.ts';
 import type { StagePlan } from './plan.ts';
@@ -169,6 +169,8 @@ async function someFileNamesProject(folder: string, below: string): Promise<bool
 
 /** What every cut of a build has in common. */
 export interface BuildInputs {
+  /** False: the built-in base image. */
+  readonly hasConfig: boolean;
   readonly config: Config;
   readonly evaluation: Evaluation;
   readonly sources: Sources;
@@ -184,7 +186,7 @@ export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<str
   const inputs: Record<string, string> = { 'the builder': sources.framework };
   const top = topLevel(evaluation.whole);
   // Without the text as bash prints it, all of build.conf counts as it stands.
-  const commands = evaluation.whole === '' && evaluation.names.size > 0 ? await sources.everything() : top.commands;
+  const commands = evaluation.whole === '' && build.hasConfig ? await sources.everything() : top.commands;
   if (commands !== '') inputs['commands at the top level of build.conf'] = commands;
   if (top.expansions !== '') inputs['what build.conf expands at its top level'] = top.expansions;
   // Our own modules call what they name, and install_file; of the project they see nothing else.
@@ -215,7 +217,7 @@ export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<str
   if (cut.step === 'packages' || counts('PACKAGES')) inputs.packages = config.packages.join(' ');
   if (counts('PRE_INSTALL_MODULES')) inputs.modules = [...config.preModules, ...config.postModules].map(({ name }) => name).join(' ');
   const projectCounts =
-    !readsNothing(commands) ||
+    !top.readsNothing ||
     all.some(namesProject) ||
     values.some((line) => !line.includes(' REALMFS_PROJECT=') && namesProject(line)) ||
     (await sources.filesNameProject());

@@ -23,8 +23,9 @@ export async function fetching<T>(ctx: BuildContext, body: () => Promise<T>): Pr
 
 /** What --offline says of files that are not in the package cache. */
 export function notCached(files: readonly string[], step: string): FetchError {
-  const several = files.length === 1 ? '1 file is' : `${files.length} files are`;
-  const details = [...new Set(files)].sort().map((file) => `missing: ${file}`);
+  const names = [...new Set(files)].sort();
+  const several = names.length === 1 ? '1 file is' : `${names.length} files are`;
+  const details = names.map((file) => `missing: ${file}`);
   return new FetchError(`${several} not in the cache, and --offline fetches nothing`, {
     step,
     details,

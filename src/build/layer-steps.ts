@@ -110,7 +110,7 @@ export async function stageTwoLayers(
 ): Promise<StageTwo> {
   const { plan } = stage;
   const runner = new StageTwo(stage, ctx);
-  const inputs = buildInputs(stage, evaluation, sources);
+  const inputs = buildInputs(stage, evaluation, sources, ctx.request.configName !== null);
   const state = { isProven: false, lists: '' };
   for (const cut of cutsUntil(ctx.request.shell?.step ?? '', plan))
     await layers.run(await planCut({ cut, stage, evaluation, sources, inputs, runner, layers, state }, ctx));
@@ -159,9 +159,9 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
   const isPackages = cut.step === 'packages';
   const isLast = cut.steps.at(-1) === plan.stageTwo.at(-1);
   const inputs = await layerInputs(cut, stage, context.inputs);
-  const before: { state?: string | undefined } = {};
+  const before: { state?: string | undefined; lists?: string } = {};
   const make = async (): Promise<Made> => {
-    // A second try begins with what the first one began with.
+    // A second try begins with the shell that the first one began with; apt's lists stay as that one has left them.
     if ('state' in before) runner.state = before.state;
     else before.state = runner.state;
     runner.forget();
@@ -173,7 +173,7 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
       await hideUnproven(plan.config, ctx);
       state.isProven = true;
     }
-    const listsBefore = await listsMark();
+    before.lists ??= await listsMark();
     for (const step of cut.steps) await ctx.steps.run(step.step, () => runner.run(step, step === plan.stageTwo.at(-1)));
     const { reads, warnings, open } = runner.forget();
     // Our own modules fetch nothing but packages, and fail without them.
@@ -186,7 +186,7 @@ async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPla
       releases: isPackages && plan.config.packageModule.origin === 'built-in' ? await releasesIn(`${paths.apt}/lists`) : {},
       facts: { warnings: JSON.stringify(warnings), ...(hadNetwork ? {} : { offline: 'yes' }) },
       state: isLast ? undefined : runner.state,
-      keepsLists: isPackages || (await listsMark()) !== listsBefore,
+      keepsLists: isPackages || (await listsMark()) !== before.lists,
       isRepeatable: !open && !called.some(saysNoCache),
     };
   };
@@ -245,14 +245,14 @@ function ownInputs(): Record<string, string> {
 }
 
 /** What the cuts of a build have in common. */
-export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sources): BuildInputs {
+export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sources, hasConfig: boolean): BuildInputs {
   const { config } = stage.plan;
   const environment = {
     'apt signed-by': signedBy(config.keyring),
     network: String(config.network),
     'release date': String(stage.releaseDate),
   };
-  return { config, evaluation, sources, settings: finalSettings(stage), environment };
+  return { hasConfig, config, evaluation, sources, settings: finalSettings(stage), environment };
 }
 
 /** Whether a step of the cut says that it runs in every build. */

@@ -50,7 +50,7 @@ export async function planLayers(
   const releaseDate = Number(below?.meta.facts.releaseDate ?? 0);
   const sourceDateEpoch = plan.config.sourceDateEpoch ?? releaseDate;
   const stage = { plan, mirror: mirrors.main, securityMirror: mirrors.security, proxy: {}, releaseDate, sourceDateEpoch };
-  const inputs = buildInputs(stage, evaluation, sources);
+  const inputs = buildInputs(stage, evaluation, sources, ctx.request.configName !== null);
   for (const cut of cutSteps(plan.stageTwo)) {
     const steps = cut.steps.map(({ step }) => step);
     if (below === undefined) for (const step of steps) states.set(step, { cached: false, why: [BELOW_RUNS] });

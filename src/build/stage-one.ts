@@ -151,7 +151,9 @@ async function forgetRelease(release: string): Promise<void> {
 /** What debootstrap says it could not get. */
 function missingFile(line: string): string | undefined {
   const [, name, version, arch] = /^W: Couldn't download package (\S+) \(ver (\S+) arch (\S+)\)/.exec(line) ?? [];
-  return name === undefined ? /^E: Couldn't download ((?:https?|file):\S+)$/.exec(line)?.[1] : `${name}_${version}_${arch}.deb`;
+  return name === undefined
+    ? /^E: Couldn't download ((?:https?|file):\S+)$/.exec(line)?.[1]
+    : `${name}_${version?.replace(':', '%3a')}_${arch}.deb`;
 }
 
 /** Counts what a fetch of debootstrap could not get; true as soon as trying on is in vain. */

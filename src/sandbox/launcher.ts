@@ -149,7 +149,7 @@ function sandboxCommand(options: SandboxOptions): [file: string, ...args: string
 function spawnSandbox(options: SandboxOptions, onError: (error: unknown) => void): ChildProcess | undefined {
   try {
     const child = spawnChain(options);
-    child.once('error', onError);
+    child.on('error', onError);
     // Without descriptors left, Node gives a child without any.
     return (child.stdio as unknown) === undefined ? undefined : child;
   } catch (error) {

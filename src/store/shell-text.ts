@@ -9,9 +9,14 @@ export interface TopLevel {
   readonly commands: string;
   /** The lines that expand something: their values may be others inside the image than when they were evaluated. */
   readonly expansions: string;
+  /** False: it may read a file, run a program or ask which files there are, as far as can be told. */
+  readonly readsNothing: boolean;
 }
 
-const FUNCTION = /^ {4}function [^\n]+ \(\) *\n {4}\{ *\n[\s\S]*?\n {4}\}[^\n]*\n?/gm;
+/** A function, up to the first brace that can end it, and what stands behind that on its line. */
+const FUNCTION = /^ {4}function [^\n]+ \(\) *\n {4}\{ *\n(?:(?! {4}\})[^\n]*\n)* {4}\}([^\n]*)\n?/gm;
+/** Nothing, or redirections of each call. A command there runs when build.conf is read. */
+const PLAIN_END = /^(?: *(?:\d*(?:>>|<|>\||>)&?|&>>?) *[\w./-]+)* *;?$/;
 
 /**
  * The commands at the top level of a build.conf: `text` is that of a function that bash has made of
@@ -20,12 +25,13 @@ const FUNCTION = /^ {4}function [^\n]+ \(\) *\n {4}\{ *\n[\s\S]*?\n {4}\}[^\n]*\
  */
 export function topLevel(text: string): TopLevel {
   const body = text.replace(/^[^\n]*\n\{ *\n/, '').replace(/\n\}\s*$/, '');
-  const rest = body.replace(FUNCTION, '').trim();
+  const rest = body.replace(FUNCTION, (whole, end: string) => (PLAIN_END.test(end) ? '' : whole)).trim();
   const expansions = rest
     .split('\n')
     .filter((line) => /[$`]/.test(line))
     .join('\n');
-  return { commands: isOnlyAssignments(rest) ? '' : rest, expansions };
+  const commands = isOnlyAssignments(rest) ? '' : rest;
+  return { commands, expansions, readsNothing: readsNothing(commands) && !mayGlob(rest) };
 }
 
 const HARMLESS = new Set(
@@ -35,8 +41,18 @@ const HARMLESS = new Set(
 );
 const LEADING = /^(?:(?:if|then|else|elif|while|until|do|!|\{)\s+)*/;
 
-/** True if commands at the top level of a build.conf read no file and run no program, as far as can be told. */
-export function readsNothing(commands: string): boolean {
+/** True if a word outside of quotes may be the pattern of file names, or an expansion that holds one. */
+function mayGlob(text: string): boolean {
+  const bare = text
+    .replace(/\\[\s\S]|'[^']*'|"(?:[^"\\]|\\[\s\S])*"/g, '')
+    .replace(/\$\{[^{}]*\}/g, '$')
+    .replace(/\w+\[[^\]]*\]\+?=|\[\[|\]\]|(?:^|\s)[[\]](?=\s|;|$)/gm, ' ');
+  if (/[*?[]/.test(bare)) return true;
+  return /[*?[]/.test(text) && /=\([^)]*\$|\b(?:for|set)\b[^\n]*\$/.test(bare);
+}
+
+/** True if commands read no file and run no program, as far as can be told. */
+function readsNothing(commands: string): boolean {
   if (/`|\$\((?!\()|[<>]\(|(?:^|[^<])<(?![<=])|>/.test(commands)) return false;
   for (const piece of commands.split(/\n|;|&&|\|\||\|/)) {
     const command = piece.trim().replace(LEADING, '').trim();

@@ -31,15 +31,13 @@ const AT_ONCE = 1024 ** 2;
 export async function sha256File(file: string): Promise<string> {
   const hash = createHash('sha256');
   const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
-  if ((await handle.stat()).size <= AT_ONCE) {
-    try {
-      return hash.update(await handle.readFile()).digest('hex');
-    } finally {
-      await handle.close();
-    }
+  try {
+    if ((await handle.stat()).size <= AT_ONCE) return hash.update(await handle.readFile()).digest('hex');
+    await pipeline(handle.createReadStream({ highWaterMark: AT_ONCE, autoClose: false }), hash);
+    return hash.digest('hex');
+  } finally {
+    await handle.close();
   }
-  await pipeline(handle.createReadStream({ highWaterMark: 1024 * 1024 }), hash);
-  return hash.digest('hex');
 }
 
 /** Milliseconds between two looks whether a file has grown. */

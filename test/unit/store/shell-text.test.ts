@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { callsIndirectly, namesProject, reach, readsNothing, readsVariablesIndirectly, topLevel } from '../../../src/store/shell-text.ts';
+import { callsIndirectly, namesProject, reach, readsVariablesIndirectly, topLevel } from '../../../src/store/shell-text.ts';
 
 /** A text as the evaluation of build.conf prints it: the body of a function. */
 function printed(text: string): string {
@@ -48,6 +48,21 @@ describe('the top level of build.conf', () => {
     expect(of(':')).not.toContain('echo');
   });
 
+  test.each([
+    ['&& mkdir /x', 'mkdir /x'],
+    ['| cat', 'cat'],
+    ['>"$(mkdir /x)"', 'mkdir /x'],
+  ])('a function that ends with %s', (end, command) => {
+    expect(topLevel(printed(`f() { :; } ${end}\ng() { :; }\n`)).commands).toContain(command);
+  });
+
+  test('commands between such a function and the next', () => {
+    const { commands } = topLevel(printed('f() { :; } && mkdir /x\ng() { echo g; }\ntouch /y\nh() { echo h; }\n'));
+    expect(commands).toContain('mkdir /x');
+    expect(commands).toContain('touch /y');
+    expect(commands).not.toContain('echo');
+  });
+
   test('what its assignments expand', () => {
     const of = (text: string): string => topLevel(printed(text)).expansions;
     expect(of('A=1\nB="x $A"\nC=(y)\nf() { echo "$1"; }\n').trim()).toBe('B="x $A";');
@@ -60,10 +75,13 @@ describe('the top level of build.conf', () => {
     'if [[ $A == b ]]; then B=c; elif [ -n "$A" ]; then export D; fi',
     'for x in a b; do LIST+=" $x"; done',
     '((X > 1)) && Y=2',
+    'A="~n^foo.*" B=\'*?[x]\'',
+    'A[1]=x; B=("${A[@]}" y)',
+    '[[ -n $A ]] && B=${A%x}',
     'case $A in a) B=1 ;; esac',
   ])('%s: reads nothing', (text) => {
     // What a case has before its parenthesis, and what is compared, is not understood.
-    expect(readsNothing(topLevel(printed(text)).commands)).toBe(!text.startsWith('case') && !text.startsWith('(('));
+    expect(topLevel(printed(text)).readsNothing).toBe(!text.startsWith('case') && !text.startsWith('(('));
   });
 
   test.each([
@@ -80,8 +98,13 @@ describe('the top level of build.conf', () => {
     'if grep -q x file; then A=1; fi',
     'true && cat file',
     'echo x >file',
+    'FILES=(realmfs-files/*)',
+    'FILES=(file[12])',
+    'for f in *.txt; do LIST+=" $f"; done',
+    'P="realmfs-files/*"; FILES=($P)',
+    'set -- ?; A=1',
   ])('%s: may read', (text) => {
-    expect(readsNothing(topLevel(printed(text)).commands)).toBe(false);
+    expect(topLevel(printed(text)).readsNothing).toBe(false);
   });
 
   test('a comment and a function change nothing of it', () => {
