@@ -104,7 +104,11 @@ export function readSources(evaluation: Evaluation, framework: string): Sources 
       known.set(read, found);
       return found;
     },
-    everything: once(async () => sha256((await digestsOf(paths.project, '')).join('\n') + (await digestsOf(paths.library, '')).join('\n'))),
+    everything: once(async () => {
+      // The settings lie beside them as scripts: they count by their values, where they count.
+      const folders = [paths.project, ...['chroot', 'modules', 'files'].map((name) => `${paths.library}/${name}`)];
+      return sha256((await Promise.all(folders.map((folder) => digestsOf(folder, '')))).flat().join('\n'));
+    }),
     program: once(async () => sha256((await digestsOf(`${paths.library}/program`, '')).join('\n'))),
     framework,
     filesNameProject: once(async () => someFileNamesProject(paths.project, '')),

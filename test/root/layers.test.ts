@@ -149,6 +149,15 @@ describe('what is taken from layers', () => {
     expect(inTree(project, 'motd')).toBe('two\n');
   });
 
+  test('build.conf lists the files of a folder', async () => {
+    const conf = `${bare}FILES=(realmfs-files/*)\nPOST_INSTALL_MODULES=writes\nwrites() { printf '%s\\n' "\${FILES[@]}" >/names; }\n`;
+    const project = machine.project('conf globs', { 'build.conf': conf, 'realmfs-files/a': '' });
+    expect((await build(project)).code).toBe(0);
+    machine.project('conf globs', { 'realmfs-files/b': '' });
+    await build(project);
+    expect(inTree(project, 'names')).toBe('realmfs-files/a\nrealmfs-files/b\n');
+  });
+
   test('a module that is called by its name reads the project, and says that it runs each time', async () => {
     const conf = `${bare}POST_INSTALL_MODULES="calls after"\ncalls() { module sub; }\nafter() { :; }\n`;
     const sub = 'cp "$REALMFS_PROJECT/data" /data; echo "${IMAGE_TARGETS-}" >/targets\n';

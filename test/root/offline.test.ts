@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { bare, Machine, mirror, type Run, sha256 } from '../helpers/machine.ts';
@@ -120,4 +120,15 @@ test('where memory would not hold a step it is built on disk, and says so: the s
   expect(known.stderr).not.toContain('packages is built on disk');
   expect(known.stderr).toMatch(/post\/one is built on disk: it may need 4\d\d\.\d MiB/);
   expect(sha256(tarball(project))).toBe(digest);
+});
+
+test('a package that leaves far more than the step did the last time: the figures, and the way out', async () => {
+  const project = machine.project('grows', { 'build.conf': '' });
+  expect((await build(project, conf)).code).toBe(0);
+  const run = await build(project, conf.replace('fixture-plain', 'fixture-big'), '--tmpfs-size', '160M');
+  expect(run.code, run.stderr).toBe(3);
+  expect(run.stderr).not.toContain('built on disk');
+  expect(run.lastLine).toMatch(/error: packages: no space left on the build's file system \(.* of 160\.0 MiB/);
+  expect(run.stderr).toContain('--tmpfs-size');
+  expect(readFileSync(path.join(project, 'realmfs/realmfs-build.log'), 'utf8')).toContain('fixture-big');
 });

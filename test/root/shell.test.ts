@@ -9,7 +9,7 @@ afterAll(() => machine.close());
 
 const conf = `${bare}WORDS=(a "b c")
 POST_INSTALL_MODULES="one two"
-one() { echo one >/one; WORDS+=(d); umask 027; cd /usr; made() { echo "made \${WORDS[*]}"; }; }
+one() { grep Cap /proc/self/status >/caps; echo one >/one; WORDS+=(d); umask 027; cd /usr; made() { echo "made \${WORDS[*]}"; }; }
 two() { echo two >/two; }
 `;
 
@@ -29,6 +29,9 @@ test('one command in the tree after a step: its state, its exit code, and nothin
   const seen = await shell('post/one', '-c', 'cat /one; ls /two 2>&1; echo "$PWD $(umask)"; made; touch /changed; exit 7');
   expect(seen.stdout.split('\n')).toEqual(['one', "ls: cannot access '/two': No such file or directory", '/usr 0027', 'made a b c d', '']);
   expect(seen.code).toBe(7);
+  expect((await shell('one', '-c', 'grep Cap /proc/self/status | cmp - /caps && env | cut -d= -f1 | sort')).stdout.split('\n')).toContain(
+    'SOURCE_DATE_EPOCH',
+  );
   expect((await shell('one', '-c', 'ls /changed')).code).toBe(2);
   expect((await shell('-c', 'cat /two; test -e /usr/sbin/policy-rc.d')).stdout).toBe('two\n');
   expect((await shell('nowhere', '-c', 'true')).lastLine).toContain(
