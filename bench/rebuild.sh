@@ -83,6 +83,8 @@ cp "$store"/apt/archives/*.deb "$work/archives/"
 
 for ((round = 1; round <= rounds; round++)); do
     echo "round $round of $rounds"
+    # What is compared comes one after the other.
+    measure unlayered unlayered
     clear_layers
     measure cold builder
     measure nothing builder
@@ -96,7 +98,6 @@ for ((round = 1; round <= rounds; round++)); do
     measure package builder
     edit build.conf 'tmux jq iputils' 'tmux iputils'
     measure plain plain
-    measure unlayered unlayered
     measure mmdebstrap by_mmdebstrap
 done
 node "$here/report.cjs" "$results" "$program/docs"

@@ -30,7 +30,8 @@ const names = [
   ['last', 'one line of the last module changed'],
   ['nothing', 'nothing changed'],
 ];
-const plain = of('plain', 'seconds');
+// Of each round by itself: a machine's speed changes in the course of many.
+const times = (row, other) => median(rows.get(row).map(({ seconds }, round) => seconds / rows.get(other)[round].seconds));
 const mib = (bytes) => (bytes / 1024 ** 2).toFixed(1);
 const table = [
   '| | seconds | from, to | times faster than the plain script | tarball, MiB | growth of the store, MiB |',
@@ -38,14 +39,14 @@ const table = [
   ...names.map(([row, name]) => {
     const seconds = of(row, 'seconds');
     const growth = ['plain', 'mmdebstrap', 'unlayered'].includes(row) ? '' : mib(of(row, 'growth'));
-    return `| ${name} | ${seconds.toFixed(2)} | ${range(row)} | ${(plain / seconds).toFixed(1)} | ${mib(of(row, 'tarball'))} | ${growth} |`;
+    return `| ${name} | ${seconds.toFixed(2)} | ${range(row)} | ${times('plain', row).toFixed(row === 'package' ? 2 : 1)} | ${mib(of(row, 'tarball'))} | ${growth} |`;
   }),
 ];
 const goals = [
   ['nothing changed: at most 0.4 s', of('nothing', 'seconds'), (value) => value <= 0.4, 's'],
-  ['the last module: at least 20 times faster', plain / of('last', 'seconds'), (value) => value >= 20, 'times'],
-  ['one package added: at least 2.3 times faster', plain / of('package', 'seconds'), (value) => value >= 2.3, 'times'],
-  ['layers cost a cold build at most 10 %', 100 * (of('cold', 'seconds') / of('unlayered', 'seconds') - 1), (value) => value <= 10, '%'],
+  ['the last module: at least 20 times faster', times('plain', 'last'), (value) => value >= 20, 'times'],
+  ['one package added: at least 2.3 times faster', times('plain', 'package'), (value) => value >= 2.3, 'times'],
+  ['layers cost a cold build at most 10 %', 100 * (times('cold', 'unlayered') - 1), (value) => value <= 10, '%'],
 ].map(([goal, value, isMet, unit]) => `- ${goal}: ${value.toFixed(2)} ${unit}, ${isMet(value) ? 'met' : 'MISSED'}`);
 const text = `# Benchmarks
 
@@ -53,7 +54,7 @@ const text = `# Benchmarks
 
 The image is that of \`bench/project\`: Debian bookworm with 14 packages and what they need, five modules, an uncompressed
 tarball and its SHA-256. All .deb files are there before. Trees and output lie on a tmpfs for all, the store of layers on disk.
-The plain shell script (\`bench/plain-script.sh\`) and mmdebstrap (\`bench/mmdebstrap.sh\`) do the same work for every change.
+The plain shell script (\`bench/plain-script.sh\`) and mmdebstrap (\`bench/mmdebstrap.sh\`) do the same work for every change. How many times faster a row is, is the median of the rounds, each by itself.
 
 ${table.join('\n')}
 

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs';
-import { buildCommand, ReportedError, shellCommand } from './cli/build-command.ts';
+import { buildCommand, shellCommand } from './cli/build-command.ts';
 import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
@@ -8,6 +8,7 @@ import type { CliOptions, PlanOptions, ShellOptions } from './cli/options/types.
 import { parseArguments } from './cli/options.ts';
 import { findPlace, sudoOwner } from './cli/place.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
+import { ReportedError } from './cli/run-build.ts';
 import { Stopper } from './cli/stopper.ts';
 import { openTerminal } from './cli/terminal.ts';
 import { PreflightError, toFailure, UsageError } from './errors.ts';

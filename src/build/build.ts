@@ -3,27 +3,21 @@ import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript, type Evaluation } from '../config/evaluate.ts';
 import { copyProgram, copyProject, projectContents } from '../config/project.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
+import { together } from '../system/together.ts';
 import { findTarget, targets } from '../targets/all.ts';
 import { type BuildContext, paths } from './context.ts';
+import { shellIn } from './cut-layer.ts';
 import { frameworkDigest, readSources, type Sources } from './cuts.ts';
 import { evaluate } from './evaluation.ts';
 import { explained } from './failures.ts';
-import {
-  bootstrapLayer,
-  checkStepName,
-  isUpToDate,
-  openLayers,
-  ownSettings,
-  pruneLayers,
-  resultsKey,
-  shellIn,
-  stageTwoLayers,
-} from './layer-steps.ts';
+import { bootstrapLayer, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
+import { isUpToDate, resultsKey } from './results.ts';
+import { ownSettings, type Stage } from './stage.ts';
 import { checkKeyring, defaultMirror, knownSuites } from './stage-one.ts';
-import { type Stage, StageTwo } from './stage-two.ts';
+import { StageTwo } from './stage-two.ts';
 import { writeTargets } from './targets.ts';
 
 /** What a build has left in the staging folder. */
@@ -47,6 +41,12 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   if (needsProgram(plan)) await copyProgram(paths.program, `${paths.library}/program`);
   const mirrors = await findMirrors(config, hosts, ctx);
   const layers = await openLayers(ctx);
+  let kept: Promise<void> | undefined;
+  // Beside the targets, or after a failure.
+  const keepLayers = (): Promise<void> => {
+    kept ??= layers.finish().then(() => (layers.hasGrown ? pruneLayers(ctx) : undefined));
+    return kept;
+  };
   try {
     const stage = await bootstrapLayer(plan, mirrors, layers, ctx);
     const steps = await stageTwoLayers(stage, evaluation, sources, layers, ctx);
@@ -67,28 +67,21 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
       return { ...results, upToDate: true };
     }
     await layers.open();
+    void keepLayers();
     const packageList = await finalize(stage, ctx);
     const artifacts = await writeTargets(stage, ctx);
     await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, ctx));
     await finish(results.files, ctx);
     return { ...results, upToDate: false };
   } finally {
-    await layers.finish();
-    if (layers.hasGrown) await pruneLayers(ctx);
+    await keepLayers();
   }
 }
 
 /** What a build is made from; side by side, since apt needs a while. All has ended when this ends. */
 async function readAll(ctx: BuildContext): Promise<{ config: Config; evaluation: Evaluation; sources: Sources; hosts: HostRepository[] }> {
-  const [read, hosts, framework] = await Promise.allSettled([
-    readConfig(ctx),
-    knownRepositories(paths.layers, ctx.runner),
-    frameworkDigest(),
-  ]);
-  if (read.status === 'rejected') throw read.reason;
-  if (hosts.status === 'rejected') throw hosts.reason;
-  if (framework.status === 'rejected') throw framework.reason;
-  return { ...read.value, sources: readSources(read.value.evaluation, framework.value), hosts: hosts.value };
+  const [read, hosts, framework] = await together([readConfig(ctx), knownRepositories(paths.layers, ctx.runner), frameworkDigest()]);
+  return { ...read, sources: readSources(read.evaluation, framework), hosts };
 }
 
 /** The module that puts the program into the image. */
@@ -117,14 +110,11 @@ export async function readConfig(
   }
   // Side by side: each needs a while to start. What is wrong with the script comes first.
   const { configName } = request;
-  const [problems, evaluated] = await Promise.allSettled([
-    configName === null ? [] : checkScript(`${paths.project}/${configName}`, configName, runner),
-    evaluate(request, paths.work, runner),
-  ]);
-  if (problems.status === 'rejected') throw problems.reason;
-  if (problems.value.length > 0) throw new ConfigError(problems.value);
-  if (evaluated.status === 'rejected') throw evaluated.reason;
-  const evaluation = evaluated.value;
+  const check = async (): Promise<void> => {
+    const problems = configName === null ? [] : await checkScript(`${paths.project}/${configName}`, configName, runner);
+    if (problems.length > 0) throw new ConfigError(problems);
+  };
+  const [, evaluation] = await together([check(), evaluate(request, paths.work, runner)]);
   const config = await makeConfig({
     request,
     evaluation,

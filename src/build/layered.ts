@@ -1,10 +1,10 @@
-import { readdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
-import { isSecret } from '../config/settings.ts';
 import { PreflightError } from '../errors.ts';
-import { keyOf, type Layer, type LayerStore, lastBuild, newId, rememberBuild } from '../store/layers.ts';
-import { sha256File, statOrUndefined } from '../system/files.ts';
+import { lastBuild, rememberBuild } from '../store/last-build.ts';
+import { keyOf, type Layer, type LayerStore, newId } from '../store/layers.ts';
+import { aptLists } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
+import { differences } from './differences.ts';
 import { shortage } from './room.ts';
 import { MOST_LOWERS, type Tree } from './tree.ts';
 
@@ -14,6 +14,8 @@ export interface Made {
   readonly reads: Readonly<Record<string, string>>;
   /** The Release files that packages come from. */
   readonly releases: Readonly<Record<string, string>>;
+  /** When the archive was asked for them, in seconds since 1970; 0: not at all. */
+  readonly askedAt: number;
   /** What a later build must know that takes the layer. */
   readonly facts: Readonly<Record<string, string>>;
   /** The file with the state of the shell. */
@@ -45,10 +47,6 @@ export interface LayerPlan {
 
 /** Reasons that are told of one step. */
 const MOST_REASONS = 5;
-/** Lines of a change, and characters of a line or value. */
-const MOST_LINES = 6;
-const LONGEST_VALUE = 80;
-
 /** A build as a row of layers: each is taken from the store, or made and kept there. */
 export class LayeredBuild {
   readonly #store: LayerStore | undefined;
@@ -78,89 +76,120 @@ export class LayeredBuild {
     return this.#isUnrepeatable ? '' : this.#below;
   }
 
+  /** Takes the layer of a plan, or makes and keeps it. */
   async run(plan: LayerPlan): Promise<void> {
-    const { steps, request } = this.#ctx;
-    const last = plan.steps.at(-1) ?? '';
+    const { request } = this.#ctx;
     const inputs = { ...plan.inputs, 'the layer below': this.#below };
     const key = keyOf(inputs);
     if (plan.steps.some((step) => step === request.rebuildFrom || step.replace(/^\w+\//, '') === request.rebuildFrom))
       this.#rebuilds = true;
     const store = this.#isUnrepeatable || plan.mustRun || this.#tree.depth > MOST_LOWERS ? undefined : this.#store;
     const faults: string[] = [];
-    const look = async (): Promise<Layer | undefined> =>
-      store === undefined || request.noCache || this.#rebuilds ? undefined : store.find(key, plan.fault, (fault) => faults.push(fault));
-    let layer = await look();
-    let waited = false;
-    if (layer === undefined && store !== undefined) {
-      await store.begin(key, () => {
-        waited = true;
-        steps.note(`${last}: waiting for another build that makes the same layer`);
-      });
-      if (waited) layer = await look();
-      if (layer !== undefined) await store.end(key);
-    }
+    const layer = store === undefined ? undefined : await this.#find(store, key, plan, faults);
     if (layer !== undefined) {
       await this.#take(plan, layer, inputs);
       return;
     }
-    if (plan.mustBeThere === true) {
+    try {
+      if (plan.mustBeThere === true) throw await this.#noLayer(plan, inputs, faults, store !== undefined);
+      await this.#explain(plan, inputs, faults);
+      const started = Date.now();
+      const made = await this.#make(plan);
+      const id = newId();
+      const isKept = store !== undefined && made.isRepeatable && (await this.#begin(store, id, plan, made));
+      const frozen = await this.#tree.freeze(this.#links);
+      this.#links = frozen.links;
+      this.#below = id;
+      if (store === undefined || !isKept) {
+        this.#isUnrepeatable = true;
+        await store?.end(key);
+        return;
+      }
+      const { reads, releases, facts } = made;
+      const meta = {
+        id,
+        key,
+        parent: inputs['the layer below'],
+        step: lastOf(plan),
+        steps: [...plan.steps],
+        project: request.project,
+        seconds: (Date.now() - started) / 1000,
+        inputs,
+        links: frozen.links,
+        reads: { ...reads },
+        releases: { ...releases },
+        facts: { ...facts },
+      };
+      const put = store.put(meta, frozen.folder, made.askedAt);
+      const kept = put
+        .then((size) => rememberBuild(this.#folder, request.project, meta.step, { inputs, size }))
+        .catch((error: unknown) => this.#lost(plan, error))
+        .finally(() => store.end(key));
+      this.#keeping.push(kept);
+    } catch (error) {
       await store?.end(key);
-      const why =
-        faults.length > 0 || store === undefined
-          ? faults
-          : differences((await lastBuild(this.#folder, request.project, last))?.inputs ?? {}, inputs);
-      throw new PreflightError(`there is no layer of ${last} as things are now`, {
-        step: last,
-        details: why.slice(0, MOST_REASONS),
-        hint: 'build first, then open the shell',
-      });
+      throw error;
     }
-    await this.#explain(plan, inputs, faults);
-    const started = Date.now();
-    let made: Made | undefined;
-    while (made === undefined) {
+  }
+
+  /** Looks a layer up. Without one this build makes it: another one that needs it waits until `end`. */
+  async #find(store: LayerStore, key: string, plan: LayerPlan, faults: string[]): Promise<Layer | undefined> {
+    const { steps, request } = this.#ctx;
+    const look = async (): Promise<Layer | undefined> =>
+      request.noCache || this.#rebuilds ? undefined : store.find(key, plan.fault, (fault) => faults.push(fault));
+    const there = await look();
+    if (there !== undefined) return there;
+    let waited = false;
+    await store.begin(key, () => {
+      waited = true;
+      steps.note(`${lastOf(plan)}: waiting for another build that makes the same layer`);
+    });
+    const layer = waited ? await look() : undefined;
+    if (layer !== undefined) await store.end(key);
+    return layer;
+  }
+
+  async #noLayer(plan: LayerPlan, inputs: Record<string, string>, faults: readonly string[], isKept: boolean): Promise<PreflightError> {
+    const last = lastOf(plan);
+    const before = async (): Promise<string[]> =>
+      differences((await lastBuild(this.#folder, this.#ctx.request.project, last))?.inputs ?? {}, inputs);
+    const why = faults.length > 0 || !isKept ? faults : await before();
+    return new PreflightError(`there is no layer of ${last} as things are now`, {
+      step: last,
+      details: why.slice(0, MOST_REASONS),
+      hint: 'build first, then open the shell',
+    });
+  }
+
+  /** Runs the steps, and again for as long as the user asks for it. */
+  async #make(plan: LayerPlan): Promise<Made> {
+    for (;;) {
       try {
-        await this.#open(last);
-        made = await plan.make();
+        await this.#open(lastOf(plan));
+        return await plan.make();
       } catch (error) {
         const canRetry = this.#tree.isLayered;
         const again = this.#ctx.runner.isStopped() ? false : ((await plan.onFailure?.(error, canRetry)) ?? false) && canRetry;
-        if (!again) {
-          await store?.end(key);
-          throw error;
-        }
+        if (!again) throw error;
         await this.#tree.discard();
       }
     }
-    const lists = made.keepsLists ? { view: `${paths.apt}/lists`, cache: `${paths.cache}/apt/lists` } : undefined;
-    const id = newId();
-    const lost = (error: unknown): void =>
-      steps.warn(`the layer of ${last} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
-    const keeper = made.isRepeatable
-      ? await store?.open(id, { state: made.state, lists }).then(
-          () => store,
-          (error: unknown) => void lost(error),
-        )
-      : undefined;
-    const frozen = await this.#tree.freeze(this.#links);
-    const seconds = (Date.now() - started) / 1000;
-    this.#links = frozen.links;
-    this.#below = id;
-    if (keeper === undefined) {
-      this.#isUnrepeatable = true;
-      await store?.end(key);
-      return;
+  }
+
+  /** Begins a layer; false if the store has no room for it. */
+  async #begin(store: LayerStore, id: string, plan: LayerPlan, made: Made): Promise<boolean> {
+    const lists = made.keepsLists ? { view: aptLists, cache: `${paths.cache}/apt/lists` } : undefined;
+    try {
+      await store.open(id, { state: made.state, lists });
+      return true;
+    } catch (error) {
+      this.#lost(plan, error);
+      return false;
     }
-    const parent = inputs['the layer below'];
-    const meta = { id, key, parent, step: last, steps: [...plan.steps], project: request.project, seconds, inputs, links: frozen.links };
-    const { reads, releases, facts } = made;
-    const whole = { ...meta, reads: { ...reads }, releases: { ...releases }, facts: { ...facts } };
-    const put = keeper.put(whole, frozen.folder, !request.offline);
-    const kept = put
-      .then((size) => rememberBuild(this.#folder, request.project, last, { inputs, size }))
-      .catch(lost)
-      .finally(() => keeper.end(key));
-    this.#keeping.push(kept);
+  }
+
+  #lost(plan: LayerPlan, error: unknown): void {
+    this.#ctx.steps.warn(`the layer of ${lastOf(plan)} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
   }
 
   /** Opens the tree for what comes after the last layer. */
@@ -209,7 +238,7 @@ export class LayeredBuild {
       if (!this.#hasMissed) this.cached += 1;
     }
     await plan.take(layer);
-    await rememberBuild(this.#folder, request.project, plan.steps.at(-1) ?? '', { inputs, size: layer.meta.size });
+    await rememberBuild(this.#folder, request.project, lastOf(plan), { inputs, size: layer.meta.size });
   }
 
   /** Says why the first layer that must be made is not there. */
@@ -217,7 +246,7 @@ export class LayeredBuild {
     if (this.#hasMissed) return;
     this.#hasMissed = true;
     const { steps, request } = this.#ctx;
-    const last = plan.steps.at(-1) ?? '';
+    const last = lastOf(plan);
     if (this.cached > 0) steps.note(`${this.cached} steps are taken from layers; it goes on at ${plan.steps[0]}`);
     if (request.noCache || this.#rebuilds) return;
     if (plan.mustRun) {
@@ -230,52 +259,7 @@ export class LayeredBuild {
   }
 }
 
-/** What differs between two sets of inputs, in words. */
-export function differences(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
-  const names = [...new Set([...Object.keys(before), ...Object.keys(now)])].sort();
-  return names.flatMap((name) => {
-    const [was, is] = [before[name], now[name]];
-    if (was === is) return [];
-    if (was === undefined) return [`${name} is new`];
-    if (is === undefined) return [`${name} is gone`];
-    if (isSecret(name)) return [`${name} has changed`];
-    const isValue = /^(?:setting|variable) |^packages$|^modules$/.test(name);
-    if (isValue && isShort(was) && isShort(is)) return [`${name} was ${was}, is ${is}`];
-    return [/^(?:function|step|commands) ?/.test(name) ? `${name} has changed: ${changedLines(was, is)}` : `${name} has changed`];
-  });
-}
-
-function isShort(text: string): boolean {
-  return text.length <= LONGEST_VALUE && !text.includes('\n');
-}
-
-/** The lines that only one of two texts has: `- old`, `+ new`; a few of them. */
-function changedLines(was: string, is: string): string {
-  const [before, now] = [was, is].map((text) => text.split('\n').map((line) => line.trim()));
-  const only = (lines: readonly string[] = [], others: readonly string[] = [], sign: string): string[] =>
-    lines.filter((line) => line !== '' && !others.includes(line)).map((line) => `${sign} ${line.slice(0, LONGEST_VALUE)}`);
-  const changed = [...only(before, now, '-'), ...only(now, before, '+')];
-  const shown = changed.slice(0, MOST_LINES).join('; ');
-  return changed.length === 0 ? 'the order of its lines' : changed.length > MOST_LINES ? `${shown}; ...` : shown;
-}
-
-/** SHA-256 of every Release file in a folder of apt's lists, by name. */
-export async function releasesIn(lists: string): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
-  for (const name of (await readdir(lists)).sort()) {
-    if (/_(?:In)?Release$/.test(name)) found[name] = await sha256File(path.join(lists, name));
-  }
-  return found;
-}
-
-/** Seconds since the archive of a layer was asked whether it has changed. */
-export async function secondsSinceAsked(layer: string): Promise<number> {
-  const stat = await statOrUndefined(path.join(layer, 'meta.json'));
-  return stat === undefined ? Number.POSITIVE_INFINITY : (Date.now() - stat.mtimeMs) / 1000;
-}
-
-/** Remembers that the archive of a layer has just been asked. */
-export async function rememberAsked(layer: string): Promise<void> {
-  const now = new Date();
-  await utimes(path.join(layer, 'meta.json'), now, now);
+/** The step that gives a layer its name. */
+function lastOf({ steps }: LayerPlan): string {
+  return steps.at(-1) ?? '';
 }

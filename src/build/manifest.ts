@@ -8,7 +8,7 @@ import { version } from '../resources.ts';
 import { readForeign, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hideCredentials } from './failures.ts';
-import type { Stage } from './stage-two.ts';
+import type { Stage } from './stage.ts';
 
 /** The version of the format of manifest.json. */
 export const MANIFEST_FORMAT = 1;

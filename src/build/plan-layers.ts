@@ -1,10 +1,12 @@
 import type { Evaluation } from '../config/evaluate.ts';
-import { keyOf, type Layer, lastBuild, layersOf } from '../store/layers.ts';
+import { lastBuild } from '../store/last-build.ts';
+import { keyOf, type Layer, layersOf } from '../store/layers.ts';
 import { statOrUndefined } from '../system/files.ts';
+import { secondsSinceAsked } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { cutSteps, frameworkDigest, readSources } from './cuts.ts';
-import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, runsAlways } from './layer-steps.ts';
-import { differences, secondsSinceAsked } from './layered.ts';
+import { differences } from './differences.ts';
+import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
 import type { Mirrors } from './mirror.ts';
 import type { BuildPlan } from './plan.ts';
 import { BELOW_RUNS, RUNS_WITH } from './plan-report.ts';

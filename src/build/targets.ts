@@ -3,11 +3,12 @@ import pLimit from 'p-limit';
 import type { Artifact } from '../events.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
+import { together } from '../system/together.ts';
 import { findTarget } from '../targets/all.ts';
 import type { Target, TargetInput } from '../targets/target.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
-import type { Stage } from './stage-two.ts';
+import type { Stage } from './stage.ts';
 
 /** Bytes of a block of a file system, as targets count them. */
 const BLOCK = 4096;
@@ -33,10 +34,8 @@ export async function writeTargets(stage: Stage, ctx: BuildContext): Promise<Art
       const writing = explained(paths.staging, () => write(target, input, ctx));
       const digest = target.growsAtEnd ? sha256WhileWritten(file, writing) : undefined;
       // Without the file its digest fails, too; the writer says why.
-      const [written, hashed] = await Promise.allSettled([writing, digest]);
-      if (written.status === 'rejected') throw written.reason;
-      if (hashed.status === 'rejected') throw hashed.reason;
-      if (hashed.value !== undefined) digests.set(name, hashed.value);
+      const [, hashed] = await together([writing, digest]);
+      if (hashed !== undefined) digests.set(name, hashed);
     });
   }
   const limit = pLimit(HASHES_AT_ONCE);

@@ -139,20 +139,18 @@ export class Tree {
     const index = path.join(path.dirname(upper), 'work/index');
     // What begins with # is the kernel's own: a whiteout that it links where it needs one.
     const touched = (await statOrUndefined(index))?.isDirectory() === true && (await readdir(index)).some((name) => !name.startsWith('#'));
-    if (!touched && this.#lowers.length > 0 && (await this.#linked(upper)).length === 0) return links.map((group) => [...group]);
+    if (!touched) return [...links.map((group) => [...group]), ...(await this.#linked(upper))];
     const { root } = this.#folders;
-    if (touched) {
-      const names = new Set<string>();
-      let isMoved = false;
-      for (const group of [...links, ...(await this.#linked(root))]) {
-        const states = await Promise.all(group.map((name) => this.#state(upper, name)));
-        isMoved ||= states.includes('gone');
-        if (!states.every((state) => state === 'below'))
-          for (const [at, name] of group.entries()) if (states[at] === 'below') names.add(name);
-      }
-      if (isMoved) for (const name of await this.#moved(upper)) names.add(name);
-      await this.#copyUp([...names].map((name) => path.join(root, name)));
+    const names = new Set<string>();
+    let isMoved = false;
+    for (const group of [...links, ...(await this.#linked(root))]) {
+      const states = await Promise.all(group.map((name) => this.#state(upper, name)));
+      isMoved ||= states.includes('gone');
+      if (!states.every((state) => state === 'below'))
+        for (const [at, name] of group.entries()) if (states[at] === 'below') names.add(name);
     }
+    if (isMoved) for (const name of await this.#moved(upper)) names.add(name);
+    await this.#copyUp([...names].map((name) => path.join(root, name)));
     return this.#linked(root);
   }
 

@@ -5,13 +5,14 @@ import { BuilderError, type Failure, InterruptedError, PreflightError } from '..
 import type { BuildEvent } from '../events.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { statOrUndefined } from '../system/files.ts';
-import { namesOfOutput, ReportedError, setUpFault } from './build-command.ts';
+import { namesOfOutput } from './known-results.ts';
 import { checkedSetting, makeRequest } from './make-request.ts';
 import type { PlanOptions } from './options/types.ts';
 import { findOutput, findPlace } from './place.ts';
 import { planText } from './plan-text.ts';
 import { checkTools } from './preflight.ts';
 import type { Reporter } from './reporters/reporter.ts';
+import { ReportedError, setUpFault } from './run-build.ts';
 import type { Stopper } from './stopper.ts';
 
 /** Programs that a plan needs; debootstrap for the suites that it knows. */

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { copyFile, link, mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { isMissing, readForeign, statOrUndefined, syncPath, writeWhole } from '../system/files.ts';
+import { isMissing, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import { type Locks, waitFor } from './locks.ts';
 
@@ -126,10 +126,10 @@ export class LayerStore {
   }
 
   /**
-   * Copies the tree of a layer that was begun, syncs and renames: then it is there. `asked`: whether the archive
-   * was. Returns its size in bytes.
+   * Copies the tree of a layer that was begun, syncs and renames: then it is there. `askedAt`: when the archive
+   * was, in seconds since 1970. Returns its size in bytes.
    */
-  async put(meta: Omit<LayerMeta, 'format' | 'size' | 'made'>, tree: string, asked: boolean): Promise<number> {
+  async put(meta: Omit<LayerMeta, 'format' | 'size' | 'made'>, tree: string, askedAt: number): Promise<number> {
     const { id } = meta;
     const part = this.#partOf(id);
     const copy = ['--archive', '--reflink=auto', '--one-file-system', '--no-target-directory', '--', tree, path.join(part, 'tree')];
@@ -138,7 +138,7 @@ export class LayerStore {
     const whole = { format: LAYER_FORMAT, ...meta, size, made: new Date().toISOString() } as const;
     await writeFile(path.join(part, 'meta.json'), JSON.stringify(metaSchema.parse(whole)), { mode: 0o600 });
     // Its time is when the archive was asked.
-    if (!asked) await utimes(path.join(part, 'meta.json'), 0, 0);
+    await utimes(path.join(part, 'meta.json'), askedAt, askedAt);
     await this.#sync(part, entries);
     const folder = path.join(this.#folder, meta.key);
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -215,39 +215,11 @@ async function keepLists(view: string, cache: string, target: string): Promise<v
     const stat = await statOrUndefined(from);
     if (stat?.isFile() !== true || name === 'lock') continue;
     const known = await statOrUndefined(shared);
-    if (known?.isFile() && known.size === stat.size && known.mtimeMs === stat.mtimeMs) await link(shared, path.join(target, name));
+    if (known?.isFile() && known.size === stat.size && known.mtime.getTime() === stat.mtime.getTime())
+      await link(shared, path.join(target, name));
     else {
       await copyFile(from, path.join(target, name));
       await utimes(path.join(target, name), stat.atime, stat.mtime);
     }
-  }
-}
-
-const lastSchema = z.object({
-  /** What the step's key is made of. */
-  inputs: texts,
-  /** What it has left, in bytes. */
-  size: z.number(),
-});
-
-/** What the last build of a configuration has used for a step, and made of it. */
-export type LastBuild = z.infer<typeof lastSchema>;
-
-/** Remembers it for the next one: to say why it misses, and what room it needs. */
-export async function rememberBuild(folder: string, project: string, step: string, build: LastBuild): Promise<void> {
-  const file = path.join(folder, 'last', keyOf({ project, step }));
-  const text = JSON.stringify(build);
-  // Most often nothing has changed, and to bring a file to the disk takes longer than to read it.
-  if ((await readForeign(file))?.toString('utf8') === text) return;
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-  await writeWhole(file, text, 0o600);
-}
-
-/** What was remembered; undefined: nothing. */
-export async function lastBuild(folder: string, project: string, step: string): Promise<LastBuild | undefined> {
-  try {
-    return lastSchema.parse(JSON.parse(await readFile(path.join(folder, 'last', keyOf({ project, step })), 'utf8')));
-  } catch {
-    return undefined;
   }
 }

@@ -109,20 +109,27 @@ export class PackageHarvest {
 
   /**
    * Hides every package file of the shared cache that is not, byte for byte, what a signed index
-   * says: apt takes a file of the right name and size without a further look. What was proven is
-   * not read again for as long as neither file nor index is touched.
+   * says: apt takes a file of the right name and size without a further look.
    */
   async hideUnproven(): Promise<void> {
-    const [shared, lists] = [path.join(this.#folders.cache, 'archives'), path.join(this.#folders.view, 'lists')];
+    for (const name of await this.prove()) await rm(path.join(this.#folders.view, 'archives', name), { recursive: true, force: true });
+  }
+
+  /**
+   * Removes the package files of the shared cache that are not what a signed index says, and returns the names of
+   * those that none speaks of. What was proven is not read again for as long as neither file nor index is touched.
+   */
+  async prove(): Promise<string[]> {
+    const shared = path.join(this.#folders.cache, 'archives');
     const isAnswer = (value: unknown): value is string[] => Array.isArray(value);
     const memo = {
       folder: path.join(this.#folders.cache, 'proven'),
       name: 'unknown',
-      from: [shared, lists, this.#keyring],
-      question: 'unproven',
+      from: [shared, this.#keyring],
+      question: `unproven\0${await listsMark(path.join(this.#folders.view, 'lists'))}`,
       isAnswer,
     };
-    const unknown = await remembered(memo, async () => {
+    return remembered(memo, async () => {
       await this.#refresh();
       const names: string[] = [];
       for (const name of await readdir(shared)) {
@@ -133,7 +140,6 @@ export class PackageHarvest {
       }
       return names;
     });
-    for (const name of unknown) await rm(path.join(this.#folders.view, 'archives', name), { recursive: true, force: true });
   }
 
   /** Checks the files that apt is about to install; removes the wrong ones and returns their names. */
@@ -168,13 +174,9 @@ export class PackageHarvest {
   /** Reads the signed indices anew if apt's lists have changed. */
   async #refresh(): Promise<void> {
     const lists = path.join(this.#folders.view, 'lists');
-    const marks: string[] = [];
-    for (const name of (await readdir(lists)).sort()) {
-      const stat = await statOrUndefined(path.join(lists, name));
-      if (stat?.isFile()) marks.push(`${name} ${stat.size} ${stat.mtimeMs}`);
-    }
-    if (marks.join('\n') === this.#seenLists) return;
-    this.#seenLists = marks.join('\n');
+    const mark = await listsMark(lists);
+    if (mark === this.#seenLists) return;
+    this.#seenLists = mark;
     this.#entries = new Map();
     for (const release of await this.#releases(lists)) {
       for (const { file, bytes } of await trustedIndices(lists, release)) {
@@ -212,6 +214,16 @@ export class PackageHarvest {
       await removeFile(part);
     }
   }
+}
+
+/** What a folder of apt's lists holds: the same for its copies, whose times are whole milliseconds, and links. */
+export async function listsMark(lists: string): Promise<string> {
+  const marks: string[] = [];
+  for (const name of (await readdir(lists)).sort()) {
+    const stat = await statOrUndefined(path.join(lists, name));
+    if (stat?.isFile() && name !== 'lock') marks.push(`${name} ${stat.size} ${stat.mtime.getTime()}`);
+  }
+  return marks.join('\n');
 }
 
 /** Whether a Release file is that of the suite that its name in apt's lists says; an odd one is not shared. */

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { sleep } from '../helpers/kills.ts';
 import { bare, Machine, mirror, type Run, sha256 } from '../helpers/machine.ts';
+import { steps } from '../helpers/steps.ts';
 
 const machine = new Machine({ layers: true });
 afterAll(() => machine.close());
@@ -16,16 +17,6 @@ const plain = machine.makeCache('cache-plain');
 async function build(project: string, conf?: string, ...args: string[]): Promise<Run> {
   if (conf !== undefined) writeFileSync(path.join(project, 'build.conf'), conf);
   return machine.run(['--no-confirm', '-t', '--progress', 'plain', ...args], { cwd: project });
-}
-
-/** The steps of stage one and two that were run, and those that came from layers. */
-function steps(run: Run): { ran: string[]; cached: string[] } {
-  const named = [...run.stderr.matchAll(/^ +[\d.]+ +\[\d+\/\d+\] (\S+)( cached)?$/gm)];
-  const ours = named.filter(([, name = '']) => /^(?:bootstrap|packages|pre\/|post\/)/.test(name));
-  return {
-    ran: ours.filter(([, , cached]) => cached === undefined).map(([, name = '']) => name),
-    cached: ours.filter(([, , cached]) => cached !== undefined).map(([, name = '']) => name),
-  };
 }
 
 /** The file of the tarball of a project. */
@@ -263,75 +254,6 @@ test('after a failure it goes on at the step that failed', async () => {
   const mended = await build(project, right);
   expect(steps(mended).ran).toEqual(['post/two', 'post/three']);
   expect(sha256(tarball(project))).toBe(await without(project));
-});
-
-describe('the archive', () => {
-  const conf =
-    'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=no-install-recommends\nBASE_POST_INSTALL_MODULES=\nPACKAGES=tree\nPOST_INSTALL_MODULES=last\nlast() { :; }\n';
-
-  test('is asked once in a while, and with --refresh; a change is a miss that says so', async () => {
-    const project = machine.project('archive', { 'build.conf': conf });
-    // Layers of another state of the archive are not for the tests after this one.
-    const own = ['--set', `REALMFS_CACHE_DIR=${machine.makeCache('cache-archive')}`];
-    const build = (_: string, __?: string, ...args: string[]): Promise<Run> =>
-      machine.run(['--no-confirm', '-t', '--progress', 'plain', ...own, ...args], { cwd: project });
-    await build(project);
-    mirror.clear();
-    expect(steps(await build(project)).ran).toEqual([]);
-    expect(mirror.requests).toEqual([]);
-    expect(steps(await build(project, conf, '--refresh')).ran).toEqual([]);
-    expect(mirror.requests.some((name) => name.endsWith('InRelease'))).toBe(true);
-    expect(mirror.requests.some((name) => name.endsWith('.deb'))).toBe(false);
-    mirror.release({ date: new Date(Date.now() - 3000) });
-    expect(steps(await build(project)).ran).toEqual([]);
-    const changed = await build(project, conf, '--refresh');
-    expect(changed.code, changed.stderr).toBe(0);
-    expect(steps(changed).ran).toEqual(['bootstrap', 'pre/no-install-recommends', 'packages', 'post/last']);
-    expect(changed.stderr).toContain('bootstrap runs again: the archive has changed: trixie is of ');
-  });
-
-  test('a security update of an installed package is a miss that says so', async () => {
-    const text = conf
-      .replace('PACKAGES=tree', 'PACKAGES=fixture-plain')
-      .replace('no-install-recommends', '"no-install-recommends write-apt-sources"');
-    const project = machine.project('security', { 'build.conf': text });
-    const own = ['--no-confirm', '-t', '--progress', 'plain', '--set', `REALMFS_CACHE_DIR=${machine.makeCache('cache-security')}`];
-    await machine.run(own, { cwd: project });
-    mirror.update();
-    const run = await machine.run([...own, '--refresh'], { cwd: project });
-    expect(run.code, run.stderr).toBe(0);
-    expect(steps(run)).toEqual({
-      ran: ['pre/no-install-recommends', 'pre/write-apt-sources', 'packages', 'post/last'],
-      cached: ['bootstrap'],
-    });
-    expect(run.stderr).toContain('packages runs again: the archive has changed: trixie-security; fixture-plain 1 -> 2');
-    expect(inTree(project, 'usr/share/fixture-plain')).toBe('mended\n');
-    mirror.clear();
-    mirror.update();
-    expect(steps(await machine.run([...own, '--refresh'], { cwd: project })).ran).toEqual([]);
-    // What has been fetched to look at it is there.
-    expect(mirror.requests.filter((name) => !name.endsWith('InRelease'))).toEqual([]);
-  });
-
-  test.each([
-    ['with an install-packages of the user', `${bare}V=asked\nPOST_INSTALL_MODULES=last\nlast() { :; }\n`],
-    ['without any module', 'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\nPACKAGES=fixture-plain\n'],
-  ])('is asked %s', async (name, text) => {
-    const project = machine.project(`asked ${name}`, { 'build.conf': text });
-    expect((await build(project)).code).toBe(0);
-    const run = await build(project, text, '--refresh');
-    expect(run.code, run.stderr).toBe(0);
-    expect(steps(run).ran).toEqual([]);
-  });
-
-  test('one package more: the bootstrap stays', async () => {
-    const project = machine.project('package', { 'build.conf': conf });
-    await build(project);
-    const run = await build(project, conf.replace('PACKAGES=tree', 'PACKAGES="tree less"'));
-    expect(steps(run).cached).toEqual(['bootstrap']);
-    expect(run.stderr).toContain('packages was tree, is tree less');
-    expect(sha256(tarball(project))).toBe(await without(project));
-  });
 });
 
 describe('the store', () => {

@@ -5,8 +5,8 @@ import { chooseMirrors, parseRepositories } from '../../../src/build/mirror.ts';
 import { shownPlace } from '../../../src/build/module-failure.ts';
 import { planBuild } from '../../../src/build/plan.ts';
 import { aptProgress, BootstrapProgress } from '../../../src/build/progress.ts';
+import { settingsInside } from '../../../src/build/stage.ts';
 import { debootstrapArguments } from '../../../src/build/stage-one.ts';
-import { settingsInside } from '../../../src/build/stage-two.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { CommandError, FetchError, PreflightError } from '../../../src/errors.ts';
 

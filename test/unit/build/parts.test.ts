@@ -6,8 +6,8 @@ import { chooseMirrors, hostRepositories, parseRepositories } from '../../../src
 import { shownPlace } from '../../../src/build/module-failure.ts';
 import { planBuild } from '../../../src/build/plan.ts';
 import { aptProgress, BootstrapProgress } from '../../../src/build/progress.ts';
+import { settingsInside, stepEnvironment } from '../../../src/build/stage.ts';
 import { debootstrapArguments } from '../../../src/build/stage-one.ts';
-import { settingsInside, stepEnvironment } from '../../../src/build/stage-two.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { BuilderError, CommandError } from '../../../src/errors.ts';
 import type { BuildEvent } from '../../../src/events.ts';

@@ -1,0 +1,84 @@
+import { mkdir, readdir, readFile, utimes } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { listsMark } from '../store/packages.ts';
+import { sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { type BuildContext, paths } from './context.ts';
+
+/** What apt sees as its lists. */
+export const aptLists = `${paths.apt}/lists`;
+/** What was asked, as files that are named by the question. */
+const asked = `${paths.cache}/apt/asked`;
+
+const answerSchema = z.object({
+  /** SHA-256 of the keyring that the lists were checked by. */
+  keyring: z.string(),
+  /** Lines of listsMark: what apt had after it had asked. */
+  lists: z.array(z.string()),
+});
+
+/** SHA-256 of every Release file in a folder of apt's lists, by name. */
+export async function releasesIn(lists: string): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const name of (await readdir(lists)).sort()) {
+    if (/_(?:In)?Release$/.test(name)) found[name] = await sha256File(path.join(lists, name));
+  }
+  return found;
+}
+
+/** Seconds since the archive of a layer was asked whether it has changed. */
+export async function secondsSinceAsked(layer: string): Promise<number> {
+  return ageOf(path.join(layer, 'meta.json'));
+}
+
+/** Remembers that the archive of a layer has just been asked. */
+export async function rememberAsked(layer: string): Promise<void> {
+  const now = new Date();
+  await utimes(path.join(layer, 'meta.json'), now, now);
+}
+
+/** Whether a build that runs the package step asks the archive in any case: a user who wants nothing of earlier builds wants no older lists either. */
+export function asksAnyway({ request }: BuildContext): boolean {
+  return request.noCache || request.rebuildFrom !== '' || request.layersMaxSize === 0;
+}
+
+/**
+ * The questions to archives that were asked a short while ago, and whose answers are among apt's lists as they are now; with
+ * the time of each, in seconds since 1970. A question is the digest that the package step makes of apt's sources, keys and settings.
+ */
+export async function listsFor(keyring: string, { request }: BuildContext): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  await mkdir(asked, { recursive: true, mode: 0o700 });
+  const now = new Set((await listsMark(aptLists)).split('\n'));
+  for (const question of await readdir(asked)) {
+    const file = path.join(asked, question);
+    const age = await ageOf(file);
+    if (age < 0 || age >= request.archiveAge) continue;
+    const answer = await readAnswer(file);
+    if (answer?.keyring === keyring && answer.lists.every((list) => now.has(list))) found.set(question, Date.now() / 1000 - age);
+  }
+  return found;
+}
+
+/** Remembers that a question was just asked, and answered by apt's lists as they are now. */
+export async function rememberQuestion(question: string, keyring: string): Promise<void> {
+  // It comes out of the image, and becomes a name.
+  if (!/^[0-9a-f]{64}$/.test(question)) return;
+  await mkdir(asked, { recursive: true, mode: 0o700 });
+  const answer = { keyring, lists: (await listsMark(aptLists)).split('\n') };
+  await writeWhole(path.join(asked, question), JSON.stringify(answer), 0o600);
+}
+
+async function readAnswer(file: string): Promise<z.infer<typeof answerSchema> | undefined> {
+  try {
+    return answerSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Seconds since a file was written; infinite if there is none. */
+async function ageOf(file: string): Promise<number> {
+  const stat = await statOrUndefined(file);
+  return stat === undefined ? Number.POSITIVE_INFINITY : (Date.now() - stat.mtimeMs) / 1000;
+}

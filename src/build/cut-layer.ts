@@ -1,0 +1,154 @@
+import path from 'node:path';
+import type { Evaluation } from '../config/evaluate.ts';
+import { type Failure, toFailure } from '../errors.ts';
+import type { Layer } from '../store/layers.ts';
+import { listsMark } from '../store/packages.ts';
+import { isMissing } from '../system/files.ts';
+import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from './asked.ts';
+import type { BuildContext } from './context.ts';
+import { type BuildInputs, type Cut, type Sources, saysNoCache } from './cuts.ts';
+import { showLists } from './fetching.ts';
+import { layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
+import type { LayeredBuild, LayerPlan, Made } from './layered.ts';
+import type { PackageStep } from './package-step.ts';
+import type { StagePlan } from './plan.ts';
+import type { Stage } from './stage.ts';
+import { hideUnproven } from './stage-one.ts';
+import type { StageTwo } from './stage-two.ts';
+
+/** The exit code of a shell by which its `retry` says what it wants. */
+const RETRY = 77;
+
+/** What a cut of stage two needs. */
+export interface CutContext {
+  readonly cut: Cut;
+  readonly stage: Stage;
+  readonly evaluation: Evaluation;
+  readonly sources: Sources;
+  readonly inputs: BuildInputs;
+  readonly runner: StageTwo;
+  readonly packages: PackageStep;
+  readonly layers: LayeredBuild;
+  /** Whether what nobody vouches for in the package cache is out of sight; apt's lists of a layer, not shown yet. */
+  readonly state: { isProven: boolean; lists: string };
+}
+
+/** How the steps of a cut are looked up, run and kept. */
+export async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPlan> {
+  const { cut, stage, evaluation, sources, runner, state } = context;
+  const isPackages = cut.step === 'packages';
+  const before: Before = {};
+  return {
+    steps: cut.steps.map(({ step }) => step),
+    inputs: await layerInputs(cut, stage, context.inputs),
+    mustRun: await runsAlways(cut, evaluation, sources),
+    fault: async (layer) => (await layerFault(layer, sources, ctx)) ?? (isPackages ? archiveFault(layer, context, ctx) : undefined),
+    make: () => make(context, before, ctx),
+    mustBeThere: ctx.request.shell !== null,
+    onFailure: async (error, canRetry) => {
+      if (!ctx.request.shellOnFailure) return false;
+      return (await shellIn(ctx.steps.current, runner, ctx, { failure: toFailure(error, ctx.steps.current), canRetry })) === RETRY;
+    },
+    take: async (layer) => {
+      await takeState(layer, runner);
+      // Shown when a step wants to see them.
+      const lists = path.join(layer.folder, 'lists');
+      if (!(await isMissing(lists))) state.lists = lists;
+      for (const text of JSON.parse(layer.meta.facts.warnings ?? '[]')) ctx.steps.warn(String(text));
+    },
+  };
+}
+
+/** What a first try has found: a second one begins with the same. */
+interface Before {
+  state?: string | undefined;
+  lists?: string;
+}
+
+async function make(context: CutContext, before: Before, ctx: BuildContext): Promise<Made> {
+  const { cut, stage, sources, runner, packages, state } = context;
+  const { plan } = stage;
+  const isPackages = cut.step === 'packages';
+  // apt's lists stay as the first try has left them.
+  if ('state' in before) runner.state = before.state;
+  else before.state = runner.state;
+  runner.forget();
+  if (state.lists !== '') await showLists(state.lists, ctx);
+  state.lists = '';
+  if (isPackages) await packages.prepare();
+  const strange = cut.steps.some(({ module }) => module.origin !== 'built-in');
+  if (strange && !state.isProven) {
+    await hideUnproven(plan.config, ctx);
+    state.isProven = true;
+  }
+  before.lists ??= await listsMark(aptLists);
+  const last = plan.stageTwo.at(-1);
+  for (const step of cut.steps)
+    await ctx.steps.run(step.step, async () => {
+      runner.state = isBuiltInPackages(step) ? await packages.run(step === last) : await runner.run(step.module, step === last);
+    });
+  const { reads, warnings, open } = runner.forget();
+  // Our own modules fetch nothing but packages, and fail without them.
+  const hadNetwork = !ctx.request.offline || !strange || !plan.config.network;
+  if (open) ctx.steps.note(`${cut.step} leaves background jobs or open files: nothing from here on is kept for the next build`);
+  const called = await Promise.all(reads.filter((read) => read.startsWith('module ')).map((read) => sources.calledText(read.slice(7))));
+  // Only of the built-in step is it known how to ask again.
+  const asks = cut.steps.some(isBuiltInPackages);
+  return {
+    reads: Object.fromEntries(await Promise.all(reads.map(async (read) => [read, await sources.lookUp(read)]))),
+    releases: asks ? await releasesIn(aptLists) : {},
+    askedAt: asks ? packages.askedAt : 0,
+    facts: { warnings: JSON.stringify(warnings), ...(hadNetwork ? {} : { offline: 'yes' }) },
+    state: cut.steps.at(-1) === last ? undefined : runner.state,
+    keepsLists: isPackages || (await listsMark(aptLists)) !== before.lists,
+    isRepeatable: !open && !called.some(saysNoCache),
+  };
+}
+
+function isBuiltInPackages({ step, module }: StagePlan): boolean {
+  return step === 'packages' && module.origin === 'built-in';
+}
+
+/** The shell of a layer's last step, for the next one; the last of all hands nothing on. */
+async function takeState({ folder }: Layer, runner: StageTwo): Promise<void> {
+  const handedOn = path.join(folder, 'state.sh');
+  runner.state = (await isMissing(handedOn)) ? undefined : handedOn;
+}
+
+/** Whether the archive of a layer is to be asked: with --offline, never; nor for a shell, which is to show what was built. */
+export async function isToBeAsked(folder: string, { request }: BuildContext): Promise<boolean> {
+  return !request.offline && request.shell === null && (await secondsSinceAsked(folder)) >= request.archiveAge;
+}
+
+/** Whether the Release files of a layer's packages are still those of the archive; asks it if that was not done for a while. */
+async function archiveFault(layer: Layer, { runner, packages, layers }: CutContext, ctx: BuildContext): Promise<string | undefined> {
+  const { folder, meta } = layer;
+  if (Object.keys(meta.releases).length === 0 || !(await isToBeAsked(folder, ctx))) return undefined;
+  const before = runner.state;
+  const newer = await layers.lookInto(layer, async () => {
+    await takeState(layer, runner);
+    await packages.update();
+    const now = await releasesIn(aptLists);
+    const changed = Object.keys({ ...now, ...meta.releases }).filter((name) => now[name] !== meta.releases[name]);
+    if (changed.length === 0) return undefined;
+    const suites = changed.map((name) => name.replace(/^.*_dists_/, '').replace(/_(?:In)?Release$/, ''));
+    return [`the archive has changed: ${suites.join(', ')}`, ...(await packages.newer())];
+  });
+  runner.forget();
+  runner.state = before;
+  if (newer === undefined) await rememberAsked(folder);
+  return newer?.join('; ');
+}
+
+/** Opens the terminal's shell in the tree, or runs one command there. Nothing of it is kept. */
+export async function shellIn(
+  step: string,
+  runner: StageTwo,
+  ctx: BuildContext,
+  after?: { readonly failure: Failure; readonly canRetry: boolean },
+): Promise<number> {
+  ctx.report({ kind: 'shell-start', step, ...(after === undefined ? {} : { failure: after.failure }) });
+  const code = await runner.shell(step, { command: ctx.request.shell?.command ?? null, canRetry: after?.canRetry === true });
+  ctx.report({ kind: 'shell-end', code });
+  return code;
+}

@@ -1,0 +1,70 @@
+import { realpath } from 'node:fs/promises';
+import type { Config } from '../config/config.ts';
+import { type Evaluation, words } from '../config/evaluate.ts';
+import { DEBIAN_KEYRING } from '../config/settings.ts';
+import { version } from '../resources.ts';
+import { LAYER_FORMAT, type Layer } from '../store/layers.ts';
+import { sha256File } from '../system/files.ts';
+import { type BuildContext, paths } from './context.ts';
+import { type BuildInputs, type Cut, inputsOf, mustRun, type Sources } from './cuts.ts';
+import { finalSettings, type Stage, signedBy } from './stage.ts';
+import { bootstrapInputs } from './stage-one.ts';
+
+/** All inputs of a cut that are known before it runs, without the layer below. */
+export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs): Promise<Record<string, string>> {
+  return {
+    ...(await inputsOf(cut, build)),
+    ...(cut.step === 'packages' ? await prepareInputs(stage.plan.config) : {}),
+    'whether a module comes after it': String(cut.steps.at(-1) !== stage.plan.stageTwo.at(-1)),
+    ...ownInputs(),
+  };
+}
+
+/** All inputs of the bootstrap. */
+export async function bootstrapLayerInputs(config: Config, mirror: string): Promise<Record<string, string>> {
+  return { ...(await bootstrapInputs(config, mirror)), ...ownInputs() };
+}
+
+function ownInputs(): Record<string, string> {
+  return { format: String(LAYER_FORMAT), 'the version of the builder': version };
+}
+
+/** What the cuts of a build have in common. */
+export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sources, hasConfig: boolean): BuildInputs {
+  const { config } = stage.plan;
+  const environment = {
+    'apt signed-by': signedBy(config.keyring),
+    network: String(config.network),
+    'release date': String(stage.releaseDate),
+  };
+  return { hasConfig, config, evaluation, sources, settings: finalSettings(stage), environment };
+}
+
+/** Whether a step of the cut says that it runs in every build. */
+export async function runsAlways(cut: Cut, evaluation: Evaluation, sources: Sources): Promise<boolean> {
+  const names = words(evaluation.variables.get('NOCACHE_STEPS'));
+  const texts = await Promise.all(cut.steps.map(({ module }) => sources.textOf(module)));
+  return cut.steps.some((step, at) => mustRun(step, texts[at] ?? '', names));
+}
+
+/** What a layer's steps have looked up, and would find otherwise now; or that they had no network, and would have it now. */
+export async function layerFault({ meta }: Layer, sources: Sources, { request }: BuildContext): Promise<string | undefined> {
+  if (meta.facts.offline === 'yes' && !request.offline) return 'it was run with --offline';
+  for (const [read, was] of Object.entries(meta.reads)) {
+    const now = await sources.lookUp(read);
+    if (now !== was) return `${read} ${now === 'missing' ? 'is gone' : was === 'missing' ? 'is new' : 'has changed'}`;
+  }
+  return undefined;
+}
+
+/** What prepare.sh writes into the tree. */
+async function prepareInputs(config: Config): Promise<Record<string, string>> {
+  const keys: string[] = [];
+  for (const key of config.extraSources.keys) keys.push(`${key} ${await sha256File(await realpath(`${paths.project}/${key}`))}`);
+  return {
+    'extra sources': config.extraSources.text,
+    'extra keys': keys.join('\n'),
+    'extra pins': config.extraPins,
+    'the keyring': config.keyring === DEBIAN_KEYRING ? '' : await sha256File(await realpath(config.keyring)),
+  };
+}

@@ -1,0 +1,127 @@
+import path from 'node:path';
+import type { ModuleReference } from '../config/config.ts';
+import { DEBIAN_KEYRING } from '../config/settings.ts';
+import { FetchError } from '../errors.ts';
+import { PackageHarvest, parseNewer, parseUris } from '../store/packages.ts';
+import { sha256File } from '../system/files.ts';
+import { together } from '../system/together.ts';
+import { asksAnyway, listsFor, rememberQuestion } from './asked.ts';
+import { type BuildContext, paths } from './context.ts';
+import { fetching, notCached } from './fetching.ts';
+import { ownSettings, type Stage, signedBy } from './stage.ts';
+import type { StageTwo } from './stage-two.ts';
+
+const installPackages: ModuleReference = { name: 'install-packages', origin: 'built-in' };
+
+/** The built-in package step, and what the builder asks of apt beside it. */
+export class PackageStep {
+  readonly #stage: Stage;
+  readonly #runner: StageTwo;
+  readonly #ctx: BuildContext;
+  readonly #harvest: PackageHarvest;
+  /** When the archive was asked for the packages, in seconds since 1970; 0: with --offline, not at all. */
+  askedAt = 0;
+
+  constructor(stage: Stage, runner: StageTwo, ctx: BuildContext) {
+    this.#stage = stage;
+    this.#runner = runner;
+    this.#ctx = ctx;
+    this.#harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, stage.plan.config.keyring, ctx.runner);
+  }
+
+  /** Writes the apt sources and pins of the configuration into the tree. */
+  async prepare(): Promise<void> {
+    const { config } = this.#stage.plan;
+    const sources = {
+      EXTRA_SOURCES: config.extraSources.text,
+      EXTRA_KEYS: config.extraSources.keys.join('\n'),
+      EXTRA_PINS: config.extraPins,
+    };
+    const keyring = config.keyring === DEBIAN_KEYRING ? {} : { 'archive-keyring': config.keyring };
+    await this.#runner.script(
+      'prepare.sh',
+      { ...ownSettings(this.#stage), ...sources, DEBIAN_SIGNED_BY: signedBy(config.keyring) },
+      keyring,
+    );
+  }
+
+  /** Fetches, then installs without the network. Returns the file with the state of the shell. */
+  async run(last: boolean): Promise<string> {
+    await fetching(this.#ctx, async () => {
+      const wrong = await this.#fetch();
+      if (wrong.length > 0) {
+        this.#ctx.steps.warn(`damaged in the cache, ${this.#ctx.request.offline ? 'removed' : 'fetched again'}: ${wrong.join(', ')}`);
+        const still = await this.#fetch();
+        if (still.length > 0)
+          throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
+      }
+    });
+    // Hashing takes a second: beside the installation, for the modules that may call apt after it.
+    const install = this.#runner.module(installPackages, { network: false, last, env: phase('install') });
+    const [out] = await together([install, this.#harvest.prove()]);
+    return path.join(out, 'state.sh');
+  }
+
+  /** Asks the archive whether it has changed: fetches its Release files and indices into apt's lists. */
+  async update(): Promise<void> {
+    const env = { ...this.#stage.proxy, ...this.#fetchTimeout, REALMFS_PACKAGES_PHASE: 'update' };
+    await fetching(this.#ctx, async () => {
+      const out = await this.#runner.module(installPackages, { network: true, last: true, env });
+      await this.#harvest.harvestLists();
+      await this.#remember(out);
+    });
+  }
+
+  /** What a run of the package step would bring up to date in the tree as it is: `NAME OLD -> NEW`. */
+  async newer(): Promise<string[]> {
+    const env = { REALMFS_PACKAGES_PHASE: 'newer' };
+    const out = await this.#runner.module(installPackages, { network: false, last: false, env });
+    return parseNewer(await this.#runner.handedBack(path.join(out, 'newer')));
+  }
+
+  /** Returns the package files that are not what the signed index says. */
+  async #fetch(): Promise<string[]> {
+    const { offline } = this.#ctx.request;
+    const known = offline || asksAnyway(this.#ctx) ? new Map<string, number>() : await listsFor(await this.#keyringDigest(), this.#ctx);
+    const options = {
+      network: !offline,
+      last: false,
+      env: { ...this.#stage.proxy, ...this.#fetchTimeout, ...phase(offline ? 'look' : 'fetch') },
+      files: { asked: [...known.keys()].join('\n') },
+    };
+    const out = await this.#harvest.during(() => this.#runner.module(installPackages, options));
+    if (offline) await this.#checkMissing(path.join(out, 'missing'));
+    const wanted = parseUris(await this.#runner.handedBack(path.join(out, 'uris')));
+    const [wrong] = await together([this.#harvest.verify(wanted), this.#harvest.harvestLists()]);
+    if (!offline) await this.#remember(out, known);
+    return wrong;
+  }
+
+  /** Remembers what apt has asked, and when: now, or as `known` says. */
+  async #remember(out: string, known: ReadonlyMap<string, number> = new Map()): Promise<void> {
+    const [question = '', how] = (await this.#runner.handedBack(path.join(out, 'question'))).trim().split(' ');
+    const before = how === 'asked' ? undefined : known.get(question);
+    this.askedAt = before ?? Date.now() / 1000;
+    if (before === undefined) await rememberQuestion(question, await this.#keyringDigest());
+  }
+
+  async #keyringDigest(): Promise<string> {
+    return sha256File(this.#stage.plan.config.keyring);
+  }
+
+  /** Reads what the package step would have to fetch: a line for each list of apt, and what --print-uris says of packages. */
+  async #checkMissing(file: string): Promise<void> {
+    const text = await this.#runner.handedBack(file);
+    const files = text.split('\n').flatMap((line) => (line.startsWith('list ') ? [line.slice(5)] : []));
+    files.push(...parseUris(text).keys());
+    if (files.length > 0) throw notCached(files, this.#ctx.steps.current);
+  }
+
+  get #fetchTimeout(): Record<string, string> {
+    return { REALMFS_FETCH_TIMEOUT: String(this.#ctx.request.fetchTimeout) };
+  }
+}
+
+function phase(name: string): Record<string, string> {
+  return { REALMFS_PACKAGES_PHASE: name, REALMFS_APT_STATUS_FD: '3' };
+}

@@ -1,0 +1,34 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { readForeign, writeWhole } from '../system/files.ts';
+import { keyOf } from './layers.ts';
+
+const lastSchema = z.object({
+  /** What the step's key is made of. */
+  inputs: z.record(z.string(), z.string()),
+  /** What it has left, in bytes. */
+  size: z.number(),
+});
+
+/** What the last build of a configuration has used for a step, and made of it. */
+export type LastBuild = z.infer<typeof lastSchema>;
+
+/** Remembers it for the next one: to say why it misses, and what room it needs. */
+export async function rememberBuild(folder: string, project: string, step: string, build: LastBuild): Promise<void> {
+  const file = path.join(folder, 'last', keyOf({ project, step }));
+  const text = JSON.stringify(build);
+  // Most often nothing has changed, and to bring a file to the disk takes longer than to read it.
+  if ((await readForeign(file))?.toString('utf8') === text) return;
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  await writeWhole(file, text, 0o600);
+}
+
+/** What was remembered; undefined: nothing. */
+export async function lastBuild(folder: string, project: string, step: string): Promise<LastBuild | undefined> {
+  try {
+    return lastSchema.parse(JSON.parse(await readFile(path.join(folder, 'last', keyOf({ project, step })), 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
