@@ -2,13 +2,16 @@ import { mkdir, readdir, readFile, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { listsMark } from '../store/packages.ts';
-import { sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 
 /** What apt sees as its lists. */
 export const aptLists = `${paths.apt}/lists`;
 /** What was asked, as files that are named by the question. */
 const asked = `${paths.cache}/apt/asked`;
+
+/** Seconds: what is older is of no use to anybody. */
+const LONGEST_AGE = 30 * 24 * 3600;
 
 const answerSchema = z.object({
   /** SHA-256 of the keyring that the lists were checked by. */
@@ -42,31 +45,43 @@ export function asksAnyway({ request }: BuildContext): boolean {
   return request.noCache || request.rebuildFrom !== '' || request.layersMaxSize === 0;
 }
 
+/** An answer of an archive that lies among apt's lists. */
+export interface Answer {
+  /** When it was asked for, in seconds since 1970. */
+  readonly askedAt: number;
+  /** The names of the lists. */
+  readonly lists: readonly string[];
+}
+
 /**
- * The questions to archives that were asked a short while ago, and whose answers are among apt's lists as they are now; with
- * the time of each, in seconds since 1970. A question is the digest that the package step makes of apt's sources, keys and settings.
+ * The questions to archives that were asked a short while ago, and whose answers are among apt's lists as they are now. A
+ * question is the digest that the package step makes of apt's sources, keys and settings.
  */
-export async function listsFor(keyring: string, { request }: BuildContext): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
+export async function knownAnswers(keyring: string, { request }: BuildContext): Promise<Map<string, Answer>> {
+  const found = new Map<string, Answer>();
   await mkdir(asked, { recursive: true, mode: 0o700 });
   const now = new Set((await listsMark(aptLists)).split('\n'));
   for (const question of await readdir(asked)) {
     const file = path.join(asked, question);
     const age = await ageOf(file);
+    if (age > LONGEST_AGE) await removeFile(file);
     if (age < 0 || age >= request.archiveAge) continue;
     const answer = await readAnswer(file);
-    if (answer?.keyring === keyring && answer.lists.every((list) => now.has(list))) found.set(question, Date.now() / 1000 - age);
+    if (answer?.keyring !== keyring || !answer.lists.every((list) => now.has(list))) continue;
+    found.set(question, { askedAt: Date.now() / 1000 - age, lists: answer.lists.map((list) => list.slice(0, list.indexOf(' '))) });
   }
   return found;
 }
 
-/** Remembers that a question was just asked, and answered by apt's lists as they are now. */
-export async function rememberQuestion(question: string, keyring: string): Promise<void> {
+/** Remembers that a question was asked, in seconds since 1970, and answered by apt's lists as they are now. */
+export async function rememberQuestion(question: string, keyring: string, askedAt: number): Promise<void> {
   // It comes out of the image, and becomes a name.
   if (!/^[0-9a-f]{64}$/.test(question)) return;
   await mkdir(asked, { recursive: true, mode: 0o700 });
-  const answer = { keyring, lists: (await listsMark(aptLists)).split('\n') };
-  await writeWhole(path.join(asked, question), JSON.stringify(answer), 0o600);
+  const answer = { keyring, lists: (await listsMark(aptLists)).split('\n').filter((list) => list !== '') };
+  const file = path.join(asked, question);
+  await writeWhole(file, JSON.stringify(answer), 0o600);
+  await utimes(file, askedAt, askedAt);
 }
 
 async function readAnswer(file: string): Promise<z.infer<typeof answerSchema> | undefined> {

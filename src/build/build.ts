@@ -67,7 +67,8 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
       return { ...results, upToDate: true };
     }
     await layers.open();
-    void keepLayers();
+    // A fault of it is told at the end.
+    keepLayers().catch(() => {});
     const packageList = await finalize(stage, ctx);
     const artifacts = await writeTargets(stage, ctx);
     await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, ctx));

@@ -85,7 +85,8 @@ async function make(context: CutContext, before: Before, ctx: BuildContext): Pro
   const last = plan.stageTwo.at(-1);
   for (const step of cut.steps)
     await ctx.steps.run(step.step, async () => {
-      runner.state = isBuiltInPackages(step) ? await packages.run(step === last) : await runner.run(step.module, step === last);
+      const proves = !state.isProven && plan.stageTwo.some(({ module }) => module.origin !== 'built-in');
+      runner.state = isBuiltInPackages(step) ? await packages.run(step === last, proves) : await runner.run(step.module, step === last);
     });
   const { reads, warnings, open } = runner.forget();
   // Our own modules fetch nothing but packages, and fail without them.

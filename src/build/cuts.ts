@@ -106,7 +106,9 @@ export function readSources(evaluation: Evaluation, framework: string): Sources 
     },
     everything: once(async () => {
       // The settings lie beside them as scripts: they count by their values, where they count.
-      const folders = [paths.project, ...['chroot', 'modules', 'files'].map((name) => `${paths.library}/${name}`)];
+      const there = await readdir(paths.library);
+      const ours = ['chroot', 'modules', 'files', 'program'].filter((name) => there.includes(name));
+      const folders = [paths.project, ...ours.map((name) => `${paths.library}/${name}`)];
       return sha256((await Promise.all(folders.map((folder) => digestsOf(folder, '')))).flat().join('\n'));
     }),
     program: once(async () => sha256((await digestsOf(`${paths.library}/program`, '')).join('\n'))),

@@ -144,9 +144,14 @@ export class LayeredBuild {
       waited = true;
       steps.note(`${lastOf(plan)}: waiting for another build that makes the same layer`);
     });
-    const layer = waited ? await look() : undefined;
-    if (layer !== undefined) await store.end(key);
-    return layer;
+    try {
+      const layer = waited ? await look() : undefined;
+      if (layer !== undefined) await store.end(key);
+      return layer;
+    } catch (error) {
+      await store.end(key);
+      throw error;
+    }
   }
 
   async #noLayer(plan: LayerPlan, inputs: Record<string, string>, faults: readonly string[], isKept: boolean): Promise<PreflightError> {

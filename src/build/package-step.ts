@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModuleReference } from '../config/config.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
@@ -5,7 +6,7 @@ import { FetchError } from '../errors.ts';
 import { PackageHarvest, parseNewer, parseUris } from '../store/packages.ts';
 import { sha256File } from '../system/files.ts';
 import { together } from '../system/together.ts';
-import { asksAnyway, listsFor, rememberQuestion } from './asked.ts';
+import { type Answer, asksAnyway, knownAnswers, rememberQuestion } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { fetching, notCached } from './fetching.ts';
 import { ownSettings, type Stage, signedBy } from './stage.ts';
@@ -45,8 +46,11 @@ export class PackageStep {
     );
   }
 
-  /** Fetches, then installs without the network. Returns the file with the state of the shell. */
-  async run(last: boolean): Promise<string> {
+  /**
+   * Fetches, then installs without the network. `proves`: modules come after it that may call apt. Returns the file
+   * with the state of the shell.
+   */
+  async run(last: boolean, proves: boolean): Promise<string> {
     await fetching(this.#ctx, async () => {
       const wrong = await this.#fetch();
       if (wrong.length > 0) {
@@ -56,9 +60,10 @@ export class PackageStep {
           throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
       }
     });
-    // Hashing takes a second: beside the installation, for the modules that may call apt after it.
     const install = this.#runner.module(installPackages, { network: false, last, env: phase('install') });
-    const [out] = await together([install, this.#harvest.prove()]);
+    // Hashing takes a second: beside the installation. Who needs it asks again, and is told what is wrong.
+    const proof = proves ? this.#harvest.prove().catch(() => []) : [];
+    const [out] = await together([install, proof]);
     return path.join(out, 'state.sh');
   }
 
@@ -66,9 +71,10 @@ export class PackageStep {
   async update(): Promise<void> {
     const env = { ...this.#stage.proxy, ...this.#fetchTimeout, REALMFS_PACKAGES_PHASE: 'update' };
     await fetching(this.#ctx, async () => {
+      const now = Date.now() / 1000;
       const out = await this.#runner.module(installPackages, { network: true, last: true, env });
       await this.#harvest.harvestLists();
-      await this.#remember(out);
+      await this.#remember(out, now);
     });
   }
 
@@ -82,31 +88,33 @@ export class PackageStep {
   /** Returns the package files that are not what the signed index says. */
   async #fetch(): Promise<string[]> {
     const { offline } = this.#ctx.request;
-    const known = offline || asksAnyway(this.#ctx) ? new Map<string, number>() : await listsFor(await this.#keyringDigest(), this.#ctx);
+    const known = offline || asksAnyway(this.#ctx) ? new Map<string, Answer>() : await knownAnswers(await this.#keyringDigest(), this.#ctx);
+    const lines = [...known].flatMap(([question, { lists }]) => lists.map((list) => `${question} ${list}\n`));
+    const now = Date.now() / 1000;
     const options = {
       network: !offline,
       last: false,
       env: { ...this.#stage.proxy, ...this.#fetchTimeout, ...phase(offline ? 'look' : 'fetch') },
-      files: { asked: [...known.keys()].join('\n') },
+      files: { asked: lines.join('') },
     };
     const out = await this.#harvest.during(() => this.#runner.module(installPackages, options));
     if (offline) await this.#checkMissing(path.join(out, 'missing'));
     const wanted = parseUris(await this.#runner.handedBack(path.join(out, 'uris')));
     const [wrong] = await together([this.#harvest.verify(wanted), this.#harvest.harvestLists()]);
-    if (!offline) await this.#remember(out, known);
+    if (!offline) await this.#remember(out, now, known);
     return wrong;
   }
 
-  /** Remembers what apt has asked, and when: now, or as `known` says. */
-  async #remember(out: string, known: ReadonlyMap<string, number> = new Map()): Promise<void> {
-    const [question = '', how] = (await this.#runner.handedBack(path.join(out, 'question'))).trim().split(' ');
-    const before = how === 'asked' ? undefined : known.get(question);
-    this.askedAt = before ?? Date.now() / 1000;
-    if (before === undefined) await rememberQuestion(question, await this.#keyringDigest());
+  /** Remembers what apt has asked: `now`, or when `known` says. */
+  async #remember(out: string, now: number, known: ReadonlyMap<string, Answer> = new Map()): Promise<void> {
+    const [question = '', isKnown] = (await this.#runner.handedBack(path.join(out, 'question'))).trim().split(' ');
+    const before = isKnown === 'known' ? known.get(question) : undefined;
+    this.askedAt = before?.askedAt ?? now;
+    if (before === undefined) await rememberQuestion(question, await this.#keyringDigest(), now);
   }
 
   async #keyringDigest(): Promise<string> {
-    return sha256File(this.#stage.plan.config.keyring);
+    return sha256File(await realpath(this.#stage.plan.config.keyring));
   }
 
   /** Reads what the package step would have to fetch: a line for each list of apt, and what --print-uris says of packages. */

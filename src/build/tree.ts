@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, statfs, symlink } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, statfs, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError, PreflightError } from '../errors.ts';
 import { statOrUndefined } from '../system/files.ts';
@@ -139,8 +139,22 @@ export class Tree {
     const index = path.join(path.dirname(upper), 'work/index');
     // What begins with # is the kernel's own: a whiteout that it links where it needs one.
     const touched = (await statOrUndefined(index))?.isDirectory() === true && (await readdir(index)).some((name) => !name.startsWith('#'));
-    if (!touched) return [...links.map((group) => [...group]), ...(await this.#linked(upper))];
     const { root } = this.#folders;
+    // The index forgets a file whose last name is gone.
+    const isWhole = async (group: readonly string[]): Promise<boolean> => {
+      const inodes = group.map((name) =>
+        lstat(path.join(root, name), { bigint: true }).then(
+          ({ ino }) => ino,
+          () => undefined,
+        ),
+      );
+      const [first, ...others] = await Promise.all(inodes);
+      return first !== undefined && others.every((ino) => ino === first);
+    };
+    if (!touched) {
+      const kept = (await Promise.all(links.map(isWhole))).every((whole) => whole);
+      return kept ? [...links.map((group) => [...group]), ...(await this.#linked(upper))] : this.#linked(root);
+    }
     const names = new Set<string>();
     let isMoved = false;
     for (const group of [...links, ...(await this.#linked(root))]) {

@@ -134,6 +134,7 @@ export class PackageHarvest {
       const names: string[] = [];
       for (const name of await readdir(shared)) {
         if (!name.endsWith('.deb')) continue;
+        if (this.#runner.isStopped()) throw new BuilderError('stopped');
         const entry = this.#entries.get(name);
         if (entry === undefined) names.push(name);
         else if (!(await this.#matches(path.join(shared, name), entry))) await this.#drop(name);

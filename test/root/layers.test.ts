@@ -186,6 +186,30 @@ describe('what is taken from layers', () => {
     expect(sha256(tarball(project))).toBe(await without(project));
   });
 
+  test.each([
+    [
+      'all names of a file are gone, and one of them is linked anew',
+      'mkdir /k; for n in a x; do echo 1 >/k/$n; ln /k/$n /k/$n$n; done',
+      ['rm /k/a /k/aa; echo 2 >/k/aa; ln /k/aa /k/c', 'echo more >>/k/x', 'echo 3 >>/k/c'],
+      '/k/aa 2\n/k/c 2\n/k/x 2\n/k/xx 2\n2\n3\n2\n3\n1\nmore\n1\nmore\n',
+    ],
+    [
+      'a folder with a linked file is renamed, and another file put in its place',
+      'mkdir -p /k/d; echo 1 >/k/d/a; ln /k/d/a /k/b',
+      ['mv /k/d /k/e; echo >/k/n; ln /k/n /k/nn', 'mkdir /k/d; touch /k/d/a', 'echo more >>/k/e/a; rm /k/e/a'],
+      '/k/b 1\n/k/d/a 1\n/k/n 2\n/k/nn 2\n1\nmore\n\n\n',
+    ],
+  ])('hard links in several layers: %s', async (name, make, changes, seen) => {
+    const steps = ['first', ...changes.map((_, at) => `change${at}`), 'look'];
+    const bodies = [make, ...changes, 'find /k -type f | sort | xargs stat -c "%n %h" >/seen; find /k -type f | sort | xargs cat >>/seen'];
+    const conf = `${bare}POST_INSTALL_MODULES="${steps.join(' ')}"\n${steps.map((step, at) => `${step}() { ${bodies[at]}; }\n`).join('')}`;
+    const project = machine.project(`links ${name.length}`, { 'build.conf': conf });
+    const run = await build(project);
+    expect(run.code, run.stderr).toBe(0);
+    expect(inTree(project, 'seen')).toBe(seen);
+    expect(sha256(tarball(project))).toBe(await without(project));
+  });
+
   test('one of two hard links is unlinked, another written: the frozen tree is the live tree', async () => {
     const make = 'mkdir /links; echo a >/links/a; ln /links/a /links/b; ln /links/a /links/c; ln -s a /links/s; ln /links/s /links/t';
     const conf = `${bare}POST_INSTALL_MODULES="make touch look"\nmake() { ${make}; }\ntouch() { rm /links/a; echo more >>/links/b; chown -h 1:1 /links/t; }\nlook() { stat -c '%n %h %F %u' /links/* >/seen; cat /links/c >>/seen; }\n`;

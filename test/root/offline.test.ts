@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
@@ -103,7 +104,20 @@ test('two builds at once fetch no file twice', async () => {
   const fetched = mirror.requests.filter((name) => /\.deb$|Packages/.test(name)).sort();
   expect(fetched.filter((name) => name.includes('fixture-plain'))).toHaveLength(1);
   expect(fetched).toEqual([...new Set(fetched)]);
-  expect(runs.some(({ stderr }) => stderr.includes('waiting for another build that fetches packages'))).toBe(true);
+});
+
+test('a build waits while another one fetches, and says so', async () => {
+  const text = conf.replace('last() { :; }', 'last() { echo waited; }');
+  const own = { REALMFS_CACHE_DIR: machine.makeCache('waiting') };
+  const lock = path.join(own.REALMFS_CACHE_DIR, 'apt/fetch.lock');
+  writeFileSync(lock, '');
+  const holder = spawn('flock', ['--no-fork', lock, 'sleep', '60']);
+  const project = machine.project('waiting', { 'build.conf': text });
+  const running = machine.start(['--no-confirm', '-t', '--progress', 'json'], { cwd: project, env: own });
+  await running.sees('waiting for another build that fetches packages');
+  expect(mirror.requests).toEqual([]);
+  holder.kill();
+  expect((await running.ended).code).toBe(0);
 });
 
 test('where memory would not hold a step it is built on disk, and says so: the same image', async () => {
