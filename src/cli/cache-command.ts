@@ -1,11 +1,11 @@
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
 import { programRoot } from '../resources.ts';
 import { startSandbox } from '../sandbox/launcher.ts';
 import { openLocks } from '../store/locks.ts';
 import { listLayers, type PruneOptions, prune, type StoredLayer } from '../store/prune.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
 
 /** What `realmfs-builder cache` can do. */
@@ -50,7 +50,7 @@ async function pruneStore(store: string, cache: string, options: PruneOptions): 
 
 /** Whole trees are removed inside a sandbox, never from here. */
 async function emptyTrash(trash: string, cache: string): Promise<void> {
-  for (const name of ['mnt', 'apt']) await mkdir(path.join(cache, name), { recursive: true, mode: 0o755 });
+  for (const name of ['mnt', 'apt']) await makeFolders(path.join(cache, name), 0o755);
   const { dev, ino } = await lstat(trash, { bigint: true });
   const { silent, release, ended } = startSandbox({
     mode: 'clean',

@@ -1,8 +1,8 @@
-import { chmod, lchown, lstat, mkdir, readdir, realpath, stat } from 'node:fs/promises';
+import { chmod, lchown, lstat, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { projectEntries } from '../config/entries.ts';
 import { PreflightError, UsageError } from '../errors.ts';
-import { hasCode, isMissing, statOrUndefined } from '../system/files.ts';
+import { hasCode, isMissing, makeFolders, statOrUndefined } from '../system/files.ts';
 import { unknownWord } from './options.ts';
 
 /** Who the results belong to: the user behind sudo. */
@@ -48,7 +48,7 @@ export async function findPlace(config: string | undefined, cwd: string): Promis
 export async function makeOutput(directory: string, cwd: string, owner: Owner | undefined): Promise<string> {
   const wanted = path.resolve(cwd, directory);
   try {
-    const first = await mkdir(wanted, { recursive: true, mode: 0o755 });
+    const first = await makeFolders(wanted, 0o755);
     for (let made = wanted; owner !== undefined && first !== undefined && made.length >= first.length; made = path.dirname(made)) {
       await lchown(made, owner.uid, owner.gid);
     }
@@ -84,7 +84,7 @@ export async function findOutput(directory: string, cwd: string): Promise<string
 export async function makeCache(folder: string): Promise<string> {
   const fail = (why: string): PreflightError => new PreflightError(`the cache folder ${folder} ${why}`, { step: 'preflight' });
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolders(folder, 0o700);
     const real = await realpath(folder);
     const names = await readdir(real);
     // Another folder would be closed to everybody else, and filled.
@@ -93,8 +93,7 @@ export async function makeCache(folder: string): Promise<string> {
     if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0)
       throw fail('must belong to root and be writable by root alone');
     await chmod(real, 0o700);
-    for (const name of ['mnt', 'apt', 'apt/archives', 'apt/lists', 'layers'])
-      await mkdir(path.join(real, name), { recursive: true, mode: 0o755 });
+    for (const name of ['mnt', 'apt', 'apt/archives', 'apt/lists', 'layers']) await makeFolders(path.join(real, name), 0o755);
     return real;
   } catch (error) {
     if (error instanceof PreflightError) throw error;

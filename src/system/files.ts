@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chown, lstat, open, rename, rmdir, unlink } from 'node:fs/promises';
+import { chown, lstat, mkdir, open, rename, rmdir, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
@@ -129,6 +129,24 @@ export async function makeFolder(parent: string, prefix: string, postfix: string
   const { path: made } = await tmp.dir({ tmpdir: parent, prefix, postfix, mode: 0o700, keep: true, unsafeCleanup: false });
   await chown(made, 0, 0);
   return made;
+}
+
+/**
+ * Makes a folder and those above it that are missing. Returns the first that it has made, if any. Node's own way of doing it
+ * never ends where the kernel says of a name below an existing folder that there is no such thing, as in /proc.
+ */
+export async function makeFolders(folder: string, mode: number): Promise<string | undefined> {
+  const missing: string[] = [];
+  for (let at = folder; (await statOrUndefined(at)) === undefined; at = path.dirname(at)) missing.unshift(at);
+  for (const each of missing) {
+    try {
+      await mkdir(each, mode);
+    } catch (error) {
+      // Somebody else was faster.
+      if (!hasCode(error, 'EEXIST')) throw error;
+    }
+  }
+  return missing[0];
 }
 
 /** Removes a folder if it is empty. True if it is gone. */

@@ -666,6 +666,12 @@ describe('CLI and place', () => {
         `${config}--set: REALMFS_NAM: neither a setting nor a variable of build.conf; did you mean REALMFS_NAME?`,
         { args: ['--set', 'REALMFS_NAM=x'] },
       ],
+      [
+        '-d in /proc',
+        3,
+        /^realmfs-builder: error: preflight: the output folder \/proc\/x cannot be made: ENOENT/,
+        { args: ['-d', '/proc/x'] },
+      ],
       ['-d that is a file', 2, 'realmfs-builder: error: --directory: build.conf is not a folder', { args: ['-d', 'build.conf'] }],
     ];
     test.each(cases)('%s', async (name, code, cause, options) => {

@@ -6,6 +6,7 @@ import {
   hasCode,
   isMissing,
   makeFolder,
+  makeFolders,
   removeEmpty,
   removeFile,
   sha256File,
@@ -28,6 +29,22 @@ test('missing means: nothing stands there, not even a dangling link', async () =
 test('other errors than a missing file are thrown', async () => {
   const root = tempRoot();
   await expect(statOrUndefined(path.join(root, 'x'.repeat(300)))).rejects.toThrow('ENAMETOOLONG');
+});
+
+describe('folders', () => {
+  test('those above are made, too; the first is named', async () => {
+    const root = tempRoot();
+    expect(await makeFolders(path.join(root, 'a/b/c'), 0o700)).toBe(path.join(root, 'a'));
+    expect(statSync(path.join(root, 'a/b/c')).mode & 0o777).toBe(0o700);
+    expect(await makeFolders(path.join(root, 'a/b/d'), 0o755)).toBe(path.join(root, 'a/b/d'));
+    expect(await makeFolders(path.join(root, 'a/b'), 0o755)).toBe(undefined);
+  });
+
+  test('where none can be made it ends', async () => {
+    const root = tempRoot({ file: '' });
+    await expect(makeFolders('/proc/none/of/these', 0o755)).rejects.toThrow(/ENOENT|EACCES/);
+    await expect(makeFolders(path.join(root, 'file/a'), 0o755)).rejects.toThrow('ENOTDIR');
+  });
 });
 
 test('codes', () => {
