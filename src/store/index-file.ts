@@ -91,25 +91,31 @@ export function releaseField(text: string, name: string): string | undefined {
   return new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1]?.trim();
 }
 
-/** The names under which apt keeps package files, with what a Packages file says of them. */
-export function parsePackages(bytes: Buffer): Map<string, IndexEntry> {
+/** The names under which apt keeps the files of some packages, with what a Packages file says of them. */
+export function parsePackages(bytes: Buffer, wanted: ReadonlySet<string>): Map<string, IndexEntry> {
   const entries = new Map<string, IndexEntry>();
-  let at = 0;
-  while (at < bytes.length) {
-    let end = bytes.indexOf('\n\n', at);
-    if (end < 0) end = bytes.length;
-    const stanza = bytes.toString('latin1', at, end);
+  const text = bytes.toString('latin1');
+  const next = (from: number): number => {
+    const found = text.indexOf('\nPackage: ', from);
+    return found < 0 ? -1 : found + 1;
+  };
+  const lineAt = (at: number): string => {
+    const end = text.indexOf('\n', at);
+    return text.slice(at, end < 0 ? undefined : end);
+  };
+  for (let at = text.startsWith('Package: ') ? 0 : next(0); at >= 0; at = next(at)) {
+    if (!wanted.has(lineAt(at).slice('Package: '.length))) continue;
+    const [start, end] = [text.lastIndexOf('\n\n', at), text.indexOf('\n\n', at)];
+    // A string of its own: a slice would keep the whole file in memory.
+    const stanza = `\n${bytes.toString('latin1', start < 0 ? 0 : start + 2, end < 0 ? undefined : end)}\n`;
     const field = (name: string): string | undefined => {
-      const from = stanza.startsWith(`${name}: `) ? 0 : stanza.indexOf(`\n${name}: `) + 1;
-      if (from === 0 && !stanza.startsWith(`${name}: `)) return undefined;
-      const stop = stanza.indexOf('\n', from);
-      return stanza.slice(from + name.length + 2, stop < 0 ? undefined : stop);
+      const from = stanza.indexOf(`\n${name}: `);
+      return from < 0 ? undefined : stanza.slice(from + name.length + 3, stanza.indexOf('\n', from + 1));
     };
     const [name, version, arch, size, sha256] = [field('Package'), field('Version'), field('Architecture'), field('Size'), field('SHA256')];
     if (name !== undefined && version !== undefined && arch !== undefined && size !== undefined && sha256 !== undefined) {
       entries.set(archiveName(name, version, arch), { size: Number(size), sha256 });
     }
-    at = end + 2;
   }
   return entries;
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { statOrUndefined, writeWhole } from '../system/files.ts';
+import { z } from 'zod';
+import { sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 
 /**
  * An answer that is kept with what it was made from: the same question with the same files gets it
@@ -38,4 +39,37 @@ async function marks(file: string): Promise<string[]> {
   // Locks and folders for what is being fetched come and go.
   const files = inside.filter(([name, each]) => name !== 'lock' && each !== undefined && !each.isDirectory());
   return [file, ...files.map(([name, each]) => `${name} ${each?.size} ${each?.ino} ${each?.mtimeMs} ${each?.ctimeMs}`)];
+}
+
+/** SHA-256 of files, kept for as long as a file is the same by name, size, inode, time of change and of the last write. */
+export interface Digests {
+  readonly of: (file: string) => Promise<string>;
+  /** Keeps those that were asked for since, and no others. */
+  keep(): Promise<void>;
+}
+
+/** Opens the digests that were kept in a file. */
+export async function openDigests(keptIn: string): Promise<Digests> {
+  const known = await readDigests(keptIn);
+  const asked: Record<string, string> = {};
+  return {
+    of: async (file) => {
+      const mark = (await marks(file)).join();
+      const digest = known[mark] ?? (await sha256File(file));
+      asked[mark] = digest;
+      return digest;
+    },
+    keep: async () => {
+      await mkdir(path.dirname(keptIn), { recursive: true, mode: 0o700 });
+      await writeWhole(keptIn, JSON.stringify(asked), 0o600);
+    },
+  };
+}
+
+async function readDigests(file: string): Promise<Record<string, string>> {
+  try {
+    return z.record(z.string(), z.string()).parse(JSON.parse(await readFile(file, 'utf8')));
+  } catch {
+    return {};
+  }
 }

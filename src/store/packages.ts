@@ -7,7 +7,7 @@ import { BuilderError } from '../errors.ts';
 import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import { type IndexEntry, parsePackages, readSigned, releaseField, type SignedRelease, trustedIndices } from './index-file.ts';
-import { remembered } from './memo.ts';
+import { openDigests, remembered } from './memo.ts';
 
 /** Milliseconds between looks at what has been fetched. */
 const EVERY = 2000;
@@ -29,8 +29,8 @@ export class PackageHarvest {
   readonly #keyring: string;
   readonly #runner: Runner;
   readonly #done = new Set<string>();
-  #entries = new Map<string, IndexEntry>();
-  #seenLists = '';
+  /** The signed Packages files, and what apt's lists were when they were read. Large. */
+  #indices: { readonly mark: string; readonly files: readonly Buffer[] } | undefined;
 
   constructor(folders: PackageFolders, keyring: string, runner: Runner) {
     this.#folders = folders;
@@ -46,10 +46,10 @@ export class PackageHarvest {
       if (name.endsWith('.deb') && !this.#done.has(name) && (await lstat(path.join(upper, name))).isFile()) fresh.push(name);
     }
     if (fresh.length === 0) return 0;
-    await this.#refresh();
+    const entries = await this.#entriesOf(fresh);
     let taken = 0;
     for (const name of fresh) {
-      const entry = this.#entries.get(name);
+      const entry = entries.get(name);
       if (entry === undefined || !(await this.#take(path.join(upper, name), path.join(this.#folders.cache, 'archives', name), entry)))
         continue;
       this.#done.add(name);
@@ -83,6 +83,7 @@ export class PackageHarvest {
     } finally {
       clearInterval(timer);
       await look();
+      this.#indices = undefined;
     }
     // Only the last look counts: an earlier one may have met a file that was just being replaced.
     if (fault !== undefined) throw fault;
@@ -130,16 +131,19 @@ export class PackageHarvest {
       isAnswer,
     };
     return remembered(memo, async () => {
-      await this.#refresh();
-      const names: string[] = [];
-      for (const name of await readdir(shared)) {
-        if (!name.endsWith('.deb')) continue;
+      const names = (await readdir(shared)).filter((name) => name.endsWith('.deb'));
+      const entries = await this.#entriesOf(names);
+      this.#indices = undefined;
+      const unknown: string[] = [];
+      const digests = await openDigests(path.join(this.#folders.cache, 'proven/digests'));
+      for (const name of names) {
         if (this.#runner.isStopped()) throw new BuilderError('stopped');
-        const entry = this.#entries.get(name);
-        if (entry === undefined) names.push(name);
-        else if (!(await this.#matches(path.join(shared, name), entry))) await this.#drop(name);
+        const entry = entries.get(name);
+        if (entry === undefined) unknown.push(name);
+        else if (!(await this.#matches(path.join(shared, name), entry, digests.of))) await this.#drop(name);
       }
-      return names;
+      await digests.keep();
+      return unknown;
     });
   }
 
@@ -172,24 +176,23 @@ export class PackageHarvest {
     return releases;
   }
 
-  /** Reads the signed indices anew if apt's lists have changed. */
-  async #refresh(): Promise<void> {
+  /** What the signed indices among apt's lists say of package files. */
+  async #entriesOf(names: readonly string[]): Promise<Map<string, IndexEntry>> {
     const lists = path.join(this.#folders.view, 'lists');
     const mark = await listsMark(lists);
-    if (mark === this.#seenLists) return;
-    this.#seenLists = mark;
-    this.#entries = new Map();
-    for (const release of await this.#releases(lists)) {
-      for (const { file, bytes } of await trustedIndices(lists, release)) {
-        if (!file.endsWith('_Packages')) continue;
-        for (const [name, entry] of parsePackages(bytes)) this.#entries.set(name, entry);
-      }
+    if (this.#indices?.mark !== mark) {
+      const files: Buffer[] = [];
+      for (const release of await this.#releases(lists))
+        for (const { file, bytes } of await trustedIndices(lists, release)) if (file.endsWith('_Packages')) files.push(bytes);
+      this.#indices = { mark, files };
     }
+    const wanted = new Set(names.map((name) => name.replace(/_.*/, '')));
+    return new Map(this.#indices.files.flatMap((bytes) => [...parsePackages(bytes, wanted)]));
   }
 
-  async #matches(file: string, entry: IndexEntry): Promise<boolean> {
+  async #matches(file: string, entry: IndexEntry, digestOf: (file: string) => Promise<string> = sha256File): Promise<boolean> {
     const stat = await statOrUndefined(file);
-    return stat?.isFile() === true && stat.size === entry.size && (await sha256File(file)) === entry.sha256;
+    return stat?.isFile() === true && stat.size === entry.size && (await digestOf(file)) === entry.sha256;
   }
 
   /**

@@ -42,7 +42,7 @@ describe('Release files', () => {
 
 describe('Packages files', () => {
   const stanza = (name: string, more = ''): string => `Package: ${name}\nVersion: 1\nArchitecture: all\n${more}Size: 5\nSHA256: ${name}\n`;
-  const names = (text: string): string[] => [...parsePackages(Buffer.from(text)).keys()];
+  const names = (text: string): string[] => [...parsePackages(Buffer.from(text), new Set(['a', 'b', 'evil', 'no'])).keys()];
 
   test.each([
     ['nothing', '', []],
@@ -52,13 +52,15 @@ describe('Packages files', () => {
     ['a digest of another kind', `Package: a\nVersion: 1\nArchitecture: all\nSize: 5\nMD5sum: x\nDescription-md5: y\n`, []],
     ['a description that looks like fields', stanza('a', 'Description: x\n Package: evil\n Version: 9\n .\n SHA256: 0\n'), ['a_1_all.deb']],
     ['an Installed-Size', stanza('a', 'Installed-Size: 99\n'), ['a_1_all.deb']],
+    ['a package that nobody asks for', `${stanza('a')}\n${stanza('c')}\n${stanza('b')}`, ['a_1_all.deb', 'b_1_all.deb']],
+    ['a stanza that begins with another field', `${stanza('a')}\nX: y\n${stanza('b')}`, ['a_1_all.deb', 'b_1_all.deb']],
     ['a name of another field that ends alike', `X-Package: no\n${stanza('a')}`, ['a_1_all.deb']],
   ])('%s', (_, text, expected) => {
     expect(names(text)).toEqual(expected);
   });
 
   test('size and digest of the right stanza', () => {
-    const entries = parsePackages(Buffer.from(`${stanza('a', 'Installed-Size: 99\n')}\n${stanza('b')}`));
+    const entries = parsePackages(Buffer.from(`${stanza('a', 'Installed-Size: 99\n')}\n${stanza('b')}`), new Set(['a', 'b']));
     expect([...entries]).toEqual([
       ['a_1_all.deb', { size: 5, sha256: 'a' }],
       ['b_1_all.deb', { size: 5, sha256: 'b' }],

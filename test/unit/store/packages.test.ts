@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { archiveName, parsePackages, parseRelease, readSigned, releaseField } from '../../../src/store/index-file.ts';
@@ -34,7 +34,7 @@ test('Release and Packages files', () => {
   ]);
   const packages =
     'Package: a\nVersion: 1:2~b+c\nArchitecture: all\nSize: 5\nDescription: x\n Package: evil\nSHA256: dd\n\nPackage: broken\n\nPackage: b\nSHA256: ee\nSize: 6\nArchitecture: amd64\nVersion: 3';
-  expect([...parsePackages(Buffer.from(packages))]).toEqual([
+  expect([...parsePackages(Buffer.from(packages), new Set(['a', 'b', 'broken', 'evil']))]).toEqual([
     ['a_1%3a2~b+c_all.deb', { size: 5, sha256: 'dd' }],
     ['b_3_amd64.deb', { size: 6, sha256: 'ee' }],
   ]);
@@ -176,4 +176,22 @@ test('what is no file is removed, what no signed index proves is hidden', async 
   expect(readdirSync(seen)).toEqual([]);
   // Of the shared cache only what is wrong goes; the rest may belong to another suite.
   expect(readdirSync(shared).sort()).toEqual(['old_1_all.deb', 'partial']);
+});
+
+test('a file that was proven is read again as soon as it is touched, whatever its size and times say', async () => {
+  const { cache, view } = cacheAndView(packages, release);
+  const file = path.join(cache, 'archives/good_1_all.deb');
+  mkdirSync(path.join(view, 'archives'));
+  writeFileSync(file, good);
+  const prove = (): Promise<string[]> => new PackageHarvest({ cache, view }, '/k', gpgv()).prove();
+  expect(await prove()).toEqual([]);
+  const { atime, mtime } = statSync(file);
+  // Another file in the cache: the question is a new one, the digest of this one is kept.
+  writeFileSync(path.join(cache, 'archives/old_1_all.deb'), 'old');
+  expect(await prove()).toEqual(['old_1_all.deb']);
+  expect(existsSync(file)).toBe(true);
+  writeFileSync(file, good.replace('the', 'THE'));
+  utimesSync(file, atime, mtime);
+  expect(await prove()).toEqual(['old_1_all.deb']);
+  expect(existsSync(file)).toBe(false);
 });
