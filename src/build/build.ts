@@ -10,7 +10,7 @@ import { shellIn } from './cut-layer.ts';
 import { frameworkDigest, readSources, type Sources } from './cuts.ts';
 import { evaluate } from './evaluation.ts';
 import { explained } from './failures.ts';
-import { bootstrapLayer, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
+import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
@@ -38,6 +38,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   const plan = planBuild(config);
   ctx.steps.plan(plan.steps);
   checkStepName(ctx.request.rebuildFrom, plan);
+  checkNoCacheSteps(evaluation, plan);
   if (needsProgram(plan)) await copyProgram(paths.program, `${paths.library}/program`);
   const mirrors = await findMirrors(config, hosts, ctx);
   const layers = await openLayers(ctx);
@@ -66,6 +67,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
       ctx.steps.note('nothing has changed: the results are up to date');
       return { ...results, upToDate: true };
     }
+    if (!layers.hasMissed) ctx.steps.note('every step is taken from its layer; the results are written again');
     await layers.open();
     // A fault of it is told at the end.
     keepLayers().catch(() => {});

@@ -64,8 +64,9 @@ export class StepClock {
   /** Runs a step; a failure leaves `current` at its name. */
   async run<T>(step: string, body: () => Promise<T>): Promise<T> {
     const start = new Date();
+    // A second try is no other step.
+    if (this.records.at(-1)?.step !== step) this.#index += 1;
     this.current = step;
-    this.#index += 1;
     this.#report({ kind: 'step-start', step, index: this.#index, total: this.#total });
     let ok = false;
     try {

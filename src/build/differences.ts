@@ -4,27 +4,45 @@ import { isSecret } from '../config/settings.ts';
 const MOST_LINES = 6;
 const LONGEST_VALUE = 80;
 
+/** Whether the state of the shell is handed on. */
+export const MORE_TO_COME = 'whether a module comes after it';
+
 /** What differs between two sets of inputs, in words. */
 export function differences(before: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
   const names = [...new Set([...Object.keys(before), ...Object.keys(now)])].sort();
   const changed = names.filter((name) => before[name] !== now[name]);
-  return changed.flatMap((name) => {
-    const [was, is] = [before[name], now[name]];
+  // From then on every step depends on all of it, which is not new by itself.
+  const all = ['commands at the top level of build.conf', 'the shell that build.conf leaves'].find((name) => changed.includes(name));
+  const told = changed.filter((name) => all === undefined || name === all || before[name] !== undefined);
+  const reasons = told.flatMap((name) => {
+    const [was, is] = valuesOf(name, before[name], now[name]);
     // One change, told once: a setting is a variable, too, and the packages are a setting.
     if (name === 'setting PACKAGES' && changed.includes('packages')) return [];
     if (name.startsWith('variable ') && changed.includes(`setting ${name.slice(9)}`)) return [];
-    if (was === undefined) return [`${name} is new`];
+    if (was === undefined) return [`${name} ${name.startsWith('commands') ? 'are' : 'is'} new`];
     if (is === undefined) return [`${name} is gone`];
     if (isSecret(name)) return [`${name} has changed`];
+    if (name === MORE_TO_COME) return [is === 'true' ? 'a module comes after it now' : 'no module comes after it any more'];
     const isValue = /^(?:setting|variable) |^packages$|^modules$/.test(name);
     if (isValue && isShort(was) && isShort(is)) return [`${name} was ${was}, is ${is}`];
     if (name === 'packages') return [`packages: ${changedLines(...linesOfWords(was, is))}`];
     return [/^(?:function|step|commands) ?/.test(name) ? `${name} has changed: ${changedLines(was, is)}` : `${name} has changed`];
   });
+  // The text of a step is that of its function.
+  const lines = (reason: string): string => reason.replace(/^(?:function|step) \S+ /, '');
+  const ofFunctions = new Set(reasons.filter((reason) => reason.startsWith('function ')).map(lines));
+  return reasons.filter((reason) => !reason.startsWith('step ') || !ofFunctions.has(lines(reason)));
 }
 
 function isShort(text: string): boolean {
   return text.length <= LONGEST_VALUE && !text.includes('\n');
+}
+
+/** Variables come as bash declares them: where that is the same, their values are enough. */
+function valuesOf(name: string, ...texts: [string | undefined, string | undefined]): [string | undefined, string | undefined] {
+  const parts = texts.map((text) => /^(declare \S+ \w+=)(.*)$/s.exec(text ?? ''));
+  const isSame = name.startsWith('variable ') && parts[0]?.[1] !== undefined && parts[0][1] === parts[1]?.[1];
+  return isSame ? [parts[0]?.[2], parts[1]?.[2]] : texts;
 }
 
 function linesOfWords(...texts: [string, string]): [string, string] {
@@ -33,7 +51,7 @@ function linesOfWords(...texts: [string, string]): [string, string] {
 
 /** The lines that only one of two texts has: `- old`, `+ new`; a few of them. */
 function changedLines(was: string, is: string): string {
-  const [before, now] = [was, is].map((text) => text.split('\n').map((line) => line.trim()));
+  const [before, now] = [was, is].map((text) => text.split('\n').map((line) => line.trim().replace(/;$/, '')));
   const only = (lines: readonly string[] = [], others: readonly string[] = [], sign: string): string[] =>
     lines.filter((line) => line !== '' && !others.includes(line)).map((line) => `${sign} ${line.slice(0, LONGEST_VALUE)}`);
   const changed = [...only(before, now, '-'), ...only(now, before, '+')];

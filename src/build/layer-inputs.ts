@@ -7,6 +7,7 @@ import { LAYER_FORMAT, type Layer } from '../store/layers.ts';
 import { sha256File } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, inputsOf, mustRun, type Sources } from './cuts.ts';
+import { MORE_TO_COME } from './differences.ts';
 import { finalSettings, type Stage, signedBy } from './stage.ts';
 import { bootstrapInputs } from './stage-one.ts';
 
@@ -15,7 +16,7 @@ export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs): P
   return {
     ...(await inputsOf(cut, build)),
     ...(cut.step === 'packages' ? await prepareInputs(stage.plan.config) : {}),
-    'whether a module comes after it': String(cut.steps.at(-1) !== stage.plan.stageTwo.at(-1)),
+    [MORE_TO_COME]: String(cut.steps.at(-1) !== stage.plan.stageTwo.at(-1)),
     ...ownInputs(),
   };
 }

@@ -1,4 +1,4 @@
-import type { Evaluation } from '../config/evaluate.ts';
+import { type Evaluation, words } from '../config/evaluate.ts';
 import { ConfigError, InterruptedError } from '../errors.ts';
 import { LayerStore } from '../store/layers.ts';
 import { prune } from '../store/prune.ts';
@@ -45,6 +45,15 @@ export function checkStepName(name: string, plan: BuildPlan): void {
   const known = ['bootstrap', ...plan.stageTwo.map(({ step }) => step)];
   if (name === '' || known.some((step) => step === name || step.replace(/^\w+\//, '') === name)) return;
   throw new ConfigError([{ message: `--rebuild-from: there is no step ${name} (${known.join(', ')})` }]);
+}
+
+/** @throws ConfigError if `NOCACHE_STEPS` names what is neither a step nor a module of one. */
+export function checkNoCacheSteps(evaluation: Evaluation, plan: BuildPlan): void {
+  const known = plan.stageTwo.flatMap(({ step, module }) => [step, module.name]);
+  const wrong = words(evaluation.variables.get('NOCACHE_STEPS')).filter((name) => !known.includes(name));
+  if (wrong.length === 0) return;
+  const steps = plan.stageTwo.map(({ step }) => step).join(', ');
+  throw new ConfigError([{ message: `NOCACHE_STEPS: there is no step ${wrong.join(', ')} (${steps})` }]);
 }
 
 /** Stage one, from a layer or from debootstrap. */
@@ -122,5 +131,8 @@ function cutsUntil(step: string, plan: BuildPlan): readonly Cut[] {
   if (step === 'bootstrap') return [];
   const last = cuts.findIndex((cut) => cut.step === step || cut.step.replace(/^\w+\//, '') === step);
   if (last >= 0) return cuts.slice(0, last + 1);
-  throw new ConfigError([{ message: `shell: there is no layer after ${step} (bootstrap, ${cuts.map((cut) => cut.step).join(', ')})` }]);
+  const names = cuts.map((cut) => cut.step).join(', ');
+  throw new ConfigError([
+    { message: `shell: there is no layer after ${step} (bootstrap, ${names}); modules before the packages share theirs` },
+  ]);
 }

@@ -62,7 +62,7 @@ export class LayeredBuild {
   #rebuilds = false;
   /** How many steps were taken from layers, before the first that was not. */
   cached = 0;
-  #hasMissed = false;
+  #isMissing = false;
 
   constructor(store: LayerStore | undefined, folder: string, tree: Tree, ctx: BuildContext) {
     this.#store = store;
@@ -91,7 +91,7 @@ export class LayeredBuild {
       return;
     }
     try {
-      if (plan.mustBeThere === true) throw await this.#noLayer(plan, inputs, faults, store !== undefined);
+      if (plan.mustBeThere === true) throw await this.#noLayer(plan, inputs, faults);
       await this.#explain(plan, inputs, faults);
       const started = Date.now();
       const made = await this.#make(plan);
@@ -154,11 +154,19 @@ export class LayeredBuild {
     }
   }
 
-  async #noLayer(plan: LayerPlan, inputs: Record<string, string>, faults: readonly string[], isKept: boolean): Promise<PreflightError> {
+  /** Why a shell cannot be opened. */
+  async #noLayer(plan: LayerPlan, inputs: Record<string, string>, faults: readonly string[]): Promise<PreflightError> {
     const last = lastOf(plan);
-    const before = async (): Promise<string[]> =>
-      differences((await lastBuild(this.#folder, this.#ctx.request.project, last))?.inputs ?? {}, inputs);
-    const why = faults.length > 0 || !isKept ? faults : await before();
+    if (this.#store === undefined)
+      return new PreflightError('no layers are kept (LAYERS_MAX_SIZE=0, or the disk of the cache folder holds none)', { step: last });
+    if (plan.mustRun) {
+      return new PreflightError(`${last} runs in every build, and is never kept`, {
+        step: last,
+        hint: 'a shell can be opened after a step before it',
+      });
+    }
+    const before = (await lastBuild(this.#folder, this.#ctx.request.project, last))?.inputs;
+    const why = faults.length > 0 || before === undefined ? faults : differences(before, inputs);
     return new PreflightError(`there is no layer of ${last} as things are now`, {
       step: last,
       details: why.slice(0, MOST_REASONS),
@@ -223,6 +231,11 @@ export class LayeredBuild {
     }
   }
 
+  /** Whether a step had to run. */
+  get hasMissed(): boolean {
+    return this.#isMissing;
+  }
+
   /** Whether a layer was added to the store. */
   get hasGrown(): boolean {
     return this.#keeping.length > 0;
@@ -240,7 +253,7 @@ export class LayeredBuild {
     this.#below = layer.meta.id;
     for (const step of plan.steps) {
       steps.cached(step);
-      if (!this.#hasMissed) this.cached += 1;
+      if (!this.#isMissing) this.cached += 1;
     }
     await plan.take(layer);
     await rememberBuild(this.#folder, request.project, lastOf(plan), { inputs, size: layer.meta.size });
@@ -248,19 +261,21 @@ export class LayeredBuild {
 
   /** Says why the first layer that must be made is not there. */
   async #explain(plan: LayerPlan, inputs: Record<string, string>, faults: readonly string[]): Promise<void> {
-    if (this.#hasMissed) return;
-    this.#hasMissed = true;
+    if (this.#isMissing) return;
+    this.#isMissing = true;
     const { steps, request } = this.#ctx;
     const last = lastOf(plan);
-    if (this.cached > 0) steps.note(`${this.cached} steps are taken from layers; it goes on at ${plan.steps[0]}`);
+    if (this.cached > 0)
+      steps.note(`${this.cached === 1 ? '1 step is' : `${this.cached} steps are`} taken from layers; it goes on at ${plan.steps[0]}`);
     if (request.noCache || this.#rebuilds) return;
     if (plan.mustRun) {
-      steps.note(`${last} runs each time: cache: no`);
+      steps.note(`${last} runs in every build: "cache: no", or NOCACHE_STEPS`);
       return;
     }
     const before = (await lastBuild(this.#folder, request.project, last))?.inputs;
     const reasons = faults.length > 0 || before === undefined ? faults : differences(before, inputs);
     for (const reason of reasons.slice(0, MOST_REASONS)) steps.note(`${last} runs again: ${reason}`);
+    if (reasons.length > MOST_REASONS) steps.note(`${last} runs again: ${reasons.length - MOST_REASONS} more reasons, which plan shows`);
   }
 }
 

@@ -44,7 +44,7 @@ export async function planLayers(
     }
     const before = (await lastBuild(paths.layers, ctx.request.project, last))?.inputs;
     const reasons = before === undefined ? ['no build of this project has made it'] : differences(before, whole);
-    const why = always ? ['it runs each time'] : faults.length > 0 ? faults : reasons;
+    const why = always ? ['it runs in every build: "cache: no", or NOCACHE_STEPS'] : faults.length > 0 ? faults : reasons;
     for (const step of steps) states.set(step, { cached: false, why: step === last ? why : [`${RUNS_WITH}${last}`] });
     return undefined;
   };

@@ -5,6 +5,7 @@ import { PreflightError } from '../errors.ts';
 import { hasCode } from '../system/files.ts';
 import { findMirrors, needsProgram, readConfig } from './build.ts';
 import { type BuildContext, paths } from './context.ts';
+import { checkNoCacheSteps } from './layer-steps.ts';
 import { hostRepositories } from './mirror.ts';
 import { planBuild } from './plan.ts';
 import { planLayers } from './plan-layers.ts';
@@ -16,6 +17,7 @@ export async function planOnly(ctx: BuildContext): Promise<Planned> {
   const hosts = await hostRepositories(ctx.runner);
   const { configName } = ctx.request;
   const plan = planBuild(config);
+  checkNoCacheSteps(evaluation, plan);
   const mirrors = await findMirrors(config, hosts, ctx);
   if (needsProgram(plan)) await copyProgram(paths.program, `${paths.library}/program`);
   return describePlan({

@@ -34,7 +34,7 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     // Without the lock the others belong to the build that holds it.
     scope.defer('staging folder', () => removeStaging(staging, lock.held ? left : [], output, cache));
     const known = { results: await describeResults(output), output: nameOf(output) };
-    await writeRequest(staging, { ...request, ...known, outputNames: namesOfOutput(place.project, output) });
+    await writeRequest(staging, { ...request, ...known, outputNames: await namesOfOutput(place.project, output) });
     return runBuild(
       {
         ...staging,
@@ -69,7 +69,7 @@ export async function shellCommand(
     const tmpfsSize = await planTmpfs(options.tmpfs, undefined, output);
     const staging = await makeStaging(output);
     scope.defer('staging folder', () => removeStaging(staging, [], output, cache));
-    await writeRequest(staging, request);
+    await writeRequest(staging, { ...request, outputNames: await namesOfOutput(place.project, output) });
     const ended = { code: 0 };
     const keyring = checkedSetting(request, 'DEBIAN_KEYRING');
     const folders = { ...staging, output, cache, project: place.project, tmpfsSize, keyring, lock: { held: false } };

@@ -31,9 +31,10 @@ export function nameOf(output: string): string {
   return createHash('sha256').update(output).digest('hex');
 }
 
-/** Names in the project folder that the results have, or the folder that holds them. */
-export function namesOfOutput(project: string, output: string): string[] {
+/** Names in the project folder that the results have, or the folder that holds them; those of an earlier build in the project folder itself, too. */
+export async function namesOfOutput(project: string, output: string): Promise<string[]> {
   const below = path.relative(project, output);
   if (below === '') return resultNames;
-  return below.startsWith('..') ? [] : [below.split(path.sep)[0] ?? ''];
+  const earlier = project !== '' && (await statOrUndefined(path.join(project, 'realmfs-build.log'))) !== undefined ? resultNames : [];
+  return below.startsWith('..') ? earlier : [...earlier, below.split(path.sep)[0] ?? ''];
 }

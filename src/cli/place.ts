@@ -54,6 +54,7 @@ export async function makeOutput(directory: string, cwd: string, owner: Owner | 
     }
     const real = await realpath(wanted);
     if (!(await stat(real)).isDirectory()) throw new UsageError(`--directory: ${directory} is not a folder`);
+    if (real === '/') throw new UsageError('--directory: results cannot go to /');
     return real;
   } catch (error) {
     if (error instanceof UsageError) throw error;

@@ -37,14 +37,14 @@ export async function planCommand(options: PlanOptions, around: PlanSurroundings
   const request = await makeRequest({ ...options, proxy: undefined }, place, around);
   await checkTools(TOOLS);
   const output = await findOutput(options.directory, around.cwd);
-  const outputNames = namesOfOutput(place.project, output);
+  const outputNames = await namesOfOutput(place.project, output);
   const { planned, warnings } = await runPlan({ ...request, outputNames }, place.project, around);
   const report: PlanReport = planReport(plannedSchema.parse(planned), {
     config: place.configName === null ? null : path.join(place.project, place.configName),
     output,
     warnings,
   });
-  return options.json ? `${JSON.stringify(report)}\n` : planText(report);
+  return options.json ? `${JSON.stringify(report)}\n` : planText(report, process.getuid?.() === 0);
 }
 
 interface Outcome {

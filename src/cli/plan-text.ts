@@ -19,15 +19,16 @@ function cell(value: string | readonly string[]): string {
 }
 
 /** Why steps run; without root the store cannot be seen. */
-function reasons({ steps }: PlanReport): string[] {
-  if (steps.every(({ cached }) => cached === null)) return ['', 'What is cached can be seen by root alone.'];
+function reasons({ steps }: PlanReport, isRoot: boolean): string[] {
+  if (steps.every(({ cached }) => cached === null))
+    return ['', isRoot ? 'There are no layers, or none are kept (LAYERS_MAX_SIZE=0).' : 'What is cached can be seen by root alone.'];
   const ofItself = (reason: string): boolean => reason !== BELOW_RUNS && !reason.startsWith(RUNS_WITH);
   const told = steps.flatMap(({ step, why }) => why.filter(ofItself).map((reason) => `${step}: ${cell(reason)}`));
   return told.length === 0 ? [] : ['', ...told];
 }
 
 /** The plan for people: two tables, for settings and for steps. */
-export function planText(report: PlanReport): string {
+export function planText(report: PlanReport, isRoot: boolean): string {
   const { settings, steps, packages, targets, warnings } = report;
   const lines = [
     `Configuration: ${cell(report.config ?? 'built-in base image')}`,
@@ -47,7 +48,7 @@ export function planText(report: PlanReport): string {
         cached === null ? '' : cached ? 'yes' : 'no',
       ]),
     ]),
-    ...reasons(report),
+    ...reasons(report, isRoot),
     ...warnings.flatMap((text, index) => [...(index === 0 ? [''] : []), `Warning: ${cell(text)}`]),
   ];
   return `${lines.join('\n')}\n`;

@@ -35,6 +35,7 @@ describe('build.conf', () => {
         `${line5}REALMFS_USER_PASSWORD: holds bytes that are no UTF-8`,
       ],
       ['unclosed quote', `${bare}X="\n`, /^realmfs-builder: error: config: build\.conf:\d: unexpected EOF/],
+      ['NOCACHE_STEPS of no step', `${bare}NOCACHE_STEPS="packages nope"\n`, `${config}NOCACHE_STEPS: there is no step nope (packages)`],
       ['syntax error', `${bare}if true\n`, /^realmfs-builder: error: config: build\.conf:6: syntax error/],
       ['exit', `${bare}exit 0\n`, `${config}build.conf: ended with exit code 0 before its last line: does it call exit or exec?`],
       ['exec', `${bare}exec true\n`, `${config}build.conf: ended with exit code 0 before its last line: does it call exit or exec?`],
@@ -666,6 +667,7 @@ describe('CLI and place', () => {
         `${config}--set: REALMFS_NAM: neither a setting nor a variable of build.conf; did you mean REALMFS_NAME?`,
         { args: ['--set', 'REALMFS_NAM=x'] },
       ],
+      ['-d that is /', 2, 'realmfs-builder: error: --directory: results cannot go to /', { args: ['-d', '/'] }],
       [
         '-d in /proc',
         3,

@@ -43,6 +43,19 @@ test('one command in the tree after a step: its state, its exit code, and nothin
   expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).stderr).toContain('up to date');
 });
 
+test('what is never kept cannot be opened, and is named', async () => {
+  const project = machine.project('never kept', { 'build.conf': `${conf}NOCACHE_STEPS=two\n` });
+  const shell = (...args: string[]): Promise<Run> => machine.run(['shell', ...args], { cwd: project });
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
+  for (const step of [[], ['two']]) {
+    const run = await shell(...step, '-c', 'true');
+    expect([run.code, run.lastLine]).toEqual([3, 'realmfs-builder: error: post/two: post/two runs in every build, and is never kept']);
+  }
+  expect((await shell('one', '-c', 'cat /one')).stdout).toBe('one\n');
+  const without = await shell('--set', 'LAYERS_MAX_SIZE=0', 'one', '-c', 'true');
+  expect([without.code, without.lastLine]).toEqual([3, expect.stringContaining('no layers are kept (LAYERS_MAX_SIZE=0')]);
+});
+
 test('a shell on a terminal of its own: its size, its name, job control, Ctrl-C', async () => {
   const project = machine.project('terminal', { 'build.conf': conf });
   expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);

@@ -18,7 +18,8 @@ export function shellText({ step, failure }: Extract<BuildEvent, { kind: 'shell-
   const lines = [
     `${step} has failed: ${plainText(failure.cause)}`,
     ...failure.details.slice(-12).map((line) => `  ${plainText(line)}`),
-    'This is a shell in the tree as the step has left it. exit: give up; retry: run the step once more.',
+    'This is a shell in the tree as the step has left it. exit: give up; retry: run the step once more, from where it began.',
+    'What you edit in the project counts from the next build on, which goes on at this step.',
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -93,7 +93,7 @@ test('two aligned tables, without control characters', () => {
     packages: ['c', 'a', 'b'],
     targets: [{ name: 'ext4', file: 'citadel-realmfs.ext4' }],
   };
-  expect(planText(report)).toBe(`Configuration: built-in base image
+  expect(planText(report, false)).toBe(`Configuration: built-in base image
 Output folder: /out
 Targets:       ext4
 Packages:      c a b
