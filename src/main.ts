@@ -4,7 +4,7 @@ import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { checkedSetting, makeRequest } from './cli/make-request.ts';
-import type { CliOptions, PlanOptions, ShellOptions } from './cli/options/types.ts';
+import type { CliOptions, MakeHooksOptions, PlanOptions, ShellOptions } from './cli/options/types.ts';
 import { parseArguments } from './cli/options.ts';
 import { findPlace, sudoOwner } from './cli/place.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
@@ -35,6 +35,7 @@ try {
   if (parsed.kind === 'text') process.stdout.write(parsed.text);
   else if (parsed.kind === 'doctor') await doctor(parsed.options);
   else if (parsed.kind === 'cache') await cache(parsed.options);
+  else if (parsed.kind === 'make-hooks') await hooks(parsed.options);
   else {
     state.options = parsed.options;
     if (parsed.kind === 'plan') await plan(parsed.options);
@@ -65,6 +66,13 @@ async function doctor(options: DoctorOptions): Promise<void> {
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report));
   const failure = doctorFailure(report);
   if (failure !== undefined) throw failure;
+}
+
+async function hooks(options: MakeHooksOptions): Promise<void> {
+  const { makeHooksCommand } = await import('./cli/make-hooks-command.ts');
+  const { out, err } = await makeHooksCommand(options, currentFolder());
+  process.stderr.write(err);
+  process.stdout.write(out);
 }
 
 async function cache(options: CacheOptions): Promise<void> {

@@ -16,6 +16,7 @@ export interface CommandRow {
 export const commands: Readonly<Record<string, CommandRow>> = {
   cache: { doc: 'list the layers that make rebuilds fast, and remove some', make: cacheProgram, read: readCache },
   doctor: { doc: 'say what this machine lacks for a build', make: doctorProgram, read: readDoctor },
+  'make-hooks': { doc: 'make numbered links to the hooks that series name', make: makeHooksProgram, read: readMakeHooks },
   shell: { doc: 'open the tree as it is after a step, to look around', make: shellProgram, read: readShell },
   plan: { doc: 'show settings, their origin and the steps; builds nothing', make: planProgram, read: readPlan },
 };
@@ -99,6 +100,22 @@ function readShell(command: Command): Parsed {
   }>();
   const { c, config, set = {}, tmpfs, debug, color } = raw;
   return { kind: 'shell', options: { step: command.args[0] ?? '', command: c, config, set, tmpfs, debug: debug === true, color } };
+}
+
+function makeHooksProgram(): Command {
+  return new Command('realmfs-builder make-hooks')
+    .usage('[options] SET...')
+    .description('Makes numbered links to the hooks that the series of hooks.d name, as make-hooks of livecd-rootfs does.')
+    .argument('<set...>', 'series, extra/series before base/series; commas and semicolons separate, too')
+    .option('-q, --quiet', 'only warnings and errors')
+    .option('-d, --hooks-dir <dir>', 'where the links go (default: hooks beside hooks.d)')
+    .option('--hooks-d <dir>', 'the folder of series and scripts (default: the current folder if it holds base/ or extra/, else ./hooks.d)')
+    .helpOption('-h, --help', 'print this help');
+}
+
+function readMakeHooks(command: Command): Parsed {
+  const { quiet, hooksDir, hooksD } = command.opts<{ quiet?: true; hooksDir?: string; hooksD?: string }>();
+  return { kind: 'make-hooks', options: { sets: command.args, hooksDir, hooksD, quiet: quiet === true } };
 }
 
 /** As parseTime, and days. */

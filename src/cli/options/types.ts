@@ -45,6 +45,17 @@ export type ShellOptions = Pick<CliOptions, 'config' | 'set' | 'tmpfs' | 'debug'
   readonly command: string | undefined;
 };
 
+/** What the command line of `make-hooks` says. */
+export interface MakeHooksOptions {
+  /** Words: they name sets, several of them perhaps. */
+  readonly sets: readonly string[];
+  /** Where the links go. */
+  readonly hooksDir: string | undefined;
+  /** The folder of series and scripts. */
+  readonly hooksD: string | undefined;
+  readonly quiet: boolean;
+}
+
 /** What is to be done: build with options, run a command, or print a text and end. */
 export type Parsed =
   | { readonly kind: 'options'; readonly options: CliOptions }
@@ -52,4 +63,5 @@ export type Parsed =
   | { readonly kind: 'shell'; readonly options: ShellOptions }
   | { readonly kind: 'cache'; readonly options: CacheOptions }
   | { readonly kind: 'doctor'; readonly options: DoctorOptions }
+  | { readonly kind: 'make-hooks'; readonly options: MakeHooksOptions }
   | { readonly kind: 'text'; readonly text: string };

@@ -1,0 +1,57 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { makeHooksCommand } from '../../../src/cli/make-hooks-command.ts';
+import type { MakeHooksOptions } from '../../../src/cli/options/types.ts';
+import { parseArguments } from '../../../src/cli/options.ts';
+import { tempRoot } from '../../helpers/temp-root.ts';
+
+const files = {
+  'hooks.d/base/series/disk-image': 'base/disk-image.binary\n',
+  'hooks.d/extra/series/vagrant': 'depends disk-image\nextra/vagrant.binary\nprovides livecd.vagrant.box\n',
+  'hooks.d/base/disk-image.binary': '',
+};
+
+function options(...words: string[]): MakeHooksOptions {
+  const parsed = parseArguments(['make-hooks', ...words]);
+  if (parsed.kind !== 'make-hooks') throw new Error(parsed.kind);
+  return parsed.options;
+}
+
+test.each([
+  ['in the folder above hooks.d', '.', []],
+  ['in hooks.d', 'hooks.d', ['--hooks-dir', '../hooks']],
+  ['elsewhere', '/', undefined],
+])('the documented call, %s', async (_, cwd, words) => {
+  const root = tempRoot(files);
+  const named = words ?? ['-d', path.join(root, 'hooks'), '--hooks-d', path.join(root, 'hooks.d')];
+  const { out, err } = await makeHooksCommand(options(...named, 'vagrant'), path.resolve(root, cwd));
+  expect(out).toBe(
+    '[HOOK] 001-disk-image.binary => base/disk-image.binary\n[HOOK] 002-vagrant.binary => extra/vagrant.binary\n[PROVIDES] livecd.vagrant.box\n',
+  );
+  expect(err).toBe('WARNING: there is no extra/vagrant.binary in hooks.d.\n');
+  expect(readdirSync(path.join(root, 'hooks'))).toEqual(['001-disk-image.binary', '002-vagrant.binary']);
+  expect(readFileSync(path.join(root, 'hooks.d/explicit_provides'), 'utf8')).toBe('livecd.vagrant.box\n');
+});
+
+test('-q is a switch: it takes no word, and leaves warnings', async () => {
+  const { out, err } = await makeHooksCommand(options('-q', 'disk-image', 'vagrant'), tempRoot(files));
+  expect(out).toBe('');
+  expect(err).toContain('WARNING');
+});
+
+test.each([
+  ['no folder hooks.d', {}, 'a', /there is no folder .*hooks\.d$/],
+  ['no series', files, 'nix', "Series file for image set 'nix' not found."],
+  ['a folder that cannot be made', files, 'vagrant', /ENOENT|EACCES/],
+])('%s: exit code 1', async (name, given, set, message) => {
+  const place = name.includes('made') ? ['-d', '/proc/x'] : [];
+  await expect(makeHooksCommand(options(...place, set), tempRoot(given))).rejects.toMatchObject({
+    exitCode: 1,
+    message: expect.stringMatching(message),
+  });
+});
+
+test('a set must be named', () => {
+  expect(() => options()).toThrow(/missing required argument/);
+});
