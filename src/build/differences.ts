@@ -12,7 +12,10 @@ export function differences(before: Readonly<Record<string, string>>, now: Reado
   const names = [...new Set([...Object.keys(before), ...Object.keys(now)])].sort();
   const changed = names.filter((name) => before[name] !== now[name]);
   // From then on every step depends on all of it, which is not new by itself.
-  const all = ['commands at the top level of build.conf', 'the shell that build.conf leaves'].find((name) => changed.includes(name));
+  const all = changed.find(
+    (name) =>
+      name === 'the shell that build.conf leaves' || (name === 'commands at the top level of build.conf' && before[name] === undefined),
+  );
   const told = changed.filter((name) => all === undefined || name === all || before[name] !== undefined);
   const reasons = told.flatMap((name) => {
     const [was, is] = valuesOf(name, before[name], now[name]);

@@ -2,11 +2,11 @@ import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
 import { programRoot } from '../resources.ts';
-import { startSandbox } from '../sandbox/launcher.ts';
 import { openLocks } from '../store/locks.ts';
 import { listLayers, type PruneOptions, prune, type StoredLayer } from '../store/prune.ts';
 import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
+import { emptyFolder } from './staging.ts';
 
 /** What `realmfs-builder cache` can do. */
 export const cacheActions = ['list', 'du', 'prune', 'clear'] as const;
@@ -52,19 +52,7 @@ async function pruneStore(store: string, cache: string, options: PruneOptions): 
 async function emptyTrash(trash: string, cache: string): Promise<void> {
   for (const name of ['mnt', 'apt']) await makeFolders(path.join(cache, name), 0o755);
   const { dev, ino } = await lstat(trash, { bigint: true });
-  const { silent, release, ended } = startSandbox({
-    mode: 'clean',
-    output: trash,
-    staging: trash,
-    stagingId: `${dev}:${ino}`,
-    cache,
-    project: '',
-    tmpfsSize: 0,
-    onEvent: () => {},
-  });
-  await silent;
-  release();
-  const end = await ended;
+  const end = await emptyFolder({ staging: trash, stagingId: `${dev}:${ino}` }, trash, cache);
   if (end.exitCode !== 0 && !end.locked)
     throw new PreflightError(`what was removed could not be emptied: ${end.noise.at(-1) ?? 'the sandbox ended'}`, { step: 'cache' });
 }

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { makeHooks } from '../customize/make-hooks.ts';
 import { setNames } from '../customize/series.ts';
 import { BuilderError } from '../errors.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { isFolder } from '../system/files.ts';
 import type { MakeHooksOptions } from './options/types.ts';
 
 /** Makes the links. Returns the lines of standard output and of standard error. */
@@ -21,7 +21,6 @@ export async function makeHooksCommand(options: MakeHooksOptions, cwd: string): 
 
 /** hooks.d: as named; else the current folder if it looks like one, else `hooks.d` in it. */
 async function findHooksD(named: string | undefined, cwd: string): Promise<string> {
-  const isFolder = async (folder: string): Promise<boolean> => (await statOrUndefined(folder))?.isDirectory() === true;
   const isOne = named === undefined && ((await isFolder(path.join(cwd, 'base'))) || (await isFolder(path.join(cwd, 'extra'))));
   const folder = path.resolve(cwd, named ?? (isOne ? '.' : 'hooks.d'));
   if (!(await isFolder(folder))) throw new BuilderError(`there is no folder ${folder}`, { hint: '--hooks-d names it' });

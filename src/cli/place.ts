@@ -53,8 +53,8 @@ export async function makeOutput(directory: string, cwd: string, owner: Owner | 
       await lchown(made, owner.uid, owner.gid);
     }
     const real = await realpath(wanted);
-    if (!(await stat(real)).isDirectory()) throw new UsageError(`--directory: ${directory} is not a folder`);
-    if (real === '/') throw new UsageError('--directory: results cannot go to /');
+    await checkFolder(real, directory);
+    refuseRoot(real);
     return real;
   } catch (error) {
     if (error instanceof UsageError) throw error;
@@ -65,13 +65,22 @@ export async function makeOutput(directory: string, cwd: string, owner: Owner | 
   }
 }
 
+async function checkFolder(real: string, directory: string): Promise<void> {
+  if (!(await stat(real)).isDirectory()) throw new UsageError(`--directory: ${directory} is not a folder`);
+}
+
+/** @throws UsageError if results would lie beside the folders of the system. */
+export function refuseRoot(output: string): void {
+  if (output === '/') throw new UsageError('--directory: results cannot go to /');
+}
+
 /** Where the output folder is or would be, as a real path; makes nothing. */
 export async function findOutput(directory: string, cwd: string): Promise<string> {
   const wanted = path.resolve(cwd, directory);
   for (let there = wanted; ; there = path.dirname(there)) {
     try {
       const real = await realpath(there);
-      if (!(await stat(real)).isDirectory()) throw new UsageError(`--directory: ${directory} is not a folder`);
+      await checkFolder(real, directory);
       return path.join(real, path.relative(there, wanted));
     } catch (error) {
       // Of what the caller may not look into, nothing more is known.

@@ -8,7 +8,7 @@ import { statOrUndefined } from '../system/files.ts';
 import { namesOfOutput } from './known-results.ts';
 import { checkedSetting, makeRequest } from './make-request.ts';
 import type { PlanOptions } from './options/types.ts';
-import { findOutput, findPlace } from './place.ts';
+import { findOutput, findPlace, refuseRoot } from './place.ts';
 import { planText } from './plan-text.ts';
 import { checkTools } from './preflight.ts';
 import type { Reporter } from './reporters/reporter.ts';
@@ -37,6 +37,7 @@ export async function planCommand(options: PlanOptions, around: PlanSurroundings
   const request = await makeRequest({ ...options, proxy: undefined }, place, around);
   await checkTools(TOOLS);
   const output = await findOutput(options.directory, around.cwd);
+  refuseRoot(output);
   const outputNames = await namesOfOutput(place.project, output);
   const { planned, warnings } = await runPlan({ ...request, outputNames }, place.project, around);
   const report: PlanReport = planReport(plannedSchema.parse(planned), {

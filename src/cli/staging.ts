@@ -1,7 +1,7 @@
 import { lstat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
-import { startSandbox } from '../sandbox/launcher.ts';
+import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { makeFolder, removeEmpty, removeFile, statOrUndefined } from '../system/files.ts';
 
 /** The file in the staging folder by which the builder is told what to do. */
@@ -44,21 +44,25 @@ export async function removeStaging(
 ): Promise<void> {
   await removeFile(path.join(staging, REQUEST));
   if (!(await removeEmpty(staging))) {
-    const { silent, release, ended } = startSandbox({
-      mode: 'clean',
-      output,
-      staging,
-      stagingId,
-      cache,
-      project: '',
-      tmpfsSize: 0,
-      onEvent: () => {},
-    });
-    await silent;
-    release();
     // A build that has begun in the meantime holds the lock, and empties what it finds.
-    if ((await ended).locked) return;
+    if ((await emptyFolder({ staging, stagingId }, output, cache)).locked) return;
     if (!(await removeEmpty(staging))) throw new Error(`${staging} could not be emptied; the next build in ${output} does`);
   }
   for (const folder of left) if ((await statOrUndefined(folder))?.isDirectory()) await removeEmpty(folder);
+}
+
+/** Empties a folder below the output folder inside a sandbox, and those that killed builds have left there. */
+export async function emptyFolder(folder: Staging, output: string, cache: string): Promise<SandboxEnd> {
+  const { silent, release, ended } = startSandbox({
+    mode: 'clean',
+    ...folder,
+    output,
+    cache,
+    project: '',
+    tmpfsSize: 0,
+    onEvent: () => {},
+  });
+  await silent;
+  release();
+  return ended;
 }

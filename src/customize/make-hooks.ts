@@ -1,7 +1,7 @@
 import { lstat, readdir, readlink, realpath, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError } from '../errors.ts';
-import { makeFolders, statOrUndefined } from '../system/files.ts';
+import { isFolder, makeFolders } from '../system/files.ts';
 import { listHooks } from './series.ts';
 
 /** Where make-hooks reads and writes. */
@@ -39,7 +39,7 @@ export async function makeHooks(sets: readonly string[], folders: MakeHooksFolde
     name: `${String(index + 1).padStart(digits, '0')}-${nameOf(hook)}`,
     text: path.relative(hooksDir, path.join(hooksD, hook)).replace(/\/$/, ''),
   }));
-  const there = (await statOrUndefined(hooksDir))?.isDirectory() === true ? await readdir(hooksDir) : [];
+  const there = (await isFolder(hooksDir)) ? await readdir(hooksDir) : [];
   if (there.length > 0) warnings.push('WARNING: Hooks directory exists and is not empty.');
   const old: string[] = [];
   for (const name of there) if (await isOurs(hooksDir, name, hooksD)) old.push(name);

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chown, lstat, mkdir, open, rename, rmdir, unlink } from 'node:fs/promises';
+import { chown, lstat, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
@@ -17,6 +17,14 @@ export async function statOrUndefined(file: string) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
     throw error;
   }
+}
+
+/** Whether a name is that of a folder, or of a link to one. */
+export async function isFolder(name: string): Promise<boolean> {
+  return stat(name).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 /** True if the error carries this `code` (`ENOENT`, ...). */

@@ -107,7 +107,8 @@ test('what is not there any more since the archive was asked is asked for once m
   mirror.update();
   // New since then, and of no package that the first build has fetched.
   writeFileSync(path.join(project, 'build.conf'), text.replace('tree less', 'tree less fixture-plain=2'));
-  const run = await build(project, '--set', own);
+  const run = await build(project, '-v', '--set', own);
   expect(run.code, run.stderr).toBe(0);
+  expect(run.stderr).toMatch(/was asked a short while ago[\s\S]*Fetching packages\n/);
   expect(inTree(project, 'usr/share/fixture-plain')).toBe('mended\n');
 });

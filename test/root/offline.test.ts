@@ -114,9 +114,12 @@ test('a build waits while another one fetches, and says so', async () => {
   const holder = spawn('flock', ['--no-fork', lock, 'sleep', '60']);
   const project = machine.project('waiting', { 'build.conf': text });
   const running = machine.start(['--no-confirm', '-t', '--progress', 'json'], { cwd: project, env: own });
-  await running.sees('waiting for another build that fetches packages');
-  expect(mirror.requests).toEqual([]);
-  holder.kill();
+  try {
+    await running.sees('waiting for another build that fetches packages');
+    expect(mirror.requests).toEqual([]);
+  } finally {
+    holder.kill();
+  }
   expect((await running.ended).code).toBe(0);
 });
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { makeHooksCommand } from '../../../src/cli/make-hooks-command.ts';
@@ -32,6 +32,17 @@ test.each([
   expect(err).toBe('WARNING: there is no extra/vagrant.binary in hooks.d.\n');
   expect(readdirSync(path.join(root, 'hooks'))).toEqual(['001-disk-image.binary', '002-vagrant.binary']);
   expect(readFileSync(path.join(root, 'hooks.d/explicit_provides'), 'utf8')).toBe('livecd.vagrant.box\n');
+});
+
+test('hooks.d and the folder of links may be links themselves', async () => {
+  const root = tempRoot({ ...files, 'links/README': '' });
+  const cwd = tempRoot();
+  symlinkSync(path.join(root, 'hooks.d'), path.join(cwd, 'hooks.d'));
+  symlinkSync(path.join(root, 'links'), path.join(cwd, 'hooks'));
+  const call = (): Promise<{ err: string }> => makeHooksCommand(options('-d', 'hooks', 'disk-image'), cwd);
+  expect((await call()).err).toContain('is not empty');
+  await call();
+  expect(readdirSync(path.join(root, 'links')).sort()).toEqual(['001-disk-image.binary', 'README']);
 });
 
 test('-q is a switch: it takes no word, and leaves warnings', async () => {

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { parseUris } from '../../../src/store/apt-output.ts';
 import { archiveName, parsePackages, parseRelease, readSigned, releaseField } from '../../../src/store/index-file.ts';
-import { PackageHarvest, parseUris } from '../../../src/store/packages.ts';
+import { PackageHarvest } from '../../../src/store/packages.ts';
 import type { Command, Runner } from '../../../src/system/runner.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
