@@ -6,13 +6,15 @@ import { listsMark } from '../store/packages.ts';
 import { isMissing } from '../system/files.ts';
 import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from './asked.ts';
 import type { BuildContext } from './context.ts';
-import { type BuildInputs, type Cut, type Sources, saysNoCache } from './cuts.ts';
+import { type BuildInputs, type Cut, saysNoCache } from './cuts.ts';
 import { showLists } from './fetching.ts';
-import { layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
+import { Folders } from './folders.ts';
+import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
 import type { LayerPlan, Made } from './layer-plan.ts';
 import type { LayeredBuild } from './layered.ts';
 import type { PackageStep } from './package-step.ts';
-import type { StagePlan } from './plan.ts';
+import { hasShell, isForeign, type StagePlan } from './plan.ts';
+import type { Sources } from './sources.ts';
 import type { Stage } from './stage.ts';
 import { hideUnproven } from './stage-one.ts';
 import type { StageTwo } from './stage-two.ts';
@@ -77,17 +79,21 @@ async function make(context: CutContext, before: Before, ctx: BuildContext): Pro
   if (state.lists !== '') await showLists(state.lists, ctx);
   state.lists = '';
   if (isPackages) await packages.prepare();
-  const strange = cut.steps.some(({ module }) => module.origin !== 'built-in');
+  const strange = cut.steps.some(isForeign);
   if (strange && !state.isProven) {
     await hideUnproven(plan.config, ctx);
     state.isProven = true;
   }
   before.lists ??= await listsMark(aptLists);
-  const last = plan.stageTwo.at(-1);
+  const last = plan.stageTwo.findLast(hasShell);
+  const folders = new Folders(plan.customisation, runner, ctx);
   for (const step of cut.steps)
     await ctx.steps.run(step.step, async () => {
-      const proves = !state.isProven && plan.stageTwo.some(({ module }) => module.origin !== 'built-in');
+      if (!hasShell(step)) return folders.run(step.module);
+      if (step.step === 'packages') await folders.remember();
+      const proves = !state.isProven && plan.stageTwo.some(isForeign);
       runner.state = isBuiltInPackages(step) ? await packages.run(step === last, proves) : await runner.run(step.module, step === last);
+      if (step.step === 'packages') await folders.putBack();
     });
   const { reads, warnings, open } = runner.forget();
   // Our own modules fetch nothing but packages, and fail without them.
@@ -101,7 +107,7 @@ async function make(context: CutContext, before: Before, ctx: BuildContext): Pro
     releases: asks ? await releasesIn(aptLists) : {},
     askedAt: asks ? packages.askedAt : 0,
     facts: { warnings: JSON.stringify(warnings), ...(hadNetwork ? {} : { offline: 'yes' }) },
-    state: cut.steps.at(-1) === last ? undefined : runner.state,
+    state: isShellHandedOn(cut, plan) ? runner.state : undefined,
     keepsLists: isPackages || (await listsMark(aptLists)) !== before.lists,
     isRepeatable: !open && !called.some(saysNoCache),
   };

@@ -2,7 +2,7 @@ import { chmod, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Evaluation, parseEvaluation, settingsAfter, settingsBefore } from '../config/evaluate.ts';
 import type { BuildRequest } from '../config/request.ts';
-import { settings } from '../config/settings.ts';
+import { binaryVariables, settings } from '../config/settings.ts';
 import { ConfigError, type Problem } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
@@ -29,7 +29,7 @@ export async function evaluate(request: BuildRequest, work: string, runner: Runn
     sandboxed({
       label: `evaluating ${shown}`,
       script: 'evaluate.sh',
-      args: [request.configName ?? '', out, ...settings.map((setting) => setting.key)],
+      args: [request.configName ?? '', out, ...settings.map((setting) => setting.key), ...binaryVariables],
       network: false,
       timeout: TIME_LIMIT,
     }),

@@ -6,8 +6,10 @@ import { version } from '../resources.ts';
 import { LAYER_FORMAT, type Layer } from '../store/layers.ts';
 import { sha256File } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
-import { type BuildInputs, type Cut, inputsOf, mustRun, type Sources } from './cuts.ts';
+import { type BuildInputs, type Cut, inputsOf, mustRun } from './cuts.ts';
 import { MORE_TO_COME } from './differences.ts';
+import { type BuildPlan, hasShell } from './plan.ts';
+import type { Sources } from './sources.ts';
 import { finalSettings, type Stage, signedBy } from './stage.ts';
 import { bootstrapInputs } from './stage-one.ts';
 
@@ -15,10 +17,15 @@ import { bootstrapInputs } from './stage-one.ts';
 export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs): Promise<Record<string, string>> {
   return {
     ...(await inputsOf(cut, build)),
-    ...(cut.step === 'packages' ? await prepareInputs(stage.plan.config) : {}),
-    [MORE_TO_COME]: String(cut.steps.at(-1) !== stage.plan.stageTwo.at(-1)),
+    ...(cut.step === 'packages' ? { ...(await prepareInputs(stage.plan.config)), ...(await packageInputs(stage.plan)) } : {}),
+    [MORE_TO_COME]: String(isShellHandedOn(cut, stage.plan)),
     ...ownInputs(),
   };
+}
+
+/** Whether a step that begins with the shell of the one before comes after a cut. */
+export function isShellHandedOn(cut: Cut, { stageTwo }: BuildPlan): boolean {
+  return stageTwo.slice(stageTwo.findIndex(({ step }) => step === cut.step) + 1).some(hasShell);
 }
 
 /** All inputs of the bootstrap. */
@@ -44,7 +51,7 @@ export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sourc
 /** Whether a step of the cut says that it runs in every build. */
 export async function runsAlways(cut: Cut, evaluation: Evaluation, sources: Sources): Promise<boolean> {
   const names = words(evaluation.variables.get('NOCACHE_STEPS'));
-  const texts = await Promise.all(cut.steps.map(({ module }) => sources.textOf(module)));
+  const texts = await Promise.all(cut.steps.map((step) => (hasShell(step) ? sources.textOf(step.module) : '')));
   return cut.steps.some((step, at) => mustRun(step, texts[at] ?? '', names));
 }
 
@@ -56,6 +63,17 @@ export async function layerFault({ meta }: Layer, sources: Sources, { request }:
     if (now !== was) return `${read} ${now === 'missing' ? 'is gone' : was === 'missing' ? 'is new' : 'has changed'}`;
   }
   return undefined;
+}
+
+/** What the package step takes from the project beside build.conf. */
+async function packageInputs({ customisation }: BuildPlan): Promise<Record<string, string>> {
+  const { localPackages, archives } = customisation;
+  const inputs: Record<string, string> = {};
+  for (const { file, name, version, arch, sha256 } of localPackages) inputs[file] = `${name} ${version} ${arch} ${sha256}`;
+  for (const { name, text } of archives.sources) inputs[`config/archives: ${name}`] = text;
+  for (const { name, file } of [...archives.keys, ...archives.pins])
+    inputs[`config/archives: ${name}`] = await sha256File(await realpath(`${paths.project}/${file}`));
+  return inputs;
 }
 
 /** What prepare.sh writes into the tree. */

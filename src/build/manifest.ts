@@ -8,6 +8,7 @@ import { version } from '../resources.ts';
 import { readForeign, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hideCredentials } from './failures.ts';
+import { fileOf, type Sources, sha256 } from './sources.ts';
 import type { Stage } from './stage.ts';
 
 /** The version of the format of manifest.json. */
@@ -43,7 +44,18 @@ export const manifestSchema = z.object({
     config: z.object({ file: z.string(), sha256: digest }).nullable(),
     /** What was set outside build.conf, passwords left out. */
     settings: z.record(z.string(), z.string()),
-    modules: z.array(z.object({ step: z.string(), origin: z.enum(['function', 'project', 'built-in']), sha256: digest.optional() })),
+    /** Modules, hooks, folders that are copied onto the root and answers for debconf. */
+    modules: z.array(
+      z.object({
+        step: z.string(),
+        origin: z.enum(['function', 'project', 'built-in', 'hook', 'folder', 'preseed']),
+        sha256: digest.optional(),
+      }),
+    ),
+    /** Hooks that were run beside the finished root. */
+    binaryHooks: z.array(z.object({ step: z.string(), file: z.string(), sha256: digest })),
+    /** Package files of the project. */
+    localPackages: z.array(z.object({ file: z.string(), name: z.string(), version: z.string(), arch: z.string(), sha256: digest })),
     files: z.array(z.object({ file: z.string(), sha256: digest })),
   }),
   steps: z.array(z.object({ step: z.string(), start: z.string(), seconds: z.number(), cached: z.boolean() })),
@@ -65,14 +77,19 @@ export function sumsText(artifacts: readonly Artifact[]): string {
 }
 
 /** What a build is made from, as the manifest says it. */
-export async function manifestInputs(stage: Stage, ctx: BuildContext): Promise<z.infer<typeof manifestSchema>['inputs']> {
+export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildContext): Promise<z.infer<typeof manifestSchema>['inputs']> {
   const { configName, overrides, environment, envFile } = ctx.request;
   const modules = [];
   for (const { step, module } of stage.plan.stageTwo) {
-    const folder = module.origin === 'project' ? `${paths.project}/realmfs-modules` : `${paths.library}/modules`;
-    const sha256 = module.origin === 'function' ? {} : { sha256: await sha256Linked(path.join(folder, module.name)) };
-    modules.push({ step, origin: module.origin, ...sha256 });
+    const file = fileOf(module);
+    const files = Object.entries(await sources.filesOf(module)).map((entry) => entry.join(' '));
+    const digest = file !== undefined ? await sha256Linked(file) : files.length > 0 ? sha256(files.join('\n')) : undefined;
+    modules.push({ step, origin: module.origin, ...(digest === undefined ? {} : { sha256: digest }) });
   }
+  const binaryHooks = [];
+  for (const { step, hook } of stage.plan.binaryHooks)
+    binaryHooks.push({ step, file: hook.file, sha256: await sha256Linked(path.join(paths.project, hook.file)) });
+  const localPackages = stage.plan.customisation.localPackages.map(({ scripts: _, ...one }) => one);
   const given = Object.entries({ ...envFile, ...environment, ...overrides }).filter(
     ([key]) => !isSecret(key) && findSetting(key)?.type !== 'builder',
   );
@@ -80,12 +97,20 @@ export async function manifestInputs(stage: Stage, ctx: BuildContext): Promise<z
     config: configName === null ? null : { file: configName, sha256: await sha256Linked(path.join(paths.project, configName)) },
     settings: Object.fromEntries(given.map(([key, value]) => [key, hideCredentials(value)])),
     modules,
+    binaryHooks,
+    localPackages,
     files: await digests(`${paths.project}/realmfs-files`, ''),
   };
 }
 
 /** Writes manifest.json and SHA256SUMS to the staging folder. */
-export async function writeManifest(stage: Stage, packageList: string, artifacts: readonly Artifact[], ctx: BuildContext): Promise<void> {
+export async function writeManifest(
+  stage: Stage,
+  packageList: string,
+  artifacts: readonly Artifact[],
+  sources: Sources,
+  ctx: BuildContext,
+): Promise<void> {
   const { config } = stage.plan;
   const manifest: z.infer<typeof manifestSchema> = {
     format: MANIFEST_FORMAT,
@@ -105,7 +130,7 @@ export async function writeManifest(stage: Stage, packageList: string, artifacts
     extraSources: hideCredentials(config.extraSources.text),
     extraPins: config.extraPins,
     network: config.network,
-    inputs: await manifestInputs(stage, ctx),
+    inputs: await manifestInputs(stage, sources, ctx),
     steps: ctx.steps.records.map((record) => ({ ...record })),
     packages: parsePackageList(await packageText(packageList)),
     artifacts: artifacts.map((artifact) => ({ ...artifact })),

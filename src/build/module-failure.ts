@@ -88,6 +88,8 @@ function failureCause({
     const [message = '', file = '', line = ''] = fatal.fields;
     return file === '' || file.startsWith(`${SANDBOX}/lib/chroot/`) ? message : `${shownPlace(file, line)}: ${message}`;
   }
+  const hook = records.findLast(({ kind }) => kind === 'hook');
+  if (hook !== undefined) return `${name}: ${exitText(Number(hook.fields[0]))}`;
   const guilty = guiltyPackage(result.tail);
   if (step === 'packages' && guilty !== undefined) return `the package ${guilty} could not be installed`;
   const said = step === 'packages' ? errorLines(result.tail).at(-1) : undefined;
@@ -101,8 +103,20 @@ function failureCause({
   }
   if (result.exitCode === 96) return result.tail.at(-1) ?? 'the image cannot be entered';
   if (result.exitCode === 0) return `module ${name} ended the shell before it was complete (exit, exec or a closed shell)`;
-  const signal = Object.entries(constants.signals).find(([, number]) => result.exitCode === 128 + number)?.[0];
+  const signal = signalOf(result.exitCode);
   if (signal !== undefined) return `module ${name} was killed by ${signal}`;
   const last = result.tail.findLast((line) => line.startsWith(SANDBOX) && /: line \d+: /.test(line));
   return `module ${name} ${how} before it was complete${last === undefined ? '' : `: ${shownPlace(last, '')}`}`;
+}
+
+/** The signal that an exit code of a shell stands for. */
+function signalOf(exitCode: number | undefined): string | undefined {
+  return Object.entries(constants.signals).find(([, number]) => exitCode === 128 + number)?.[0];
+}
+
+/** How a hook ended that was not completed. */
+export function exitText(code: number): string {
+  const signal = signalOf(code);
+  if (signal !== undefined) return `killed by ${signal}`;
+  return code === 126 || code === 127 ? `exit code ${code}: it, or its interpreter, could not be run` : `exit code ${code}`;
 }

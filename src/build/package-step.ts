@@ -1,7 +1,8 @@
-import { realpath } from 'node:fs/promises';
+import { realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModuleReference } from '../config/config.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
+import { makeRepository } from '../customize/local-packages.ts';
 import { FetchError } from '../errors.ts';
 import { parseNewer, parseUris } from '../store/apt-output.ts';
 import { PackageHarvest } from '../store/packages.ts';
@@ -40,11 +41,28 @@ export class PackageStep {
       EXTRA_PINS: config.extraPins,
     };
     const keyring = config.keyring === DEBIAN_KEYRING ? {} : { 'archive-keyring': config.keyring };
+    const archives = await this.#archives();
     await this.#runner.script(
       'prepare.sh',
       { ...ownSettings(this.#stage), ...sources, DEBIAN_SIGNED_BY: signedBy(config.keyring) },
-      keyring,
+      { ...keyring, ...archives },
     );
+  }
+
+  /** The archives of a live-build tree, as prepare.sh takes them. */
+  async #archives(): Promise<Record<string, string>> {
+    const { sources, keys, pins } = this.#stage.plan.customisation.archives;
+    const rows: { place: string; file: string }[] = [];
+    for (const { name, text } of sources) {
+      const file = `${paths.work}/${name}`;
+      await writeFile(file, text);
+      rows.push({ place: `sources.list.d ${name}`, file });
+    }
+    for (const { name, file } of keys) rows.push({ place: `trusted.gpg.d ${name}`, file: await realpath(`${paths.project}/${file}`) });
+    for (const { name, file } of pins) rows.push({ place: `preferences.d ${name}`, file: await realpath(`${paths.project}/${file}`) });
+    const list = `${paths.work}/archives`;
+    await writeFile(list, rows.map(({ place }) => `${place}\n`).join(''));
+    return { archives: list, ...Object.fromEntries(rows.map(({ file }, at) => [`archive-${at}`, file])) };
   }
 
   /**
@@ -52,6 +70,8 @@ export class PackageStep {
    * with the state of the shell.
    */
   async run(last: boolean, proves: boolean): Promise<string> {
+    const { localPackages } = this.#stage.plan.customisation;
+    if (localPackages.length > 0) await makeRepository(localPackages, paths.project, `${paths.library}/packages`, this.#ctx.runner);
     await fetching(this.#ctx, async () => {
       const wrong = await this.#fetch();
       if (wrong.length > 0) {

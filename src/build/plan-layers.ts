@@ -4,12 +4,13 @@ import { keyOf, type Layer, layersOf } from '../store/layers.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { secondsSinceAsked } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
-import { cutSteps, frameworkDigest, readSources } from './cuts.ts';
+import { cutSteps } from './cuts.ts';
 import { differences } from './differences.ts';
 import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
 import type { Mirrors } from './mirror.ts';
 import type { BuildPlan } from './plan.ts';
 import { BELOW_RUNS, RUNS_WITH } from './plan-report.ts';
+import { frameworkDigest, readSources } from './sources.ts';
 
 /** Whether a step would come from a layer, and if not, or not for sure, why. */
 export interface StepState {
@@ -26,7 +27,7 @@ export async function planLayers(
 ): Promise<ReadonlyMap<string, StepState> | undefined> {
   if (ctx.request.layersMaxSize === 0 || (await statOrUndefined(paths.layers)) === undefined) return undefined;
   const states = new Map<string, StepState>();
-  const sources = readSources(evaluation, await frameworkDigest());
+  const sources = readSources(evaluation, plan.customisation, await frameworkDigest());
   let below: Layer | undefined;
   /** Looks a layer up; undefined: the steps run. */
   const look = async (steps: readonly string[], inputs: Readonly<Record<string, string>>, always: boolean): Promise<Layer | undefined> => {

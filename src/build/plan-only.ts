@@ -13,10 +13,10 @@ import { describePlan, type Planned } from './plan-report.ts';
 
 /** Reads the configuration as a build does, and says what a build would do. */
 export async function planOnly(ctx: BuildContext): Promise<Planned> {
-  const { config, evaluation } = await ctx.steps.run('config', () => readable(() => readConfig(ctx, { bindData: true })));
+  const { config, customisation, evaluation } = await ctx.steps.run('config', () => readable(() => readConfig(ctx, { bindData: true })));
   const hosts = await hostRepositories(ctx.runner);
   const { configName } = ctx.request;
-  const plan = planBuild(config);
+  const plan = planBuild(config, customisation);
   checkNoCacheSteps(evaluation, plan);
   const mirrors = await findMirrors(config, hosts, ctx);
   if (needsProgram(plan)) await copyProgram(paths.program, `${paths.library}/program`);

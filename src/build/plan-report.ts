@@ -8,7 +8,7 @@ import { findTarget } from '../targets/all.ts';
 import { hideCredentials } from './failures.ts';
 import type { HostRepository, Mirrors } from './mirror.ts';
 import { shownPlace } from './module-failure.ts';
-import type { BuildPlan } from './plan.ts';
+import { type BuildPlan, isModule, type StepSource } from './plan.ts';
 import type { StepState } from './plan-layers.ts';
 
 /** The version of the form of `plan --json`. */
@@ -36,7 +36,7 @@ const settingSchema = z.object({
 const stepSchema = z.object({
   step: z.string(),
   /** `builder`: no module. */
-  origin: z.enum(['builder', 'function', 'project', 'built-in']),
+  origin: z.enum(['builder', 'function', 'project', 'built-in', 'hook', 'folder', 'preseed']),
   /** For people: `function, build.conf:12`, `realmfs-modules/NAME`. */
   from: z.string(),
   module: z.string().optional(),
@@ -54,7 +54,13 @@ export const plannedSchema = z.object({
   steps: z.array(stepSchema),
   /** Everything that is installed, base packages first. */
   packages: z.array(z.string()),
+  /** What is copied onto the root: each file below the project folder, and the step that copies it. */
+  files: z.array(z.object({ step: z.string(), file: z.string() })),
+  /** Package files of the project, which join the packages. */
+  localPackages: z.array(z.object({ file: z.string(), name: z.string(), version: z.string(), arch: z.string() })),
   targets: z.array(z.object({ name: z.string(), file: z.string() })),
+  /** The files that are kept of what targets and hooks make; null: all. */
+  provides: z.array(z.string()).nullable(),
 });
 
 /** What `plan --json` prints. */
@@ -96,12 +102,21 @@ export function planReport(planned: Planned, around: Pick<PlanReport, 'config' |
 
 /** Describes a plan; pure. */
 export function describePlan(input: PlanInput): Planned {
-  const { config } = input.plan;
+  const { config, customisation } = input.plan;
   return {
     settings: [...settings.map((row) => describeSetting(row, input)), ...otherVariables(input.request)],
     steps: describeSteps(input),
-    packages: [...config.packages],
-    targets: config.targets.map((name) => ({ name, file: findTarget(name).file })),
+    packages: [...config.packages, ...customisation.packages],
+    files: input.plan.stageTwo.flatMap(({ step, module }) =>
+      [...customisation.before, ...customisation.after]
+        .filter(({ folder }) => module.origin === 'folder' && folder === module.name)
+        .flatMap(({ folder, entries }) =>
+          entries.filter(({ kind }) => kind !== 'folder').map((entry) => ({ step, file: `${folder}/${entry.path}` })),
+        ),
+    ),
+    localPackages: customisation.localPackages.map(({ file, name, version, arch }) => ({ file, name, version, arch })),
+    targets: customisation.targets.map((name) => ({ name, file: findTarget(name).file })),
+    provides: customisation.provides === undefined ? null : [...customisation.provides],
   };
 }
 
@@ -181,10 +196,19 @@ function otherVariables({ overrides }: BuildRequest): PlannedSetting[] {
 }
 
 function describeSteps({ plan, evaluation, modules, request, states }: PlanInput): PlannedStep[] {
-  const byName = new Map(plan.stageTwo.map(({ step, module }) => [step, module]));
+  const { earlyHooks, chrootHooks, binaryHooks } = plan.customisation;
+  const series = new Map([...earlyHooks, ...chrootHooks, ...binaryHooks].map((hook) => [hook.file, hook.series]));
+  const sources = new Map<string, StepSource>([
+    ...plan.stageTwo.map(({ step, module }) => [step, module] as const),
+    ...plan.binaryHooks.map(({ step, hook }) => [step, { name: hook.file, origin: 'hook' }] as const),
+  ]);
   const describe = (step: string): Omit<PlannedStep, 'cached' | 'why'> => {
-    const module = byName.get(step);
-    if (module !== undefined) return describeModule(step, module, evaluation, modules);
+    const source = sources.get(step);
+    if (source !== undefined && isModule(source)) return describeModule(step, source, evaluation, modules);
+    if (source !== undefined) {
+      const named = series.get(source.name);
+      return { step, origin: source.origin, from: named === undefined ? source.name : `${source.name}, series ${named}`, overrides: [] };
+    }
     const target = step.startsWith('target/') ? findTarget(step.slice('target/'.length)).file : undefined;
     const from = target ?? (step === 'config' ? (request.configName ?? 'built-in base image') : 'builder');
     return { step, origin: 'builder', from, overrides: [] };

@@ -1,40 +1,82 @@
-import type { Config, ModuleReference } from '../config/config.ts';
+import type { Config, ModuleOrigin, ModuleReference } from '../config/config.ts';
+import { type Customisation, noCustomisation } from '../customize/customisation.ts';
+import type { Hook } from '../customize/hooks.ts';
+import type { Placement } from '../customize/placement.ts';
+
+/** What a step runs: a module, a hook, a folder that is copied onto the root, or debconf's answers. */
+export type StepOrigin = ModuleOrigin | 'hook' | 'folder' | 'preseed';
+
+/** What a step runs, by its name: that of a module, or a path below the project folder. */
+export interface StepSource {
+  readonly name: string;
+  readonly origin: StepOrigin;
+}
 
 /** A step of stage two. */
 export interface StagePlan {
-  /** `pre/NAME`, `packages`, `post/NAME`; a second one of a name ends in `#2`. */
+  /** `overlay`, `early/NAME`, `pre/NAME`, `packages`, `post/NAME`, `hook/NAME`; a second one of a name ends in `#2`. */
   readonly step: string;
-  readonly module: ModuleReference;
+  readonly module: StepSource;
 }
 
 /** What will be done, as data. */
 export interface BuildPlan {
   readonly config: Config;
+  readonly customisation: Customisation;
   readonly stageTwo: readonly StagePlan[];
+  /** The hooks that run beside the finished root, after the targets. */
+  readonly binaryHooks: readonly { readonly step: string; readonly hook: Hook }[];
   /** The names of all steps in order. */
   readonly steps: readonly string[];
 }
 
-/** Config to plan; pure. */
-export function planBuild(config: Config): BuildPlan {
+/** Config and customisation to plan; pure. */
+export function planBuild(config: Config, customisation: Customisation = noCustomisation(config.targets)): BuildPlan {
   const seen = new Map<string, number>();
-  const named = (name: string, module: ModuleReference): StagePlan => {
+  const nameOf = (name: string): string => {
     const count = (seen.get(name) ?? 0) + 1;
     seen.set(name, count);
-    return { step: count === 1 ? name : `${name}#${count}`, module };
+    return count === 1 ? name : `${name}#${count}`;
   };
+  const named = (name: string, module: StepSource): StagePlan => ({ step: nameOf(name), module });
+  const folders = (placements: readonly Placement[]): StagePlan[] =>
+    placements.map(({ folder }) => named(folder.replace(/^config\//, ''), { name: folder, origin: 'folder' }));
+  const hooks = (kind: string, list: readonly Hook[]): StagePlan[] =>
+    list.map(({ name, file }) => named(`${kind}/${name}`, { name: file, origin: 'hook' }));
   const stageTwo = [
+    ...folders(customisation.before),
+    ...(customisation.preseeds.length > 0 ? [named('preseed', { name: 'config/preseed', origin: 'preseed' })] : []),
+    ...hooks('early', customisation.earlyHooks),
     ...config.preModules.map((module) => named(`pre/${module.name}`, module)),
     named('packages', config.packageModule),
+    ...folders(customisation.after),
     ...config.postModules.map((module) => named(`post/${module.name}`, module)),
+    ...hooks('hook', customisation.chrootHooks),
   ];
+  const binaryHooks = customisation.binaryHooks.map((hook) => ({ step: nameOf(`binary/${hook.name}`), hook }));
   const steps = [
     'config',
     'bootstrap',
     ...stageTwo.map(({ step }) => step),
     'finalize',
-    ...config.targets.map((target) => `target/${target}`),
+    ...customisation.targets.map((target) => `target/${target}`),
+    ...binaryHooks.map(({ step }) => step),
     'manifest',
   ];
-  return { config, stageTwo, steps };
+  return { config, customisation, stageTwo, binaryHooks, steps };
+}
+
+/** Whether a step runs code that is not the builder's own. */
+export function isForeign({ module }: StagePlan): boolean {
+  return module.origin === 'function' || module.origin === 'project' || module.origin === 'hook';
+}
+
+/** Whether a step begins with the shell that the one before it has left. */
+export function hasShell({ module }: StagePlan): boolean {
+  return module.origin !== 'folder' && module.origin !== 'preseed';
+}
+
+/** Whether a step runs a module. */
+export function isModule(source: StepSource): source is ModuleReference {
+  return source.origin === 'function' || source.origin === 'project' || source.origin === 'built-in';
 }

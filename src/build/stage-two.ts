@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from 'shell-quote';
-import type { ModuleReference } from '../config/config.ts';
 import { settingsBefore } from '../config/evaluate.ts';
 import { BuilderError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
@@ -12,7 +11,9 @@ import { commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain, explained } from './failures.ts';
 import { moduleFailure, readStatus } from './module-failure.ts';
+import type { StepSource } from './plan.ts';
 import { aptProgress } from './progress.ts';
+import { fileOf } from './sources.ts';
 import { baseOfSteps, type Stage, settingsInside, stepEnvironment } from './stage.ts';
 
 /** Runs the steps of stage two one after the other; each begins with the shell state of the last. */
@@ -69,8 +70,8 @@ export class StageTwo {
     return path.join(folder, 'out');
   }
 
-  /** Runs a module of the plan. Returns the file with the state of the shell. */
-  async run(module: ModuleReference, last: boolean): Promise<string> {
+  /** Runs a module or hook of the plan. Returns the file with the state of the shell. */
+  async run(module: StepSource, last: boolean): Promise<string> {
     return path.join(await this.module(module, { network: this.#network, last }), 'state.sh');
   }
 
@@ -80,11 +81,11 @@ export class StageTwo {
   }
 
   /**
-   * Runs a module. `last`: none comes after it; `files`: names in its `in/` folder and their text. Returns the folder of
+   * Runs a module or a hook. `last`: none comes after it; `files`: names in its `in/` folder and their text. Returns the folder of
    * what it has left: `state.sh`, and what the builder's own modules write there.
    */
   async module(
-    module: ModuleReference,
+    module: StepSource,
     options: { network: boolean; last: boolean; env?: Readonly<Record<string, string>>; files?: Readonly<Record<string, string>> },
   ): Promise<string> {
     const { name } = module;
@@ -93,9 +94,10 @@ export class StageTwo {
     const token = randomBytes(16).toString('hex');
     await writeFile(path.join(folder, 'in', 'token'), token);
     await this.#fill(path.join(folder, 'in'), options.network);
+    if (module.origin === 'hook') await this.#fillHook(path.join(folder, 'in', 'hook'), module);
     const errors: string[] = [];
     const command = this.#command({
-      label: `module ${name}`,
+      label: `${module.origin === 'hook' ? 'hook' : 'module'} ${name}`,
       args: ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no', module.origin],
       folder,
       network: options.network,
@@ -128,6 +130,14 @@ export class StageTwo {
       throw await explain(error);
     }
     return path.join(folder, 'out');
+  }
+
+  /** Puts a hook by itself where it is run: it finds nothing beside it that it could depend on. */
+  async #fillHook(folder: string, hook: StepSource): Promise<void> {
+    const file = path.join(folder, path.basename(hook.name));
+    await mkdir(folder);
+    await copyFile(await realpath(fileOf(hook) ?? ''), file);
+    await chmod(file, 0o755);
   }
 
   /** Writes what a step begins with. */

@@ -57,7 +57,13 @@ export function finalSettings(stage: Stage): Record<string, string> {
     DEBIAN_SECURITY_MIRROR: stage.securityMirror,
     DEBIAN_ARCH: config.arch,
     SOURCE_DATE_EPOCH: String(stage.sourceDateEpoch),
+    REALMFS_PROJECT_PACKAGES: projectPackages(stage.plan),
   };
+}
+
+/** The packages that the project asks for beside PACKAGES: those of its lists, and the files that it has itself. */
+function projectPackages({ customisation }: BuildPlan): string {
+  return [...customisation.packages, ...customisation.localPackages.map(({ name, version }) => `${name}=${version}`)].join(' ');
 }
 
 /** Script lines that give every setting its final value inside the image. */
@@ -74,6 +80,7 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
     ...settings
       .filter(({ key, type }) => type !== 'builder' && key in final && !(key in planned) && !key.startsWith('BASE_'))
       .map(({ key }) => `__realmfs_settle ${key} ${quote([config.raw[key] ?? '', final[key] ?? ''])}`),
+    `REALMFS_PROJECT_PACKAGES=${quote([final.REALMFS_PROJECT_PACKAGES ?? ''])}`,
     `DEBIAN_SIGNED_BY=${quote([signedBy(config.keyring)])}`,
     'builtin export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
     ...Object.entries(planned).map(([key, list]) => `__realmfs_planned_${key}=(${quote([...list])})`),

@@ -1,11 +1,13 @@
-import { stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import pLimit from 'p-limit';
+import type { Evaluation } from '../config/evaluate.ts';
 import type { Artifact } from '../events.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
 import { together } from '../system/together.ts';
 import { findTarget } from '../targets/all.ts';
 import type { Target, TargetInput } from '../targets/target.ts';
+import { runBinaryHooks } from './binary-hooks.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
 import type { Stage } from './stage.ts';
@@ -15,31 +17,39 @@ const BLOCK = 4096;
 /** Targets that are hashed at the same time. */
 const HASHES_AT_ONCE = 2;
 
-/** Writes every target of the plan to the staging folder, checks and hashes it. */
-export async function writeTargets(stage: Stage, ctx: BuildContext): Promise<Artifact[]> {
-  const { config } = stage.plan;
-  const size = config.targets.some((name) => findTarget(name).needsSize) ? await treeSize(ctx) : { treeSize: 0, treeEntries: 0 };
+/** Writes every target of the plan, runs the binary hooks, and hashes what is kept of it in the staging folder. */
+export async function writeTargets(stage: Stage, evaluation: Evaluation, ctx: BuildContext): Promise<Artifact[]> {
+  const { config, customisation, binaryHooks } = stage.plan;
+  const names = customisation.targets;
+  const hasHooks = binaryHooks.length > 0;
+  // Hooks see nothing of the staging folder but results.
+  const output = hasHooks ? `${paths.staging}/output` : paths.staging;
+  if (hasHooks) await mkdir(output);
+  const size = names.some((name) => findTarget(name).needsSize) ? await treeSize(ctx) : { treeSize: 0, treeEntries: 0 };
   const input: TargetInput = {
     sourceDateEpoch: stage.sourceDateEpoch,
-    output: paths.staging,
+    output,
     ...size,
     freeSpace: config.freeSpace,
     identity: `${config.name} ${config.release} ${config.arch} ${stage.sourceDateEpoch}`,
   };
   const digests = new Map<string, string>();
-  for (const name of config.targets) {
+  for (const name of names) {
     const target = findTarget(name);
     const file = `${input.output}/${target.file}`;
     await ctx.steps.run(`target/${name}`, async () => {
       const writing = explained(paths.staging, () => write(target, input, ctx));
-      const digest = target.growsAtEnd ? sha256WhileWritten(file, writing) : undefined;
+      // A hook may change it yet.
+      const digest = target.growsAtEnd && !hasHooks ? sha256WhileWritten(file, writing) : undefined;
       // Without the file its digest fails, too; the writer says why.
       const [, hashed] = await together([writing, digest]);
       if (hashed !== undefined) digests.set(name, hashed);
     });
   }
   const limit = pLimit(HASHES_AT_ONCE);
-  const artifacts = await Promise.all(config.targets.map((name) => limit(() => describe(findTarget(name), digests.get(name)))));
+  const made = names.map((name) => ({ target: name, file: findTarget(name).file }));
+  const kept = await runBinaryHooks(made, output, stage, evaluation, ctx);
+  const artifacts = await Promise.all(kept.map((one) => limit(() => describe(one, digests.get(one.target)))));
   for (const artifact of artifacts) ctx.report({ kind: 'artifact', artifact });
   return artifacts;
 }
@@ -59,9 +69,9 @@ async function write(target: Target, input: TargetInput, ctx: BuildContext): Pro
   await syncPath(`${input.output}/${target.file}`);
 }
 
-async function describe(target: Target, digest: string | undefined): Promise<Artifact> {
-  const file = `${paths.staging}/${target.file}`;
-  return { target: target.name, file: target.file, size: (await stat(file)).size, sha256: digest ?? (await sha256File(file)) };
+async function describe({ target, file: name }: Pick<Artifact, 'target' | 'file'>, digest: string | undefined): Promise<Artifact> {
+  const file = `${paths.staging}/${name}`;
+  return { target, file: name, size: (await stat(file)).size, sha256: digest ?? (await sha256File(file)) };
 }
 
 /** Content in whole blocks, and the number of entries: the same on every file system, which du's blocks are not. */

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { makeFolder, removeEmpty } from '../system/files.ts';
 import { withScope } from '../system/scope.ts';
 import { confirm } from './confirm.ts';
-import { describeResults, nameOf, namesOfOutput, resultNames } from './known-results.ts';
+import { describeResults, lastResults, nameOf, namesOfOutput, resultNames } from './known-results.ts';
 import { checkedSetting, makeRequest } from './make-request.ts';
 import type { CliOptions } from './options/types.ts';
 import { existingResults, findPlace, makeCache, makeOutput } from './place.ts';
@@ -33,8 +33,9 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     const lock = { held: false };
     // Without the lock the others belong to the build that holds it.
     scope.defer('staging folder', () => removeStaging(staging, lock.held ? left : [], output, cache));
-    const known = { results: await describeResults(output), output: nameOf(output) };
-    await writeRequest(staging, { ...request, ...known, outputNames: await namesOfOutput(place.project, output) });
+    const last = await lastResults(cache, output);
+    const known = { results: await describeResults(output, last), output: nameOf(output) };
+    await writeRequest(staging, { ...request, ...known, outputNames: await namesOfOutput(place.project, output, last) });
     return runBuild(
       {
         ...staging,

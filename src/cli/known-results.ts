@@ -1,16 +1,27 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { statOrUndefined, writeWhole } from '../system/files.ts';
 import { targets } from '../targets/all.ts';
 
-/** Names that results can have in the output folder, the log left out. */
+/** Names that results can have in the output folder, the log and those of binary hooks left out. */
 export const resultNames: string[] = [...targets.map(({ file }) => file), 'SHA256SUMS', 'manifest.json', 'rootfs'];
 
-/** What lies under the names of results: name, size, inode and times of each; a line each. */
-export async function describeResults(output: string): Promise<string[]> {
+/** The names of the results of the last build that is remembered of an output folder. */
+export async function lastResults(cache: string, output: string): Promise<string[]> {
+  try {
+    const { files } = JSON.parse(await readFile(path.join(cache, 'layers', 'results', nameOf(output)), 'utf8'));
+    return Array.isArray(files) ? files.filter((name) => typeof name === 'string') : [];
+  } catch {
+    // None is remembered, or not in this form.
+    return [];
+  }
+}
+
+/** What lies under the names of results, and under `others`: name, size, inode and times of each; a line each. */
+export async function describeResults(output: string, others: readonly string[]): Promise<string[]> {
   const lines: string[] = [];
-  for (const name of resultNames) {
+  for (const name of new Set([...resultNames, ...others])) {
     const stat = await statOrUndefined(path.join(output, name));
     if (stat !== undefined) lines.push(`${name} ${stat.size} ${stat.ino} ${stat.mtimeMs} ${stat.ctimeMs}`);
   }
@@ -18,12 +29,12 @@ export async function describeResults(output: string): Promise<string[]> {
 }
 
 /** Remembers for the next build what these results were made of. */
-export async function rememberResults(cache: string, output: string, key: string): Promise<void> {
+export async function rememberResults(cache: string, output: string, key: string, files: readonly string[]): Promise<void> {
   if (key === '') return;
   const folder = path.join(cache, 'layers', 'results');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const name = nameOf(output);
-  await writeWhole(path.join(folder, name), JSON.stringify({ key, results: await describeResults(output) }), 0o600);
+  await writeWhole(path.join(folder, name), JSON.stringify({ key, files, results: await describeResults(output, files) }), 0o600);
 }
 
 /** The name of what is remembered of an output folder. */
@@ -32,9 +43,9 @@ export function nameOf(output: string): string {
 }
 
 /** Names in the project folder that the results have, or the folder that holds them; those of an earlier build in the project folder itself, too. */
-export async function namesOfOutput(project: string, output: string): Promise<string[]> {
+export async function namesOfOutput(project: string, output: string, last: readonly string[] = []): Promise<string[]> {
   const below = path.relative(project, output);
-  if (below === '') return resultNames;
+  if (below === '') return [...resultNames, ...last];
   const earlier = project !== '' && (await statOrUndefined(path.join(project, 'realmfs-build.log'))) !== undefined ? resultNames : [];
   return below.startsWith('..') ? earlier : [...earlier, below.split(path.sep)[0] ?? ''];
 }

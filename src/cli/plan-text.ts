@@ -27,9 +27,14 @@ function reasons({ steps }: PlanReport, isRoot: boolean): string[] {
   return told.length === 0 ? [] : ['', ...told];
 }
 
-/** The plan for people: two tables, for settings and for steps. */
+/** A table of its own, if it has rows. */
+function section(title: string, rows: readonly (readonly string[])[]): string[] {
+  return rows.length === 0 ? [] : ['', ...table([[title, ''], ...rows.map((row) => row.map(cell))])];
+}
+
+/** The plan for people: tables for settings and steps, and for what the project has beside build.conf. */
 export function planText(report: PlanReport, isRoot: boolean): string {
-  const { settings, steps, packages, targets, warnings } = report;
+  const { settings, steps, packages, files, localPackages, targets, provides, warnings } = report;
   const lines = [
     `Configuration: ${cell(report.config ?? 'built-in base image')}`,
     `Output folder: ${cell(report.output)}`,
@@ -48,6 +53,15 @@ export function planText(report: PlanReport, isRoot: boolean): string {
         cached === null ? '' : cached ? 'yes' : 'no',
       ]),
     ]),
+    ...section(
+      'COPIED ONTO THE ROOT',
+      files.map(({ file, step }) => [file, step]),
+    ),
+    ...section(
+      'PACKAGE FILE',
+      localPackages.map(({ file, name, version, arch }) => [file, `${name} ${version} (${arch})`]),
+    ),
+    ...(provides === null ? [] : ['', `Kept of the results: ${cell(provides)}`]),
     ...reasons(report, isRoot),
     ...warnings.flatMap((text, index) => [...(index === 0 ? [''] : []), `Warning: ${cell(text)}`]),
   ];

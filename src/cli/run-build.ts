@@ -129,7 +129,7 @@ async function takeResults(
   if (!hasLog) return [];
   if (upToDate) return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => path.join(output, file));
   const published = await publish({ staging, output, files, rootfs, owner });
-  await rememberResults(cache, output, key);
+  await rememberResults(cache, output, key, files);
   return published;
 }
 

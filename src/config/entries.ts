@@ -3,8 +3,10 @@ export const projectEntries: readonly string[] = [
   'realmfs-modules',
   'realmfs-files',
   'overlay',
+  'overlay.owners',
   'packages',
   'hooks',
   'hooks.d',
+  'config',
   'realmfs.env',
 ];

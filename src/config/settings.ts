@@ -53,6 +53,9 @@ function mustBeFile(value: string): string | undefined {
   return path.normalize(value) === value ? undefined : `'${value}' is no plain path: write ${path.normalize(value)}`;
 }
 
+/** Variables of build.conf that binary hooks get, as in livecd-rootfs; they are no settings. */
+export const binaryVariables: readonly string[] = ['PROJECT', 'SUBPROJECT', 'SUBARCH'];
+
 /** All settings, in the order of docs/configuration.md. */
 export const settings: readonly Setting[] = [
   { key: 'PACKAGES', type: 'list', fallback: '', doc: 'packages to install beside the base packages' },

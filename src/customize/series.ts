@@ -7,8 +7,12 @@ import { hasCode } from '../system/files.ts';
 export interface HookList {
   /** Paths below hooks.d: all of `chroot/`, then those of the series; each once, where it stands first. */
   readonly hooks: readonly string[];
+  /** The series that names a hook; those of `chroot/` are in none. */
+  readonly series: ReadonlyMap<string, string>;
   /** The files that each set says it provides, its dependencies left out. */
   readonly provides: readonly { readonly set: string; readonly files: readonly string[] }[];
+  /** Names that stand for no series, but for something that the caller knows; in the order in which they are needed. */
+  readonly targets: readonly string[];
 }
 
 /** What Python takes for white space, which differs from what JavaScript does. */
@@ -26,18 +30,30 @@ export function setNames(words: readonly string[]): string[] {
 }
 
 /**
- * Lists the hooks of sets, in the order in which they run.
+ * Lists the hooks of sets, in the order in which they run. `known`: names that need no series; one with a series of its
+ * name is the series.
  * @throws BuilderError for a set without a series file, a cycle, and paths that lead out of hooks.d
  */
-export async function listHooks(hooksD: string, sets: readonly string[]): Promise<HookList> {
+export async function listHooks(hooksD: string, sets: readonly string[], known: readonly string[] = []): Promise<HookList> {
   const hooks = await chrootHooks(hooksD);
+  const series = new Map<string, string>();
   const included = new Set<string>();
+  const targets = new Set<string>();
   const provides: { set: string; files: string[] }[] = [];
 
   /** Takes one series in, its dependencies first where they stand; `chain`: the series that it comes from. */
   async function take(name: string, chain: readonly string[]): Promise<string[]> {
     if (chain.includes(name)) throw new BuilderError(`the series depend on each other: ${[...chain, name].join(', ')}`);
     const file = await findSeries(hooksD, name, chain.at(-1));
+    if (file === undefined) {
+      const from = chain.at(-1);
+      if (!known.includes(name))
+        throw new BuilderError(
+          `Series file for image set '${name}' not found.${from === undefined ? '' : ` Series ${from} depends on it.`}`,
+        );
+      targets.add(name);
+      return [];
+    }
     const own: string[] = [];
     for (const [index, line] of (await linesOf(file)).entries()) {
       const text = line.replaceAll(AROUND, '');
@@ -50,13 +66,14 @@ export async function listHooks(hooksD: string, sets: readonly string[]): Promis
       } else if (!hooks.includes(text)) {
         if (leadsOut(text)) throw new BuilderError(`${path.relative(hooksD, file)}:${index + 1}: ${text} is no path below hooks.d`);
         hooks.push(text);
+        series.set(text, name);
       }
     }
     return own;
   }
 
   for (const set of sets) provides.push({ set, files: await take(set, []) });
-  return { hooks, provides };
+  return { hooks, series, provides, targets: [...targets] };
 }
 
 /** Chroot hooks are in no series: all of them run, in the order of their names' code points. */
@@ -71,19 +88,24 @@ async function chrootHooks(hooksD: string): Promise<string[]> {
     .map((name) => `chroot/${name}`);
 }
 
-async function findSeries(hooksD: string, name: string, from: string | undefined): Promise<string> {
+/** The file of a series; undefined: there is none. */
+async function findSeries(hooksD: string, name: string, from: string | undefined): Promise<string | undefined> {
   if (leadsOut(name)) throw new BuilderError(`${name} is no name of a series${from === undefined ? '' : `: series ${from}`}`);
   for (const folder of ['extra', 'base']) {
     const file = path.join(hooksD, folder, 'series', name);
-    if (
-      await stat(file).then(
-        (found) => found.isFile(),
-        () => false,
-      )
-    )
-      return file;
+    const isThere = await stat(file).then(
+      (found) => found.isFile(),
+      () => false,
+    );
+    if (isThere) return file;
   }
-  throw new BuilderError(`Series file for image set '${name}' not found.${from === undefined ? '' : ` Series ${from} depends on it.`}`);
+  return undefined;
+}
+
+/** The names of all series of a hooks.d folder. */
+export async function seriesNames(hooksD: string): Promise<string[]> {
+  const folders = ['extra', 'base'].map((folder) => path.join(hooksD, folder, 'series'));
+  return (await Promise.all(folders.map((folder) => readdir(folder).catch(() => [])))).flat();
 }
 
 /** The lines of a file, however they end. */

@@ -7,6 +7,11 @@ umask 022
 
 bash /run/realmfs/lib/chroot/services.sh unblock
 
+# Archives that a live-build tree has for the build alone.
+while read -r name; do
+    rm -f -- "/etc/apt/sources.list.d/$name"
+done </run/realmfs/in/build-archives
+
 # The mirror of the build makes room for the one that the image shall use.
 if [[ $DEBIAN_IMAGE_MIRROR != "$DEBIAN_MIRROR" ]]; then
     for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do

@@ -3,6 +3,7 @@
 # debootstrap has copied from the build's machine is taken out.
 set -Eeuo pipefail
 umask 022
+number=0
 bash /run/realmfs/lib/chroot/services.sh block
 rm -f -- /etc/hostname
 printf '%s\n' "$REALMFS_HOSTNAME" >/etc/hostname
@@ -23,4 +24,8 @@ if [[ -n $EXTRA_SOURCES ]]; then
     done <<<"$EXTRA_KEYS"
     printf '%s' "$EXTRA_SOURCES" >/etc/apt/sources.list.d/extra.sources
 fi
+# Those of a live-build tree: in/archives has a line for each, `FOLDER NAME`, in/archive-N the file.
+while read -r folder name; do
+    install -m 0644 "/run/realmfs/in/archive-$((number++))" "/etc/apt/$folder/$name"
+done </run/realmfs/in/archives
 [[ -z $EXTRA_PINS ]] || printf '%s' "$EXTRA_PINS" >/etc/apt/preferences.d/extra.pref

@@ -4,7 +4,7 @@
 # the modules it looks like one shell, since each step begins with what the last one left.
 #
 # Arguments: NAME (the module), LAST (yes: no module comes after this one), ORIGIN (where the plan
-#   has found the module: function, project or built-in).
+#   has found the module: function, project or built-in; hook: NAME is a program in in/hook).
 # in/:  settings-before.sh, settings-after.sh, config (the name of build.conf below the
 #       project, or empty), state.sh (the difference that earlier steps made, if any),
 #       token (what stands in the status when the step was completed), resolv.conf (if the
@@ -40,6 +40,28 @@ __realmfs_leaves_open() {
     return 1
 }
 
+# A hook is a program of its own: it gets what is exported, and leaves nothing in the shell.
+__realmfs_hook() {
+    builtin local __realmfs_file="$__realmfs_run/in/hook/${1##*/}" __realmfs_start='' __realmfs_code=0
+    builtin local -a __realmfs_command
+    __realmfs_command=("$__realmfs_file")
+    LC_ALL=C IFS= builtin read -r -n 2 __realmfs_start <"$__realmfs_file" 2>/dev/null || builtin true
+    # The kernel runs what names its interpreter, and programs.
+    [[ $__realmfs_start == '#!' || $__realmfs_start == $'\x7f'E ]] || __realmfs_command=(/bin/bash "$__realmfs_file")
+    (
+        builtin cd / && builtin umask 022
+        REALMFS_HOOK=$1 PIP_BREAK_SYSTEM_PACKAGES=1
+        # shellcheck disable=SC2034
+        builtin export REALMFS_HOOK PIP_BREAK_SYSTEM_PACKAGES REALMFS_NAME REALMFS_HOSTNAME REALMFS_PROFILE
+        builtin exec "${__realmfs_command[@]}"
+    ) || __realmfs_code=$?
+    ((__realmfs_code == 0)) || {
+        __realmfs_record hook "$__realmfs_code"
+        builtin trap - ERR
+        builtin exit "$__realmfs_code"
+    }
+}
+
 # What follows the module. Whatever it has set, the rest is the framework's own shell.
 __realmfs_complete() {
     __realmfs_take_shell
@@ -59,7 +81,11 @@ __realmfs_restore_traps
 builtin set -eEo pipefail
 builtin set +u
 # Not `module`, which the user may have replaced: then nothing would be run, and all be well.
-__realmfs_module "$__realmfs_name" "$__realmfs_origin"
+if [[ $__realmfs_origin == hook ]]; then
+    __realmfs_hook "$__realmfs_name"
+else
+    __realmfs_module "$__realmfs_name" "$__realmfs_origin"
+fi
 builtin trap - ERR
 __realmfs_errors_on=${-//[^e]/}
 builtin set +eE +o pipefail

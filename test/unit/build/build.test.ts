@@ -128,6 +128,7 @@ test('settings inside the image: quoted, found values for those that were left o
     "__realmfs_settle DEBIAN_ARCH '' amd64",
     `__realmfs_settle REALMFS_HOSTNAME "it's" "it's"`,
     "__realmfs_settle SOURCE_DATE_EPOCH '' 5",
+    "REALMFS_PROJECT_PACKAGES=''",
     'DEBIAN_SIGNED_BY=/etc/apt/keyrings/k.gpg',
     'builtin export DEBIAN_RELEASE DEBIAN_MIRROR SOURCE_DATE_EPOCH',
     '__realmfs_planned_PACKAGES=(a b)',

@@ -272,7 +272,10 @@ describe('the manifest', () => {
       modules: [
         { step: 'pre/x', origin: 'function' },
         { step: 'packages', origin: 'built-in', sha256: digest },
+        { step: 'hook/x.chroot', origin: 'hook', sha256: digest },
       ],
+      binaryHooks: [{ step: 'binary/x.binary', file: 'hooks.d/base/x.binary', sha256: digest }],
+      localPackages: [{ file: 'packages/x.deb', name: 'x', version: '1', arch: 'all', sha256: digest }],
       files: [{ file: 'etc/motd', sha256: digest }],
     },
     steps: [{ step: 'config', start: '2026-01-01T00:00:00.000Z', seconds: 0.5, cached: false }],

@@ -126,7 +126,20 @@ describe('a plan as data', () => {
 
   test('the report has the promised form, its version first', () => {
     const report = planReport(describePlan(input()), { config: '/p/build.conf', output: '/p/realmfs', warnings: ['w'] });
-    expect(Object.keys(report)).toEqual(['version', 'builder', 'config', 'output', 'warnings', 'settings', 'steps', 'packages', 'targets']);
+    expect(Object.keys(report)).toEqual([
+      'version',
+      'builder',
+      'config',
+      'output',
+      'warnings',
+      'settings',
+      'steps',
+      'packages',
+      'files',
+      'localPackages',
+      'targets',
+      'provides',
+    ]);
     expect(report.version).toBe(PLAN_VERSION);
     expect(planSchema.strict().parse(JSON.parse(JSON.stringify(report)))).toEqual(report);
     expect(planSchema.safeParse({ ...report, version: 2 }).success).toBe(false);

@@ -91,6 +91,9 @@ test('two aligned tables, without control characters', () => {
       },
     ],
     packages: ['c', 'a', 'b'],
+    files: [],
+    localPackages: [],
+    provides: null,
     targets: [{ name: 'ext4', file: 'citadel-realmfs.ext4' }],
   };
   expect(planText(report, false)).toBe(`Configuration: built-in base image

@@ -1,0 +1,100 @@
+import { chmod, copyFile, lstat, mkdir, readdir, realpath, rename } from 'node:fs/promises';
+import path from 'node:path';
+import type { Evaluation } from '../config/evaluate.ts';
+import { binaryVariables } from '../config/settings.ts';
+import { BuilderError, CommandError } from '../errors.ts';
+import type { Artifact } from '../events.ts';
+import { SANDBOX } from '../resources.ts';
+import { sandboxed } from '../sandbox/namespaces.ts';
+import { syncPath } from '../system/files.ts';
+import { commandLine } from '../system/runner.ts';
+import { type BuildContext, paths } from './context.ts';
+import { explain } from './failures.ts';
+import { exitText } from './module-failure.ts';
+import type { Stage } from './stage.ts';
+
+/** A file in the output folder, and what has made it. */
+type Result = Pick<Artifact, 'target' | 'file'>;
+
+/** Names in the output folder that are the builder's own. */
+const OWN = ['SHA256SUMS', 'manifest.json', 'realmfs-build.log', 'debootstrap.log', 'rootfs'];
+
+/** The environment of binary hooks, beside PATH and their like: what livecd-rootfs gives them, and ours. */
+export function hookVariables(stage: Stage, evaluation: Evaluation): Record<string, string> {
+  const { config } = stage.plan;
+  const said = (key: string): string => evaluation.variables.get(key)?.values.join(' ') ?? '';
+  return {
+    ...Object.fromEntries(binaryVariables.map((key) => [key, said(key)])),
+    PROJECT: said('PROJECT') || config.name,
+    ARCH: config.arch,
+    IMAGE_TARGETS: config.targets.join(' '),
+    SOURCE_DATE_EPOCH: String(stage.sourceDateEpoch),
+    DEBIAN_RELEASE: config.release,
+    REALMFS_NAME: config.name,
+    REALMFS_HOSTNAME: config.hostname,
+    REALMFS_PROFILE: config.profile,
+    REALMFS_PROJECT: `${SANDBOX}/project`,
+    REALMFS_ROOTFS: `${SANDBOX}/root`,
+    REALMFS_OUTPUT: `${SANDBOX}/output`,
+  };
+}
+
+/**
+ * Runs the binary hooks one after the other in the folder of the results, and keeps what the sets provide. `made` are the
+ * results of targets. Returns what is kept, all of it in the staging folder.
+ */
+export async function runBinaryHooks(
+  made: readonly Result[],
+  output: string,
+  stage: Stage,
+  evaluation: Evaluation,
+  ctx: BuildContext,
+): Promise<Result[]> {
+  const { binaryHooks, customisation } = stage.plan;
+  const makers = new Map(made.map(({ target, file }) => [file, target]));
+  for (const { step, hook } of binaryHooks)
+    await ctx.steps.run(step, async () => {
+      await runHook(hook.file, { ...hookVariables(stage, evaluation), REALMFS_HOOK: hook.file }, ctx);
+      for (const name of (await readdir(output)).sort()) if (!makers.has(name)) makers.set(name, step);
+    });
+  const results: Result[] = [];
+  for (const [file, target] of makers) {
+    const isWanted = customisation.provides?.includes(file) ?? true;
+    const stat = await lstat(path.join(output, file)).catch(() => undefined);
+    // A hook has removed it.
+    if (stat === undefined) continue;
+    if (!isWanted) ctx.steps.note(`${file} is not kept: no set that was asked for provides it`);
+    else if (OWN.includes(file)) throw new BuilderError(`${target} makes ${file}, which is a name of the builder's own`, { step: target });
+    else if (file.startsWith('.') || !stat.isFile())
+      ctx.steps.warn(`${target}: ${file} is not kept: it is ${stat.isFile() ? 'hidden' : 'no regular file'}`);
+    else results.push({ target, file });
+  }
+  checkProvided(results, customisation.provides, ctx);
+  if (output !== paths.staging)
+    for (const { file } of results) {
+      await syncPath(path.join(output, file));
+      await rename(path.join(output, file), path.join(paths.staging, file));
+    }
+  return results;
+}
+
+function checkProvided(results: readonly Result[], provides: readonly string[] | undefined, ctx: BuildContext): void {
+  if (provides === undefined) return;
+  const missing = provides.filter((name) => !results.some(({ file }) => file === name));
+  if (missing.length > 0 && missing.length === provides.length)
+    throw new BuilderError(`nothing of what the sets provide was made: ${missing.join(', ')}`, { step: ctx.steps.current });
+  if (missing.length > 0) ctx.steps.warn(`provided by a set, but made by no hook: ${missing.join(', ')}`);
+}
+
+async function runHook(file: string, env: Readonly<Record<string, string>>, ctx: BuildContext): Promise<void> {
+  const folder = `${SANDBOX}/hook`;
+  const copy = path.join(folder, path.basename(file));
+  await mkdir(folder, { recursive: true });
+  await copyFile(await realpath(path.join(paths.project, file)), copy);
+  await chmod(copy, 0o755);
+  const command = sandboxed({ label: `hook ${file}`, script: 'hook.sh', args: [copy], network: false, env });
+  const result = await ctx.runner.attempt(command);
+  if (result.exitCode === 0) return;
+  const cause = `${file}: ${exitText(result.exitCode ?? 1)}`;
+  throw await explain(new CommandError(cause, { ...result, line: commandLine(command) }, ctx.steps.current), paths.staging);
+}

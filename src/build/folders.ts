@@ -1,0 +1,89 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Customisation } from '../customize/customisation.ts';
+import type { Placement } from '../customize/placement.ts';
+import { BuilderError } from '../errors.ts';
+import { type BuildContext, paths } from './context.ts';
+import type { StepSource } from './plan.ts';
+import type { StageTwo } from './stage-two.ts';
+
+/** Files beside a script, by their names in its `in/` folder. */
+type Files = Record<string, string>;
+
+/** Copies folders of the project onto the root, and answers for debconf into its database. */
+export class Folders {
+  readonly #customisation: Customisation;
+  readonly #runner: StageTwo;
+  readonly #ctx: BuildContext;
+  /** What was placed before the packages: the `out/` folder of the last script that looked at it. */
+  readonly #placed = new Map<Placement, string>();
+
+  constructor(customisation: Customisation, runner: StageTwo, ctx: BuildContext) {
+    this.#customisation = customisation;
+    this.#runner = runner;
+    this.#ctx = ctx;
+  }
+
+  /** Runs one such step. */
+  async run({ name, origin }: StepSource): Promise<void> {
+    if (origin === 'preseed') {
+      const files = await this.#text('files', this.#customisation.preseeds.map((file) => `${file}\0`).join(''));
+      await this.#runner.script('preseed.sh', {}, { files });
+      return;
+    }
+    const { before, after } = this.#customisation;
+    const placement = [...before, ...after].find(({ folder }) => folder === name);
+    if (placement === undefined) throw new BuilderError(`there is no folder ${name}`);
+    this.#ctx.steps.note(`${placement.entries.length} entries of ${name} are copied onto the root`);
+    this.#placed.set(placement, await this.#script('place', placement));
+  }
+
+  /** Before the packages: looks at what modules and hooks have made of the files. */
+  async remember(): Promise<void> {
+    for (const placement of this.#customisation.before) {
+      const out = this.#placed.get(placement) ?? '';
+      this.#placed.set(placement, await this.#script('remember', placement, { places: `${out}/places` }));
+    }
+  }
+
+  /** After the packages: puts back what a package has replaced, and says what has changed beside. */
+  async putBack(): Promise<void> {
+    for (const placement of this.#customisation.before) {
+      const was = this.#placed.get(placement) ?? '';
+      const files = Object.fromEntries(['places', 'changed', 'changed.tar'].map((name) => [name, `${was}/${name}`]));
+      const out = await this.#script('put-back', placement, files);
+      const fields = (await this.#runner.handedBack(`${out}/report`)).split('\0').slice(0, -1);
+      for (let at = 0; at < fields.length; at += 2) {
+        const [what = '', file = ''] = fields.slice(at, at + 2);
+        const shown = path.join(placement.folder, file);
+        this.#ctx.steps.note(
+          what === 'changed'
+            ? `${shown} was changed by the packages' scripts, and stays as they have left it`
+            : `${shown} was replaced by the package ${what.slice('back '.length)}, and is put back`,
+        );
+      }
+    }
+  }
+
+  async #script(phase: string, { folder, entries }: Placement, files: Files = {}): Promise<string> {
+    const runs: { owner: string; names: string[] }[] = [];
+    const owned: string[] = [];
+    for (const entry of entries) {
+      const owner = `${entry.uid} ${entry.gid} ${entry.mode?.toString(8) ?? '-'}`;
+      if (runs.at(-1)?.owner !== owner) runs.push({ owner, names: [] });
+      runs.at(-1)?.names.push(`./${entry.path}\0`);
+      if (entry.isOwned && entry.kind === 'folder') owned.push(`${owner}\0./${entry.path}\0`);
+    }
+    const input: Files = { ...files, runs: await this.#text('runs', runs.map(({ owner }) => `${owner}\n`).join('')) };
+    for (const [at, { names }] of runs.entries()) input[`run-${at}`] = await this.#text(`run-${at}`, names.join(''));
+    input.owned = await this.#text('owned', owned.join(''));
+    return this.#runner.script('folder.sh', { REALMFS_FOLDER: folder, REALMFS_FOLDER_PHASE: phase }, input);
+  }
+
+  /** Writes a text to a file for a script. */
+  async #text(name: string, text: string): Promise<string> {
+    const file = path.join(paths.work, `folder-${name}`);
+    await writeFile(file, text);
+    return file;
+  }
+}

@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto';
+import { lstat, readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import type { Evaluation } from '../config/evaluate.ts';
+import type { Customisation } from '../customize/customisation.ts';
+import { entryLine } from '../customize/placement.ts';
+import { readForeign, sha256File, statOrUndefined } from '../system/files.ts';
+import { paths } from './context.ts';
+import type { StepSource } from './plan.ts';
+
+/** Scripts larger than this are not looked through for the name of the project folder; in bytes. */
+const LARGEST_SCRIPT = 1024 ** 2;
+/** Texts of steps above this count by their digest; in characters. */
+const LONGEST_TEXT = 64 * 1024;
+/** Scripts that are steps by themselves: what they name counts there. */
+const runAsSteps: readonly string[] = ['realmfs-modules', 'hooks', 'hooks.d', 'config/hooks'];
+
+/** What a build knows of its project and of the program, as far as steps may depend on it. */
+export interface Sources {
+  /** The text of a module, as it would be run. */
+  textOf(module: StepSource): Promise<string>;
+  /** What a folder or an answer for debconf brings into the tree: names and digests. */
+  filesOf(module: StepSource): Promise<Readonly<Record<string, string>>>;
+  /** The texts of all modules of the project. */
+  projectModules(): Promise<readonly string[]>;
+  /** The text of a module that was called by its name; empty: a function, or nothing. */
+  calledText(name: string): Promise<string>;
+  /** What install_file and module would find now. */
+  lookUp(read: string): Promise<string>;
+  /** The digest of all of the project and of the builder's own files. */
+  everything(): Promise<string>;
+  /** The digest of the program as an image gets it. */
+  program(): Promise<string>;
+  /** The digest of the scripts that run every step. */
+  readonly framework: string;
+  /** True if a file of the project, beside build.conf and modules, names the project folder. */
+  filesNameProject(): Promise<boolean>;
+}
+
+/** SHA-256 of a text as hex. */
+export function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** The digest of the scripts that run every step. */
+export async function frameworkDigest(): Promise<string> {
+  const [inside, outside] = await Promise.all([
+    digestsOf(`${paths.library}/chroot`, ''),
+    digestsOf(`${paths.program}/templates/sandbox`, ''),
+  ]);
+  return sha256(inside.join('\n') + outside.join('\n'));
+}
+
+/** Reads sources in the sandbox, each at most once. */
+export function readSources(evaluation: Evaluation, customisation: Customisation, framework: string): Sources {
+  const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
+    let made: Promise<T> | undefined;
+    return () => {
+      made ??= make();
+      return made;
+    };
+  };
+  const known = new Map<string, Promise<string>>();
+  const placed = new Map<string, Promise<Readonly<Record<string, string>>>>();
+  return {
+    textOf: async (module) => {
+      const file = fileOf(module);
+      if (file === undefined) return evaluation.bodies.get(module.name) ?? '';
+      return readFile(await realpath(file), module.origin === 'hook' ? 'latin1' : 'utf8');
+    },
+    filesOf: (module) => {
+      const found = placed.get(module.name) ?? filesOf(module, customisation);
+      placed.set(module.name, found);
+      return found;
+    },
+    calledText: async (name) => {
+      if (evaluation.functions.has(name)) return '';
+      for (const folder of [`${paths.project}/realmfs-modules`, `${paths.library}/modules`]) {
+        const text = await readForeign(path.join(folder, name));
+        if (text !== undefined) return text.toString('utf8');
+      }
+      return '';
+    },
+    projectModules: once(async () => {
+      const folder = `${paths.project}/realmfs-modules`;
+      const names = (await statOrUndefined(folder))?.isDirectory() ? await readdir(folder) : [];
+      const files = await Promise.all(names.map((name) => readForeign(`${folder}/${name}`)));
+      return files.map((bytes) => bytes?.toString('utf8') ?? 'REALMFS_PROJECT');
+    }),
+    lookUp: (read) => {
+      const found = known.get(read) ?? lookUp(read, evaluation);
+      known.set(read, found);
+      return found;
+    },
+    everything: once(async () => {
+      // The settings lie beside them as scripts: they count by their values, where they count.
+      const there = await readdir(paths.library);
+      const ours = ['chroot', 'modules', 'files', 'program'].filter((name) => there.includes(name));
+      const folders = [paths.project, ...ours.map((name) => `${paths.library}/${name}`)];
+      return sha256((await Promise.all(folders.map((folder) => digestsOf(folder, '')))).flat().join('\n'));
+    }),
+    program: once(async () => sha256((await digestsOf(`${paths.library}/program`, '')).join('\n'))),
+    framework,
+    filesNameProject: once(async () => someFileNamesProject(paths.project, '')),
+  };
+}
+
+async function filesOf(
+  { name, origin }: StepSource,
+  { before, after, preseeds }: Customisation,
+): Promise<Readonly<Record<string, string>>> {
+  const found: Record<string, string> = {};
+  if (origin === 'preseed') for (const file of preseeds) found[file] = await sha256File(await realpath(path.join(paths.project, file)));
+  const placement = [...before, ...after].find(({ folder }) => folder === name);
+  if (origin === 'folder' && placement !== undefined)
+    for (const entry of placement.entries) found[path.join(name, entry.path)] = await entryLine(paths.project, name, entry);
+  return found;
+}
+
+/** `file NAME`: a file of realmfs-files; `module NAME`: what a module calls by name. */
+async function lookUp(read: string, evaluation: Evaluation): Promise<string> {
+  const [kind = '', name = ''] = [read.slice(0, read.indexOf(' ')), read.slice(read.indexOf(' ') + 1)];
+  if (kind === 'module' && evaluation.functions.has(name)) return 'function';
+  const folders = kind === 'module' ? ['realmfs-modules', 'modules'] : ['realmfs-files', 'files'];
+  for (const [where, folder] of [
+    ['project', `${paths.project}/${folders[0]}`],
+    ['built-in', `${paths.library}/${folders[1]}`],
+  ] as const) {
+    const file = path.join(folder, name);
+    if ((await statOrUndefined(file)) === undefined) continue;
+    return `${where} ${await digestOf(file)}`;
+  }
+  return 'missing';
+}
+
+async function digestOf(file: string): Promise<string> {
+  try {
+    return await sha256File(await realpath(file));
+  } catch (error) {
+    return `unreadable: ${error instanceof Error && 'code' in error ? error.code : error}`;
+  }
+}
+
+/** A line for every entry below a folder: kind, mode, name and content. */
+async function digestsOf(folder: string, below: string): Promise<string[]> {
+  const lines: string[] = [];
+  for (const name of (await readdir(path.join(folder, below))).sort()) {
+    const at = path.join(below, name);
+    const file = path.join(folder, at);
+    const stat = await lstat(file);
+    const mode = stat.mode.toString(8);
+    if (stat.isDirectory()) lines.push(`${mode} ${JSON.stringify(at)}`, ...(await digestsOf(folder, at)));
+    else if (stat.isSymbolicLink()) lines.push(`link ${JSON.stringify(at)} ${JSON.stringify(await readlink(file))}`);
+    else if (stat.isFile()) lines.push(`${mode} ${JSON.stringify(at)} ${await sha256File(file)}`);
+    else lines.push(`${mode} ${JSON.stringify(at)} ${stat.rdev}`);
+  }
+  return lines;
+}
+
+async function someFileNamesProject(folder: string, below: string): Promise<boolean> {
+  for (const entry of await readdir(path.join(folder, below), { withFileTypes: true })) {
+    const at = path.join(below, entry.name);
+    if (entry.isDirectory()) {
+      if (!runAsSteps.includes(at) && (await someFileNamesProject(folder, at))) return true;
+      continue;
+    }
+    const file = path.join(folder, at);
+    if (!entry.isFile() || (await lstat(file)).size > LARGEST_SCRIPT) continue;
+    const text = await readFile(file, 'latin1');
+    // build.conf itself and what it sources is looked at as text of its functions and variables.
+    if (/REALMFS_PROJECT|realmfs\/project/.test(text) && below !== '') return true;
+  }
+  return false;
+}
+
+/** The file of a module or hook; undefined: a function, a folder or answers for debconf. */
+export function fileOf({ name, origin }: StepSource): string | undefined {
+  switch (origin) {
+    case 'project':
+      return `${paths.project}/realmfs-modules/${name}`;
+    case 'built-in':
+      return `${paths.library}/modules/${name}`;
+    case 'hook':
+      return `${paths.project}/${name}`;
+    default:
+      return undefined;
+  }
+}
+
+/** A text as it stands among the inputs of a layer: a long one, or one that is no text, by its digest. */
+export function asInput(text: string): string {
+  return text.length > LONGEST_TEXT || text.includes('\0') ? sha256(text) : text;
+}

@@ -1,0 +1,112 @@
+import { copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { sha256File } from '../system/files.ts';
+import type { Runner } from '../system/runner.ts';
+import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
+
+/** A package file of the project. */
+export interface LocalPackage {
+  /** Below the project folder. */
+  readonly file: string;
+  readonly name: string;
+  readonly version: string;
+  /** `all`, or that of the image. */
+  readonly arch: string;
+  readonly sha256: string;
+  /** Maintainer scripts that it brings along: preinst, postinst and so on. */
+  readonly scripts: readonly string[];
+}
+
+/** The origin and label of the local repository: pins name it by them. */
+export const LOCAL_REPOSITORY = 'realmfs-local-packages';
+
+const NAME = /^[a-z0-9][a-z0-9+.-]+$/;
+const VERSION = /^(?:\d+:)?[A-Za-z0-9.+~:-]+$/;
+const SCRIPTS = ['preinst', 'postinst', 'prerm', 'postrm', 'config'];
+
+/** Reads every package file of folders of the project; tells `findings` which ones cannot be installed, and why. */
+export async function readLocalPackages(
+  project: string,
+  folders: readonly string[],
+  arch: string,
+  findings: Findings,
+  runner: Runner,
+): Promise<LocalPackage[]> {
+  const found: LocalPackage[] = [];
+  for (const folder of folders) {
+    const there = await insideOf(project, folder);
+    if (there === undefined || !(await stat(there)).isDirectory()) continue;
+    const odd: string[] = [];
+    for (const name of (await readdir(there)).sort(byBytes)) {
+      if (!name.endsWith('.deb')) {
+        if (!isLeftOut(name)) odd.push(name);
+        continue;
+      }
+      const one = await readPackage(project, path.join(folder, name), runner).catch((error: unknown) =>
+        String(error instanceof Error ? error.message : error),
+      );
+      const refuse = (message: string): void => void findings.problems.push({ file: path.join(folder, name), message });
+      if (typeof one === 'string') {
+        refuse(one);
+        continue;
+      }
+      const same = found.find((other) => other.name === one.name);
+      if (one.arch !== 'all' && one.arch !== arch) refuse(`is for ${one.arch}, and the image is for ${arch}`);
+      else if (same !== undefined) refuse(`is the package ${one.name}, and so is ${same.file}`);
+      else found.push(one);
+    }
+    if (odd.length > 0) findings.warnings.push(`${folder}: no packages, and not used: ${odd.join(', ')}`);
+  }
+  return found;
+}
+
+/** Reads one package file; a text says what is wrong with it. */
+async function readPackage(project: string, file: string, runner: Runner): Promise<LocalPackage | string> {
+  const real = await insideOf(project, file);
+  if (real === undefined) return 'is a link that leads nowhere, or out of the project';
+  if (!(await stat(real)).isFile()) return 'is no regular file';
+  const ask = async (...args: string[]): Promise<string | undefined> => {
+    try {
+      return await runner.capture({ label: 'dpkg-deb', file: 'dpkg-deb', args });
+    } catch (error) {
+      if (runner.isStopped()) throw error;
+      return undefined;
+    }
+  };
+  const fields = await ask('--showformat=${Package}\\n${Version}\\n${Architecture}\\n', '--show', '--', real);
+  // Unpacks all of it: what is cut off, or was changed, is found here.
+  const members = await listMembers(real, '--fsys-tarfile', runner);
+  const control = await listMembers(real, '--ctrl-tarfile', runner);
+  if (fields === undefined || members === undefined || control === undefined) return 'is damaged, or no Debian package at all';
+  const [name = '', version = '', arch = ''] = fields.split('\n');
+  if (!NAME.test(name) || !VERSION.test(version) || arch === '')
+    return `says odd things of itself: package '${name}', version '${version}', architecture '${arch}'`;
+  const leading = [...members, ...control].find((member) => member.split('/').includes('..'));
+  if (leading !== undefined) return `has a member that leads out of the root: ${leading}`;
+  const scripts = SCRIPTS.filter((script) => control.some((member) => member.replace(/^\.\//, '') === script));
+  return { file, name, version, arch, sha256: await sha256File(real), scripts };
+}
+
+/** The names in a tar archive of a package file; undefined if it cannot be read to its end. */
+async function listMembers(file: string, option: string, runner: Runner): Promise<string[] | undefined> {
+  const script = 'dpkg-deb "$1" -- "$2" | tar --list --quoting-style=literal --show-transformed-names --absolute-names --file=-';
+  try {
+    const text = await runner.capture({ label: 'dpkg-deb', file: 'bash', args: ['-o', 'pipefail', '-c', script, 'bash', option, file] });
+    return text.split('\n').slice(0, -1);
+  } catch (error) {
+    if (runner.isStopped()) throw error;
+    return undefined;
+  }
+}
+
+/** Makes a repository of package files: the packages, Packages, and Release with its hashes. */
+export async function makeRepository(packages: readonly LocalPackage[], project: string, target: string, runner: Runner): Promise<void> {
+  await mkdir(target, { recursive: true });
+  for (const { name, arch, file } of packages)
+    await copyFile((await insideOf(project, file)) ?? '', path.join(target, `${name}_${arch}.deb`));
+  const make = async (name: string, args: readonly string[]): Promise<void> =>
+    writeFile(path.join(target, name), await runner.capture({ label: 'apt-ftparchive', file: 'apt-ftparchive', args, cwd: target }));
+  await make('Packages', ['packages', '.']);
+  const fields = ['Origin', 'Label'].flatMap((field) => ['-o', `APT::FTPArchive::Release::${field}=${LOCAL_REPOSITORY}`]);
+  await make('Release', [...fields, 'release', '.']);
+}

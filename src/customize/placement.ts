@@ -1,0 +1,155 @@
+import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import path from 'node:path';
+import { hasCode, sha256File } from '../system/files.ts';
+import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
+
+/** An entry that is copied onto the root. */
+export interface PlacedEntry {
+  /** Below the folder that is copied, and below the root. */
+  readonly path: string;
+  readonly kind: 'folder' | 'file' | 'link' | 'pipe';
+  readonly uid: number;
+  readonly gid: number;
+  /** As the owners file has it; undefined: that of the file, or of a folder which is there already. */
+  readonly mode?: number;
+  /** Whether the owners file names it. */
+  readonly isOwned: boolean;
+}
+
+/** A folder of the project whose content is copied onto the root. */
+export interface Placement {
+  /** Below the project folder. */
+  readonly folder: string;
+  readonly entries: readonly PlacedEntry[];
+}
+
+/** A row of overlay.owners. */
+interface OwnerRow {
+  readonly glob: string;
+  readonly pattern: RegExp;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number | undefined;
+}
+
+/** Places of the root that belong to the kernel, or to the builder while it runs. */
+const FOREIGN = /^(?:dev|proc|sys|run\/realmfs|var\/cache\/apt|var\/lib\/apt\/lists)(?:\/|$)/;
+/** Places that the finished tree holds nothing in. */
+const EMPTIED = /^(?:tmp|run|var\/tmp|var\/run)\/./;
+/** Links of a root with a merged /usr: what lies below them goes where they lead, they themselves stay. */
+const MERGED = /^(?:bin|sbin|lib|lib32|lib64|libo32|libx32)$/;
+
+/** Highest number of a user or group: 2^32 - 1 stands for none. */
+const HIGHEST_ID = 2 ** 32 - 2;
+
+/**
+ * Reads a folder that is copied onto the root. Everything belongs to root:root, unless `owners`, a file of the project,
+ * says otherwise. Undefined: there is no such folder.
+ */
+export async function readPlacement(project: string, folder: string, findings: Findings, owners?: string): Promise<Placement | undefined> {
+  const stat = await lstat(path.join(project, folder)).catch(() => undefined);
+  if (stat === undefined) return undefined;
+  const there = await insideOf(project, folder);
+  if (there === undefined || !(await lstat(there)).isDirectory()) {
+    findings.problems.push({ file: folder, message: 'is no folder of the project' });
+    return undefined;
+  }
+  const rows = owners === undefined ? [] : await readOwners(project, owners, findings);
+  const used = new Set<OwnerRow>();
+  const leftOut: string[] = [];
+  const emptied: string[] = [];
+  const entries: PlacedEntry[] = [];
+  const refuse = (name: string, message: string): void => void findings.problems.push({ file: path.join(folder, name), message });
+
+  async function walk(below: string): Promise<void> {
+    for (const name of (await readdir(path.join(there ?? '', below))).sort(byBytes)) {
+      const at = path.join(below, name);
+      if (isLeftOut(name)) {
+        leftOut.push(at);
+        continue;
+      }
+      const found = await lstat(path.join(there ?? '', at));
+      const kind = found.isDirectory()
+        ? 'folder'
+        : found.isFile()
+          ? 'file'
+          : found.isSymbolicLink()
+            ? 'link'
+            : found.isFIFO()
+              ? 'pipe'
+              : '';
+      if (kind === '') refuse(at, found.isSocket() ? 'is a socket, which cannot be copied' : 'is a device, which is not copied');
+      else if (FOREIGN.test(at)) refuse(at, 'nothing can be put there: it is no part of the image while it is built');
+      else if (MERGED.test(at) && kind !== 'folder') refuse(at, 'would take the place of a link that the root needs');
+      else {
+        if (EMPTIED.test(at) && kind !== 'folder') emptied.push(at);
+        const fitting = rows.filter(({ pattern }) => pattern.test(at));
+        for (const one of fitting) used.add(one);
+        const row = fitting.at(-1);
+        entries.push({
+          path: at,
+          kind,
+          uid: row?.uid ?? 0,
+          gid: row?.gid ?? 0,
+          ...(row?.mode === undefined || kind === 'link' ? {} : { mode: row.mode }),
+          isOwned: row !== undefined,
+        });
+        if (kind === 'folder') await walk(at);
+      }
+    }
+  }
+
+  await walk('');
+  if (leftOut.length > 0) findings.warnings.push(`${folder}: left out, as backups and version control are: ${leftOut.join(', ')}`);
+  if (emptied.length > 0) findings.warnings.push(`${folder}: ${emptied.join(', ')}: what lies there is gone in the finished image`);
+  for (const row of rows) if (!used.has(row)) findings.warnings.push(`${owners}: ${row.glob} fits nothing in ${folder}`);
+  return { folder, entries };
+}
+
+/** Reads `GLOB OWNER GROUP MODE` lines: numbers, and an octal mode or `-`; of several that fit, the last counts. */
+async function readOwners(project: string, file: string, findings: Findings): Promise<OwnerRow[]> {
+  let text: string;
+  try {
+    text = await readFile(path.join(project, file), 'utf8');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return [];
+    throw error;
+  }
+  return text.split('\n').flatMap((line, index) => {
+    if (/^\s*(?:#|$)/.test(line)) return [];
+    const [, glob = '', uid = '', gid = '', mode = ''] = /^\s*(\S+)\s+(\d+)\s+(\d+)\s+(-|[0-7]{3,4})\s*$/.exec(line) ?? [];
+    if (glob === '' || Number(uid) > HIGHEST_ID || Number(gid) > HIGHEST_ID) {
+      findings.problems.push({
+        file,
+        line: index + 1,
+        message: 'is no line of the form GLOB OWNER GROUP MODE: numbers, and an octal mode or -',
+      });
+      return [];
+    }
+    return [
+      { glob, pattern: globPattern(glob), uid: Number(uid), gid: Number(gid), mode: mode === '-' ? undefined : Number.parseInt(mode, 8) },
+    ];
+  });
+}
+
+/** `*` and `?` stop at a slash, `**` does not; `[...]` as in a shell. */
+function globPattern(glob: string): RegExp {
+  const text = glob.replace(/^\/|\/$/g, '').replace(/\*\*\/|\*\*|\*|\?|\[!?[^\]/]+\]|[.+^${}()|\\[\]]/g, (part) => {
+    if (part === '**/') return '(?:.*/)?';
+    if (part === '**') return '.*';
+    if (part === '*') return '[^/]*';
+    if (part === '?') return '[^/]';
+    if (part.length > 1) return part.replace(/^\[!/, '[^').replaceAll('\\', '\\\\');
+    return `\\${part}`;
+  });
+  return new RegExp(`^${text}$`, 's');
+}
+
+/** What of an entry comes into the tree, as one line. */
+export async function entryLine(project: string, folder: string, entry: PlacedEntry): Promise<string> {
+  const file = path.join(project, folder, entry.path);
+  const { mode } = await lstat(file);
+  const shown = `${entry.kind} ${entry.uid}:${entry.gid} ${(entry.mode ?? mode & 0o7777).toString(8)}${entry.isOwned ? ' owned' : ''}`;
+  if (entry.kind === 'link') return `${shown} ${JSON.stringify(await readlink(file))}`;
+  return entry.kind === 'file' ? `${shown} ${await sha256File(file)}` : shown;
+}
