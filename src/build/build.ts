@@ -1,25 +1,20 @@
 import { readdir, rmdir, writeFile } from 'node:fs/promises';
-import { type Config, makeConfig } from '../config/config.ts';
-import { checkScript, type Evaluation } from '../config/evaluate.ts';
-import { copyProgram, copyProject, projectContents } from '../config/project.ts';
-import { type Customisation, noCustomisation, readCustomisation } from '../customize/customisation.ts';
-import type { Findings } from '../customize/problems.ts';
-import { seriesNames } from '../customize/series.ts';
-import { ConfigError, PreflightError } from '../errors.ts';
+import type { Config } from '../config/config.ts';
+import { copyProgram } from '../config/project.ts';
 import { together } from '../system/together.ts';
-import { findTarget, targets } from '../targets/all.ts';
+import { findTarget } from '../targets/all.ts';
 import { type BuildContext, paths } from './context.ts';
 import { shellIn } from './cut-layer.ts';
-import { evaluate } from './evaluation.ts';
 import { explained } from './failures.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
+import { type ReadProject, readConfig } from './read-project.ts';
 import { resultsKey, upToDate } from './results.ts';
 import { frameworkDigest, readSources, type Sources } from './sources.ts';
 import { ownSettings, type Stage } from './stage.ts';
-import { checkKeyring, defaultMirror, knownSuites } from './stage-one.ts';
+import { defaultMirror } from './stage-one.ts';
 import { StageTwo } from './stage-two.ts';
 import { writeTargets } from './targets.ts';
 
@@ -83,7 +78,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
 }
 
 /** What a build is made from; side by side, since apt needs a while. All has ended when this ends. */
-async function readAll(ctx: BuildContext): Promise<Read & { sources: Sources; hosts: HostRepository[] }> {
+async function readAll(ctx: BuildContext): Promise<ReadProject & { sources: Sources; hosts: HostRepository[] }> {
   const [read, hosts, framework] = await together([readConfig(ctx), knownRepositories(paths.layers, ctx.runner), frameworkDigest()]);
   return { ...read, sources: readSources(read.evaluation, read.customisation, framework), hosts };
 }
@@ -94,74 +89,6 @@ const SELF = 'install-realmfs-builder';
 /** Whether a step puts the program into the image. */
 export function needsProgram(plan: BuildPlan): boolean {
   return plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in');
-}
-
-/** What a project says. */
-interface Read {
-  readonly config: Config;
-  readonly customisation: Customisation;
-  readonly evaluation: Evaluation;
-}
-
-/** Reads and checks the configuration; `bindData` as in copyProject. */
-export async function readConfig(ctx: BuildContext, options: { bindData?: boolean } = {}): Promise<Read> {
-  const { request, runner } = ctx;
-  if (request.hasProject) {
-    const names = await projectContents(paths.source, request.configName !== null, request.outputNames);
-    if (request.configName !== null && !names.includes(request.configName)) names.push(request.configName);
-    await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, runner, ...options });
-  }
-  // Side by side: each needs a while to start. What is wrong with the script comes first.
-  const { configName } = request;
-  const check = async (): Promise<void> => {
-    const problems = configName === null ? [] : await checkScript(`${paths.project}/${configName}`, configName, runner);
-    if (problems.length > 0) throw new ConfigError(problems);
-  };
-  const [, evaluation] = await together([check(), evaluate(request, paths.work, runner)]);
-  const config = await makeConfig({
-    request,
-    evaluation,
-    project: paths.project,
-    folders: { project: `${paths.project}/realmfs-modules`, builtIn: `${paths.library}/modules` },
-    targets: [...targets.map(({ name }) => name), ...(await seriesNames(`${paths.project}/hooks.d`))],
-    suites: await knownSuites(),
-    hostArch: ctx.hostArch,
-    runner,
-  });
-  await checkKeyring(config);
-  await checkArchitecture(config.arch, ctx.hostArch, ctx);
-  return { config, customisation: await readCustom(config, ctx), evaluation };
-}
-
-/** Reads what the project has beside build.conf and its modules. */
-async function readCustom(config: Config, ctx: BuildContext): Promise<Customisation> {
-  if (!ctx.request.hasProject) return noCustomisation(config.targets);
-  const findings: Findings = { problems: [], warnings: [] };
-  const { arch, release, components, targets: names } = config;
-  const builtIn = new Map(targets.map(({ name, file }) => [name, file]));
-  const customisation = await readCustomisation(
-    { project: paths.project, arch, release, components, names, builtIn, runner: ctx.runner },
-    findings,
-  );
-  const { packages, localPackages } = customisation;
-  for (const text of findings.warnings) ctx.steps.warn(text);
-  if (findings.problems.length > 0) throw new ConfigError(findings.problems);
-  if (packages.length + localPackages.length > 0 && config.packageModule.origin !== 'built-in')
-    ctx.steps.warn('install-packages is another module here: it must install REALMFS_PROJECT_PACKAGES itself');
-  for (const { file, name, version, arch: of, sha256, scripts } of localPackages)
-    ctx.steps.note(`${file}: ${name} ${version} (${of}), ${scripts.length === 0 ? 'no scripts' : scripts.join(', ')}, SHA-256 ${sha256}`);
-  return customisation;
-}
-
-async function checkArchitecture(arch: string, host: string, ctx: BuildContext): Promise<void> {
-  if (arch === host) return;
-  const test = await ctx.runner.attempt({ label: 'arch-test', file: 'arch-test', args: [arch] });
-  if (test.exitCode !== 0) {
-    throw new PreflightError(`this machine (${host}) is not known to run programs for ${arch}`, {
-      step: 'preflight',
-      hint: 'install arch-test, and for a foreign architecture qemu-user-static and binfmt-support',
-    });
-  }
 }
 
 /** The mirrors of a build; warns if one is missing. */

@@ -3,13 +3,14 @@ import { fileNames } from '../config/evaluate.ts';
 import { copyProgram } from '../config/project.ts';
 import { PreflightError } from '../errors.ts';
 import { hasCode } from '../system/files.ts';
-import { findMirrors, needsProgram, readConfig } from './build.ts';
+import { findMirrors, needsProgram } from './build.ts';
 import { type BuildContext, paths } from './context.ts';
 import { checkNoCacheSteps } from './layer-steps.ts';
 import { hostRepositories } from './mirror.ts';
 import { planBuild } from './plan.ts';
 import { planLayers } from './plan-layers.ts';
 import { describePlan, type Planned } from './plan-report.ts';
+import { readConfig } from './read-project.ts';
 
 /** Reads the configuration as a build does, and says what a build would do. */
 export async function planOnly(ctx: BuildContext): Promise<Planned> {

@@ -34,7 +34,7 @@ export const allTools: readonly Tool[] = [
   ...tools('gpgv', { gpgv: 'checks the signatures of the archive' }),
   ...tools('perl', { perl: "reads the archive's indices for debootstrap" }),
   ...tools('apt', { 'apt-get': "names the mirrors of the host's apt" }),
-  ...tools('dpkg', { dpkg: "names the host's architecture, unpacks for debootstrap" }),
+  ...tools('dpkg', { dpkg: "names the host's architecture, unpacks for debootstrap", 'dpkg-deb': 'reads the packages of a project' }),
   ...tools('util-linux', {
     unshare: 'makes namespaces',
     setpriv: 'drops capabilities, ends what outlives its parent',
@@ -67,6 +67,7 @@ export const allTools: readonly Tool[] = [
     sync: 'brings layers to the disk',
     touch: 'sets times in the tree',
   }),
+  ...tools('apt-utils', { 'apt-ftparchive': 'for packages/*.deb: makes a repository of them' }, { required: false }),
   ...tools(
     'arch-test',
     { 'arch-test': 'for DEBIAN_ARCH: says whether foreign programs run here' },

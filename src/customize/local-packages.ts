@@ -20,7 +20,7 @@ export interface LocalPackage {
 /** The origin and label of the local repository: pins name it by them. */
 export const LOCAL_REPOSITORY = 'realmfs-local-packages';
 
-const NAME = /^[a-z0-9][a-z0-9+.-]+$/;
+const NAME = /^[a-z0-9][a-z0-9+.-]*$/;
 const VERSION = /^(?:\d+:)?[A-Za-z0-9.+~:-]+$/;
 const SCRIPTS = ['preinst', 'postinst', 'prerm', 'postrm', 'config'];
 

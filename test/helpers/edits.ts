@@ -1,5 +1,6 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { makeDeb } from './debs.ts';
 import { sleep } from './kills.ts';
 import { type Machine, type Run, sha256 } from './machine.ts';
 import { randomFrom } from './random.ts';
@@ -58,6 +59,20 @@ const deeds: readonly string[] = [
   'chmod 0711 /etc/skel; : >/etc/skel/N',
 ];
 
+const hookFiles: readonly string[] = ['hooks/chroot/10-one.hook.chroot', 'hooks.d/chroot/1.chroot_early', 'hooks.d/chroot/2.chroot'];
+
+/** What a hook may do. */
+const hookDeeds: readonly string[] = [
+  'echo "${PASSED-none} ${EXPORTED-none} N" >>/hooked',
+  'cat /data-* >>/hooked 2>/dev/null || :',
+  'echo "$REALMFS_HOOK $PWD $(umask)" >>/hooked',
+  'rm -f /list /order',
+  'cat "$REALMFS_PROJECT/files/extra" >>/hooked 2>/dev/null || :',
+  'ln -f /etc/over /etc/hooked-N',
+  'ls /opt >>/hooked',
+  'chmod 0600 /etc/inc; chown 5:6 /etc/over',
+];
+
 /** A project that is edited at random. Everything in it is decided by the seed. */
 export class EditedProject {
   readonly folder: string;
@@ -72,6 +87,9 @@ export class EditedProject {
   #failing = '';
   #isMinimal = false;
   #packages: string[] = [];
+  #deb: Buffer | undefined;
+  /** Packages are installed by the built-in step: that takes seconds. */
+  readonly #installs: boolean;
   /** What was done, for the message of a failure. */
   readonly history: string[] = [];
 
@@ -86,6 +104,10 @@ export class EditedProject {
     for (const name of ['realmfs-files/one.txt', 'realmfs-files/deep/two.txt', 'realmfs-files/override.txt'])
       this.#files.set(name, 'start\n');
     this.#files.set('realmfs-modules/called', 'second from-called; echo called v1 >>/called\n');
+    this.#installs = seed % 5 === 0;
+    this.#variables.set('EXPORTED', 'start');
+    for (const name of ['overlay/etc/over', 'overlay/opt/placed/deep', 'config/includes.chroot/etc/inc']) this.#files.set(name, 'start\n');
+    for (const name of hookFiles) this.#hook(name);
     this.write();
   }
 
@@ -99,6 +121,11 @@ export class EditedProject {
     return Array.from({ length: count }, () => this.#pick(deeds).replaceAll(/\bN\b/g, String(1 + Math.floor(this.#random() * 3))));
   }
 
+  #hook(name: string): void {
+    const lines = Array.from({ length: 2 }, () => this.#pick(hookDeeds).replaceAll(/\bN\b/g, String(1 + Math.floor(this.#random() * 3))));
+    this.#files.set(name, `#!/bin/bash\nset -e\n${lines.join('\n')}\n`);
+  }
+
   /** One edit. */
   edit(): void {
     const names = [...this.#modules.keys()];
@@ -107,7 +134,7 @@ export class EditedProject {
       'a module': () => this.#modules.set(this.#pick(names), this.#some(1 + Math.floor(this.#random() * 4))),
       'the last module': () => this.#modules.set(this.#order.at(-1) ?? 'delta', this.#some(2)),
       'a helper': () => this.#helpers.set(this.#pick([...this.#helpers.keys()]), version),
-      'a variable': () => this.#variables.set(this.#pick(['V1', 'V2', 'UNUSED']), version),
+      'a variable': () => this.#variables.set(this.#pick(['V1', 'V2', 'EXPORTED', 'UNUSED']), version),
       'the order': () => {
         this.#order = [...this.#order.slice(1), ...this.#order.slice(0, 1)];
       },
@@ -133,6 +160,24 @@ export class EditedProject {
       },
       'a failure': () => {
         this.#failing = this.#failing === '' ? this.#pick(this.#order) : '';
+      },
+      'a copied file': () =>
+        this.#files.set(this.#pick([...this.#files.keys()].filter((name) => /^(?:overlay|config\/includes)/.test(name))), `${version}\n`),
+      'a copied file that appears or vanishes': () => {
+        if (!this.#files.delete('overlay/etc/more')) this.#files.set('overlay/etc/more', `${version}\n`);
+      },
+      owners: () => this.#files.set('overlay.owners', `etc/** ${this.#pick(['0 0 -', '7 8 0640', '1234 99 4755'])}\n`),
+      'a hook': () => this.#hook(this.#pick(hookFiles)),
+      'a hook that appears or vanishes': () => {
+        if (!this.#files.delete('hooks/chroot/20-two.chroot')) this.#hook('hooks/chroot/20-two.chroot');
+      },
+      'a hook that fails, or does so no more': () => {
+        const text = this.#files.get('hooks/chroot/10-one.hook.chroot') ?? '';
+        this.#files.set('hooks/chroot/10-one.hook.chroot', text.endsWith('false\n') ? text.replace(/false\n$/, '') : `${text}false\n`);
+      },
+      'a package file': () => {
+        if (this.#installs)
+          this.#deb = makeDeb('edited', { version: version.slice(1), files: { 'etc/over': `${version}\n`, 'usr/share/edited': version } });
       },
       'a package': () => {
         this.#packages = this.#packages.length > 2 ? [] : [...this.#packages, version];
@@ -160,16 +205,16 @@ export class EditedProject {
     const text = [
       'BASE_PACKAGES= BASE_PRE_INSTALL_MODULES=set-hostname',
       this.#isMinimal ? 'REALMFS_PROFILE=minimal' : 'BASE_POST_INSTALL_MODULES=',
-      `PACKAGES="${this.#packages.join(' ')}"`,
+      `PACKAGES="${this.#installs ? (this.#packages.length > 1 ? 'fixture-plain' : '') : this.#packages.join(' ')}"`,
       `PRE_INSTALL_MODULES="${this.#pre.join(' ')}"`,
       `POST_INSTALL_MODULES="${this.#order.join(' ')}"`,
       'LIST=(zero)',
-      ...[...this.#variables].map(([name, value]) => `${name}=${value}`),
+      ...[...this.#variables].map(([name, value]) => `${name === 'EXPORTED' ? 'export ' : ''}${name}=${value}`),
       `CALL=${this.#call}`,
       ...[...this.#helpers].map(([name, value]) => `${name}() { echo "${name} ${value} $1" >>/helped; }`),
       // setxattr(2) of the one architecture that has this number.
       `set_xattr() { [[ $(uname -m) != x86_64 ]] || perl -e '$v = pack("H*", $ARGV[2]); syscall(188, $ARGV[0], $ARGV[1], $v, length $v, 0) == 0 or die $!' "$@"; }`,
-      'install-packages() { printf "%s\\n" $PACKAGES >/packages; }',
+      this.#installs ? '' : 'install-packages() { printf "%s\\n" $PACKAGES >/packages; }',
       ...[...this.#modules].map(([name, deed]) => body(name, deed)),
       ...this.history.filter((what) => what === '#').map((_, at) => `# comment ${at}`),
       '',
@@ -180,7 +225,11 @@ export class EditedProject {
     for (const [name, content] of this.#files) {
       mkdirSync(path.dirname(path.join(this.folder, name)), { recursive: true });
       writeFileSync(path.join(this.folder, name), content);
+      if (name.includes('hook')) chmodSync(path.join(this.folder, name), 0o755);
     }
+    if (this.#deb === undefined) return;
+    mkdirSync(path.join(this.folder, 'packages'));
+    writeFileSync(path.join(this.folder, 'packages/edited.deb'), this.#deb);
   }
 
   /** A number from 0 to 1 of the sequence. */

@@ -2,11 +2,11 @@ import { chmodSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { manifestSchema } from '../../src/build/manifest.ts';
-import { makeDeb } from '../helpers/debs.ts';
+import { makeDeb, makeLeadingDeb } from '../helpers/debs.ts';
 import { Machine } from '../helpers/machine.ts';
 import { steps } from '../helpers/steps.ts';
 
-const machine = new Machine();
+const machine = new Machine({ layers: true });
 afterAll(() => machine.close());
 
 /** Runs a script in the unpacked image, with the extended attributes. */
@@ -72,7 +72,7 @@ describe('everything at once', () => {
     );
     const before = machine.snapshot();
     const run = await machine.run(
-      ['--no-confirm', '--progress', 'plain', '--targets', 'box', ...(name === 'disk' ? ['--no-tmpfs'] : []), 'build.conf'],
+      ['--no-confirm', '--progress', 'plain', '--no-cache', '--targets', 'box', ...(name === 'disk' ? ['--no-tmpfs'] : []), 'build.conf'],
       { cwd: project },
     );
     expect(run.code, run.stderr).toBe(0);
@@ -133,4 +133,234 @@ describe('everything at once', () => {
       expect(run.stderr).toContain(warning);
     expect(run.stderr).toMatch(/packages\/local_1_all\.deb: local-one 1\.0 \(all\), postinst, SHA-256 [0-9a-f]{64}/);
   });
+});
+
+/** Builds a project; what comes behind `-t` on the command line is in `args`. */
+const build = (project: string, ...args: string[]) => machine.run(['--no-confirm', '--progress', 'plain', '-t', ...args], { cwd: project });
+
+/** Without packages: a build takes a second. */
+const quick = `REALMFS_PROFILE=minimal
+BASE_PACKAGES=
+BASE_PRE_INSTALL_MODULES=
+BASE_POST_INSTALL_MODULES=
+POST_INSTALL_MODULES=last
+install-packages() { echo packages >>/order; }
+last() { echo post >>/order; }
+`;
+
+describe('a change costs what it must', () => {
+  const files: Record<string, string | Buffer> = {
+    'build.conf': quick,
+    'overlay/etc/a': 'one\n',
+    'hooks/chroot/1.chroot': 'echo 1 >>/order\n',
+    'hooks/chroot/2.chroot': 'echo 2 >>/order\n',
+    'config/includes.chroot/etc/b': 'one\n',
+    'hooks.d/base/series/box': 'depends tarball\nbase/box.binary\n',
+    'hooks.d/base/box.binary': 'cp "$REALMFS_ROOTFS/order" image.box; cat "$REALMFS_PROJECT/notes" >>image.box\n',
+    notes: 'none\n',
+  };
+  const all = ['bootstrap', 'overlay', 'packages', 'includes.chroot', 'post/last', 'hook/1.chroot', 'hook/2.chroot'];
+  const project = machine.project('changes', files);
+
+  test.each<[string, Record<string, string>, number, string]>([
+    ['the first build', {}, 1, ''],
+    ['nothing', {}, 7, ''],
+    ['the last hook', { 'hooks/chroot/2.chroot': 'echo two >>/order\n' }, 6, 'hook/2.chroot runs again: step hook/2.chroot has changed'],
+    ['the first hook', { 'hooks/chroot/1.chroot': 'echo one >>/order\n' }, 5, 'hook/1.chroot runs again'],
+    [
+      'a file after the packages',
+      { 'config/includes.chroot/etc/b': 'two\n' },
+      3,
+      'includes.chroot runs again: config/includes.chroot/etc/b has changed',
+    ],
+    ['a file of the overlay', { 'overlay/etc/a': 'two\n' }, 1, 'packages runs again: overlay/etc/a has changed'],
+    ['a new file of the overlay', { 'overlay/etc/c': '' }, 1, 'packages runs again: overlay/etc/c is new'],
+    ['an owner', { 'overlay.owners': 'etc/c 1 1 0600\n' }, 1, 'packages runs again: overlay/etc/c has changed'],
+    ['a binary hook', { 'hooks.d/base/box.binary': 'cp "$REALMFS_ROOTFS/order" image.box\n' }, 7, 'the results are written again'],
+    ['a file that a binary hook may read', { notes: 'some\n' }, 7, 'the results are written again'],
+    ['a variable', { 'build.conf': `${quick}X=1\n` }, 1, 'packages runs again: variable X is new'],
+  ])('%s', async (name, change, cached, reason) => {
+    machine.project('changes', change);
+    const run = await machine.run(['--no-confirm', '--progress', 'plain', '--targets', 'box'], { cwd: project });
+    expect(run.code, run.stderr).toBe(0);
+    expect(steps(run)).toEqual({ ran: all.slice(cached), cached: all.slice(0, cached) });
+    expect(run.stderr).toContain(reason);
+    expect(run.stderr.includes('nothing has changed')).toBe(name === 'nothing');
+    expect(run.stdout).toContain('/image.box\n');
+  });
+});
+
+describe('a hook that fails', () => {
+  test.each([
+    ['with an exit code', 'hooks/chroot/1-x.chroot', 'echo said; exit 3\n', 'hook/1-x.chroot: hooks/chroot/1-x.chroot: exit code 3'],
+    [
+      'by a signal',
+      'hooks/chroot/1-x.chroot',
+      '#!/bin/sh\necho said; kill -9 $$\n',
+      'hook/1-x.chroot: hooks/chroot/1-x.chroot: killed by SIGKILL',
+    ],
+    [
+      'without its interpreter',
+      'hooks/chroot/1-x.chroot',
+      '#!/no/such said\n',
+      'hook/1-x.chroot: hooks/chroot/1-x.chroot: exit code 127: it, or its interpreter, could not be run',
+    ],
+    ['early', 'hooks.d/chroot/1.chroot_early', 'echo said; false\n', 'early/1.chroot_early: hooks.d/chroot/1.chroot_early: exit code 1'],
+    ['in a live-build tree', 'config/hooks/live/1.chroot', 'echo said; exit 9\n', 'hook/1.chroot: config/hooks/live/1.chroot: exit code 9'],
+  ])('%s', async (name, file, text, message) => {
+    const project = machine.project(`fails ${name}`, { 'build.conf': quick, [file]: text });
+    const run = await build(project);
+    expect(run.code).toBe(1);
+    expect(run.lastLine).toMatch(new RegExp(`^realmfs-builder: error: ${message}; log: `));
+    expect(run.stderr).toMatch(/^ +output: .*(?:said|required file)/m);
+  });
+
+  test('beside the root', async () => {
+    const files = { 'build.conf': quick, 'hooks.d/base/series/a': 'base/a.binary\n', 'hooks.d/base/a.binary': 'echo said; exit 5\n' };
+    const run = await machine.run(['--no-confirm', '--targets', 'a'], { cwd: machine.project('fails binary', files) });
+    expect(run.code).toBe(1);
+    expect(run.lastLine).toMatch(/^realmfs-builder: error: binary\/a\.binary: hooks\.d\/base\/a\.binary: exit code 5; log: /);
+  });
+
+  test.each([
+    ['a name of the builder', 'touch manifest.json', 'binary/a.binary makes manifest.json, which is a name of the builder'],
+    ['none of what is provided', 'touch x', 'nothing of what the sets provide was made: a.img'],
+  ])('%s', async (name, text, message) => {
+    const files = {
+      'build.conf': quick,
+      'hooks.d/base/series/a': `base/a.binary\n${name.startsWith('none') ? 'provides a.img\n' : ''}`,
+      'hooks.d/base/a.binary': `${text}\n`,
+    };
+    const run = await machine.run(['--no-confirm', '--targets', 'a'], { cwd: machine.project(`binary ${name}`, files) });
+    expect(run.code).toBe(1);
+    expect(run.lastLine).toContain(message);
+  });
+});
+
+describe('nothing leads out', () => {
+  test('links of the root, a process that swaps one, writing to the project', async () => {
+    const before = machine.snapshot();
+    const canary = path.join(machine.folder, 'canary');
+    const up = '../'.repeat(20);
+    const project = machine.project('escapes', {
+      // What an early hook makes of the root is there when the packages and the later folders come.
+      'build.conf': `${quick}PRE_INSTALL_MODULES=swap
+swap() {
+    rm -rf /opt /srv /mnt
+    ln -s ${canary} /opt; ln -s ${up}${canary.slice(1)} /srv
+    mkdir -p ${canary}
+    (setsid bash -c 'while :; do rm -rf /mnt; mkdir /mnt; rm -rf /mnt; ln -s ${up}${canary.slice(1)} /mnt; done' >/dev/null 2>&1 &)
+}
+`,
+      'overlay/opt/kept': 'overlay\n',
+      'config/includes.chroot/opt/one': 'out\n',
+      'config/includes.chroot/srv/two': 'out\n',
+      'config/includes.chroot/mnt/three': 'out\n',
+      'hooks/chroot/1.chroot': `#!/bin/sh
+! echo x >"$REALMFS_PROJECT/overlay/opt/kept" 2>/dev/null
+! echo x >"$REALMFS_PROJECT/new" 2>/dev/null
+ls ${canary} | tr '\\n' ' ' >/seen
+`,
+    });
+    const run = await build(project);
+    expect(run.code, run.stderr).toBe(0);
+    expect(await machine.settled(before)).toEqual(before);
+    // In the image the links lead where they lead there.
+    expect(inTree(project, 'cat seen')).toMatch(/^one (?:three )?two $/);
+    expect(readFileSync(path.join(project, 'overlay/opt/kept'), 'utf8')).toBe('overlay\n');
+  });
+
+  test.each<[string, Record<string, string | Buffer>, string[], string]>([
+    ['overlay/lib as a file', { 'overlay/lib': '' }, [], 'overlay/lib: would take the place of a link that the root needs'],
+    ['overlay/dev', { 'overlay/dev/sda': '' }, [], 'overlay/dev: nothing can be put there'],
+    [
+      'a package with ../ members',
+      { 'packages/x.deb': makeLeadingDeb('xx') },
+      [],
+      'packages/x.deb: has a member that leads out of the root',
+    ],
+    [
+      'a series with ..',
+      { 'hooks.d/base/series/a': '../../x.binary\n' },
+      ['--targets', 'a'],
+      'base/series/a:1: ../../x.binary is no path below hooks.d',
+    ],
+    ['a name of a series with ..', { 'hooks.d/base/series/a': '' }, ['--targets', '../a'], 'there is no target ../a'],
+    ['a hook with DOS line ends', { 'hooks/chroot/1.chroot': '#!/bin/sh\r\n' }, [], 'hooks/chroot/1.chroot:1: has DOS line ends'],
+  ])('%s is refused before any work', async (name, files, args, message) => {
+    const before = machine.snapshot();
+    const run = await build(machine.project(`refused ${name}`, { 'build.conf': quick, ...files }), ...args);
+    expect(run.code).toBe(2);
+    expect(run.lastLine).toContain(message);
+    expect(run.stderr).not.toContain('bootstrap');
+    expect(machine.snapshot()).toEqual(before);
+  });
+});
+
+test('a live-build tree as it lies', async () => {
+  const project = machine.project('live', {
+    'config/includes.chroot_before_packages/order': 'before\n',
+    'config/includes.chroot/etc/fixture.conf': 'included\n',
+    'config/includes.chroot_after_packages/etc/after': 'included\n',
+    'config/package-lists/mine.list.chroot':
+      '# packages\nfixture-plain\n#if ARCHITECTURES none\nnot-there\n#endif\n!none fixture-conffile\n',
+    'config/packages.chroot/local_1_all.deb': makeDeb('local-live', { postinst: 'echo packages >>/order; debconf-show fixture >/answers' }),
+    'config/preseed/mine.cfg': 'fixture fixture/answer string 42\n',
+    'config/archives/gone.list.chroot': '# for the build alone\n',
+    'config/archives/kept.list': '# for the image, too\n',
+    'config/archives/kept.key': '-----BEGIN PGP PUBLIC KEY BLOCK-----\n',
+    'config/hooks/normal/10-a.hook.chroot': 'echo "normal $(cat /etc/fixture.conf)" >>/order\n',
+    'config/hooks/live/05-b.chroot': 'echo live >>/order; ls /etc/apt/sources.list.d >>/order\n',
+    'config/binary': 'LB_X=1\n',
+  });
+  const run = await machine.run(
+    [
+      '--no-confirm',
+      '--progress',
+      'plain',
+      '-t',
+      '--set',
+      'REALMFS_PROFILE=minimal',
+      '--set',
+      'BASE_PACKAGES=',
+      '--set',
+      'BASE_PRE_INSTALL_MODULES=',
+      '--set',
+      'BASE_POST_INSTALL_MODULES=',
+    ],
+    { cwd: project },
+  );
+  expect(run.code, run.stderr).toBe(0);
+  expect(
+    inTree(project, 'cat order etc/after usr/share/fixture-plain answers; ls etc/apt/sources.list.d etc/apt/trusted.gpg.d/kept*'),
+  ).toBe(
+    'before\npackages\nnormal included\nlive\ngone.list\nkept.list\nincluded\nplain\n* fixture/answer: 42\netc/apt/trusted.gpg.d/kept.asc\n\netc/apt/sources.list.d:\nkept.list\n',
+  );
+  expect(run.stderr).toContain('config: not understood, and not used: binary');
+});
+
+test('local packages: offline, downgrades, and the plan', async () => {
+  const project = machine.project('local', {
+    'build.conf': quick.replace(/^install-packages.*\n/m, 'PACKAGES=fixture-plain\n'),
+    'packages/tzdata_1_all.deb': makeDeb('tzdata', { version: '1', files: { 'usr/share/old-tzdata': 'old\n' } }),
+    'packages/plain.deb': makeDeb('fixture-plain', { version: '0.1', files: { 'usr/share/fixture-plain': 'older\n' } }),
+    'overlay/etc/motd': 'hello\n',
+    'hooks/chroot/1.chroot': '#!/bin/sh\n',
+  });
+  const first = await build(project);
+  expect(first.code, first.stderr).toBe(0);
+  expect(inTree(project, 'cat usr/share/fixture-plain usr/share/old-tzdata')).toBe('older\nold\n');
+  const plan = await machine.run(['plan'], { cwd: project });
+  expect(plan.code, plan.stderr).toBe(0);
+  expect(plan.stdout).toMatch(/^ *3 +overlay +overlay +yes$/m);
+  expect(plan.stdout).toMatch(/^ *\d+ +hook\/1\.chroot +hooks\/chroot\/1\.chroot +yes$/m);
+  expect(plan.stdout).toMatch(/^overlay\/etc\/motd +overlay$/m);
+  expect(plan.stdout).toMatch(/^packages\/tzdata_1_all\.deb +tzdata 1 \(all\)$/m);
+  machine.project('local', {
+    'packages/plain.deb': makeDeb('fixture-plain', { version: '0.2', files: { 'usr/share/fixture-plain': 'newer\n' } }),
+  });
+  const second = await build(project, '--offline');
+  expect(second.code, second.stderr).toBe(0);
+  expect(second.stderr).toContain('packages runs again: packages/plain.deb has changed');
+  expect(inTree(project, 'cat usr/share/fixture-plain')).toBe('newer\n');
 });
