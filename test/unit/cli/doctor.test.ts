@@ -65,6 +65,7 @@ describe('the table of tools', () => {
     for (const tool of allTools) expect(`${tool.name} ${tool.package} ${tool.purpose}`).toMatch(/^\S+ [a-z0-9.+-]+ \S/);
     expect(new Set(allTools.map(({ name }) => name)).size).toBe(allTools.length);
     expect(allTools.filter(({ required }) => !required).map((tool) => tool.package)).toEqual([
+      'apt-utils',
       'arch-test',
       'qemu-user-static',
       'auto-apt-proxy',
