@@ -80,7 +80,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
 /** What a build is made from; side by side, since apt needs a while. All has ended when this ends. */
 async function readAll(ctx: BuildContext): Promise<ReadProject & { sources: Sources; hosts: HostRepository[] }> {
   const [read, hosts, framework] = await together([readConfig(ctx), knownRepositories(paths.layers, ctx.runner), frameworkDigest()]);
-  return { ...read, sources: readSources(read.evaluation, read.customisation, framework), hosts };
+  return { ...read, sources: readSources(read.evaluation, read.customisation, framework, ctx.runner), hosts };
 }
 
 /** The module that puts the program into the image. */

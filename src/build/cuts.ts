@@ -70,7 +70,8 @@ async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string,
   const [texts, hooks, builtIn]: [string[], string[], string[]] = [[], [], []];
   for (const { step, module } of cut.steps.filter(hasShell)) {
     const text = await sources.textOf(module);
-    inputs[`step ${step}`] = asInput(`${module.origin}\n${text}`);
+    // A hook knows its own path.
+    inputs[`step ${step}`] = asInput(`${module.origin}${module.origin === 'hook' ? ` ${module.name}` : ''}\n${text}`);
     (module.origin === 'built-in' ? builtIn : module.origin === 'hook' ? hooks : texts).push(text);
   }
   if (builtIn.some((text) => text.includes('/lib/program'))) inputs['the program'] = await sources.program();

@@ -27,7 +27,7 @@ export async function planLayers(
 ): Promise<ReadonlyMap<string, StepState> | undefined> {
   if (ctx.request.layersMaxSize === 0 || (await statOrUndefined(paths.layers)) === undefined) return undefined;
   const states = new Map<string, StepState>();
-  const sources = readSources(evaluation, plan.customisation, await frameworkDigest());
+  const sources = readSources(evaluation, plan.customisation, await frameworkDigest(), ctx.runner);
   let below: Layer | undefined;
   /** Looks a layer up; undefined: the steps run. */
   const look = async (steps: readonly string[], inputs: Readonly<Record<string, string>>, always: boolean): Promise<Layer | undefined> => {

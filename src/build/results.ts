@@ -22,6 +22,7 @@ export async function resultsKey(stage: Stage, top: string, evaluation: Evaluati
     own: JSON.stringify({ ...ownSettings(stage), epoch: stage.sourceDateEpoch, mirrors: [stage.mirror, stage.securityMirror] }),
     manifest: JSON.stringify(await manifestInputs(stage, sources, ctx)),
     targets: JSON.stringify([customisation.targets, customisation.provides]),
+    archives: JSON.stringify(customisation.archives.sources.map(({ name, isKept }) => [name, isKept])),
     // They see all of the project.
     hooks: binaryHooks.length === 0 ? '' : `${JSON.stringify(hookVariables(stage, evaluation))} ${await sources.everything()}`,
     keepRootfs: String(ctx.request.keepRootfs),

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { lstat, readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, readFile, readlink, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Evaluation } from '../config/evaluate.ts';
 import type { Customisation } from '../customize/customisation.ts';
-import { entryLine } from '../customize/placement.ts';
+import { entryLine, type Placement } from '../customize/placement.ts';
 import { readForeign, sha256File, statOrUndefined } from '../system/files.ts';
+import type { Runner } from '../system/runner.ts';
 import { paths } from './context.ts';
 import type { StepSource } from './plan.ts';
 
@@ -52,7 +53,7 @@ export async function frameworkDigest(): Promise<string> {
 }
 
 /** Reads sources in the sandbox, each at most once. */
-export function readSources(evaluation: Evaluation, customisation: Customisation, framework: string): Sources {
+export function readSources(evaluation: Evaluation, customisation: Customisation, framework: string, runner: Runner): Sources {
   const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
     let made: Promise<T> | undefined;
     return () => {
@@ -69,7 +70,7 @@ export function readSources(evaluation: Evaluation, customisation: Customisation
       return readFile(await realpath(file), module.origin === 'hook' ? 'latin1' : 'utf8');
     },
     filesOf: (module) => {
-      const found = placed.get(module.name) ?? filesOf(module, customisation);
+      const found = placed.get(module.name) ?? filesOf(module, customisation, runner);
       placed.set(module.name, found);
       return found;
     },
@@ -108,13 +109,28 @@ export function readSources(evaluation: Evaluation, customisation: Customisation
 async function filesOf(
   { name, origin }: StepSource,
   { before, after, preseeds }: Customisation,
+  runner: Runner,
 ): Promise<Readonly<Record<string, string>>> {
   const found: Record<string, string> = {};
   if (origin === 'preseed') for (const file of preseeds) found[file] = await sha256File(await realpath(path.join(paths.project, file)));
   const placement = [...before, ...after].find(({ folder }) => folder === name);
-  if (origin === 'folder' && placement !== undefined)
-    for (const entry of placement.entries) found[path.join(name, entry.path)] = await entryLine(paths.project, name, entry);
+  if (origin !== 'folder' || placement === undefined) return found;
+  for (const entry of placement.entries) found[path.join(name, entry.path)] = await entryLine(paths.project, name, entry);
+  found[`attributes and hard links in ${name}`] = await attributesOf(placement, runner);
   return found;
+}
+
+/** The digest of what Node cannot see: extended attributes, ACLs, capabilities, and which names are one file. */
+async function attributesOf({ folder, entries }: Placement, runner: Runner): Promise<string> {
+  const scratch = await mkdtemp('/tmp/attributes-');
+  await writeFile(`${scratch}/list`, entries.map((entry) => `./${entry.path}\0`).join(''));
+  // Of the same entries without content. It ends with the sandbox.
+  const script =
+    'cp --archive --no-preserve=ownership --attributes-only --no-target-directory -- "$1" "$2/tree"; ' +
+    'tar --create --file=- --directory="$2/tree" --no-recursion --null --verbatim-files-from --files-from="$2/list" --mtime=@0 --owner=:0 --group=:0 ' +
+    '--numeric-owner --mode=0 --xattrs "--xattrs-include=*" --acls --format=pax --pax-option=exthdr.name=x,delete=atime,delete=ctime | sha256sum';
+  const args = ['-euo', 'pipefail', '-c', script, 'bash', path.join(paths.project, folder), scratch];
+  return (await runner.capture({ label: 'reading attributes', file: 'bash', args })).slice(0, 64);
 }
 
 /** `file NAME`: a file of realmfs-files; `module NAME`: what a module calls by name. */

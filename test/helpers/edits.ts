@@ -104,7 +104,7 @@ export class EditedProject {
     for (const name of ['realmfs-files/one.txt', 'realmfs-files/deep/two.txt', 'realmfs-files/override.txt'])
       this.#files.set(name, 'start\n');
     this.#files.set('realmfs-modules/called', 'second from-called; echo called v1 >>/called\n');
-    this.#installs = seed % 5 === 0;
+    this.#installs = seed % 10 === 0;
     this.#variables.set('EXPORTED', 'start');
     for (const name of ['overlay/etc/over', 'overlay/opt/placed/deep', 'config/includes.chroot/etc/inc']) this.#files.set(name, 'start\n');
     for (const name of hookFiles) this.#hook(name);
