@@ -1,5 +1,6 @@
 import { chmod, copyFile, lstat, mkdir, readdir, realpath, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { projectEntries } from '../config/entries.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { binaryVariables } from '../config/settings.ts';
 import { BuilderError, CommandError } from '../errors.ts';
@@ -17,7 +18,7 @@ import type { Stage } from './stage.ts';
 type Result = Pick<Artifact, 'target' | 'file'>;
 
 /** Names in the output folder that are the builder's own. */
-const OWN = ['SHA256SUMS', 'manifest.json', 'realmfs-build.log', 'debootstrap.log', 'rootfs'];
+const OWN = ['SHA256SUMS', 'manifest.json', 'realmfs-build.log', 'debootstrap.log', 'rootfs', 'request.json', 'output', 'build', 'parts'];
 
 /** The environment of binary hooks, beside PATH and their like: what livecd-rootfs gives them, and ours. */
 export function hookVariables(stage: Stage, evaluation: Evaluation): Record<string, string> {
@@ -62,17 +63,23 @@ export async function runBinaryHooks(
     const isWanted = customisation.provides?.includes(file) ?? true;
     const stat = await lstat(path.join(output, file)).catch(() => undefined);
     // A hook has removed it.
-    if (stat === undefined) continue;
+    if (stat === undefined && !isUnfit(file)) continue;
     if (!isWanted) ctx.steps.note(`${file} is not kept: no set that was asked for provides it`);
-    else if (OWN.includes(file)) throw new BuilderError(`${target} makes ${file}, which is a name of the builder's own`, { step: target });
-    else if (file.startsWith('.') || !stat.isFile())
-      ctx.steps.warn(`${target}: ${file} is not kept: it is ${stat.isFile() ? 'hidden' : 'no regular file'}`);
+    else if (isUnfit(file)) throw new BuilderError(`${target} makes a file of an unfit name: ${JSON.stringify(file)}`, { step: target });
+    else if (OWN.includes(file) || projectEntries.includes(file) || file === ctx.request.configName)
+      throw new BuilderError(`${target} makes ${file}, which is a name of the builder's own`, { step: target });
+    else if (file.startsWith('.') || stat?.isFile() !== true)
+      ctx.steps.warn(`${target}: ${file} is not kept: it is ${stat?.isFile() ? 'hidden' : 'no regular file'}`);
     else results.push({ target, file });
   }
   checkProvided(results, customisation.provides, ctx);
+  if (results.length === 0)
+    throw new BuilderError('nothing was made: neither a target nor a hook has left a file', { step: ctx.steps.current });
   if (output !== paths.staging)
     for (const { file } of results) {
-      await syncPath(path.join(output, file));
+      const made = path.join(output, file);
+      await chmod(made, (await lstat(made)).mode & 0o777);
+      await syncPath(made);
       await rename(path.join(output, file), path.join(paths.staging, file));
     }
   return results;
@@ -84,6 +91,12 @@ function checkProvided(results: readonly Result[], provides: readonly string[] |
   if (missing.length > 0 && missing.length === provides.length)
     throw new BuilderError(`nothing of what the sets provide was made: ${missing.join(', ')}`, { step: ctx.steps.current });
   if (missing.length > 0) ctx.steps.warn(`provided by a set, but made by no hook: ${missing.join(', ')}`);
+}
+
+/** Whether a name cannot stand in SHA256SUMS, or is not the name that the file has. */
+function isUnfit(name: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return /[\u0000-\u001f\u007f\\\ufffd]/.test(name);
 }
 
 async function runHook(file: string, env: Readonly<Record<string, string>>, ctx: BuildContext): Promise<void> {

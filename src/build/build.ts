@@ -9,6 +9,7 @@ import { explained } from './failures.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
 import { writeManifest } from './manifest.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
+import { buildArchives } from './package-step.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
 import { type ReadProject, readConfig } from './read-project.ts';
 import { resultsKey, upToDate } from './results.ts';
@@ -104,7 +105,7 @@ async function finalize(stage: Stage, ctx: BuildContext): Promise<string> {
   return ctx.steps.run('finalize', async () => {
     const buildOnly = `${paths.work}/build-archives`;
     const { archives } = stage.plan.customisation;
-    await writeFile(buildOnly, archives.sources.map(({ name, isKept }) => (isKept ? '' : `${name}\n`)).join(''));
+    await writeFile(buildOnly, buildArchives(archives));
     const out = await new StageTwo(stage, ctx).script('finalize.sh', ownSettings(stage), { 'build-archives': buildOnly });
     // The mount point of the steps: nothing can be mounted on it from out here.
     await rmdir(`${paths.root}/run/realmfs`);

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { findSetting } from '../config/settings.ts';
 import { namesProject, reach, readsVariablesIndirectly, topLevel } from '../store/shell-text.ts';
+import { STEP_ORDER } from './differences.ts';
 import { hasShell, type StagePlan } from './plan.ts';
 import { asInput, type Sources } from './sources.ts';
 
@@ -49,6 +50,7 @@ export interface BuildInputs {
 export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<string, string>> {
   const { sources } = build;
   const inputs: Record<string, string> = { 'the builder': sources.framework };
+  inputs[STEP_ORDER] = cut.steps.map(({ step }) => step).join('\n');
   for (const { module } of cut.steps) Object.assign(inputs, await sources.filesOf(module));
   // What is only copied knows nothing of build.conf; the shell is that of the layer below.
   if (cut.steps.some(hasShell)) Object.assign(inputs, await shellInputs(cut, build));

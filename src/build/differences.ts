@@ -4,6 +4,8 @@ import { isSecret } from '../config/settings.ts';
 const MOST_LINES = 6;
 const LONGEST_VALUE = 80;
 
+/** The names of the steps of a cut, in their order. */
+export const STEP_ORDER = 'the order of the steps';
 /** Whether the state of the shell is handed on. */
 export const MORE_TO_COME = 'whether a module comes after it';
 
@@ -34,7 +36,12 @@ export function differences(before: Readonly<Record<string, string>>, now: Reado
   // The text of a step is that of its function.
   const lines = (reason: string): string => reason.replace(/^(?:function|step) \S+ /, '');
   const ofFunctions = new Set(reasons.filter((reason) => reason.startsWith('function ')).map(lines));
-  return reasons.filter((reason) => !reason.startsWith('step ') || !ofFunctions.has(lines(reason)));
+  const hasSteps = reasons.some((reason) => reason.startsWith('step '));
+  return reasons.filter((reason) => {
+    // Which steps there are is said by themselves.
+    if (reason.startsWith(STEP_ORDER)) return !hasSteps;
+    return !reason.startsWith('step ') || !ofFunctions.has(lines(reason));
+  });
 }
 
 function isShort(text: string): boolean {

@@ -1,8 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Customisation } from '../customize/customisation.ts';
-import type { Placement } from '../customize/placement.ts';
+import type { PlacedEntry, Placement } from '../customize/placement.ts';
 import { BuilderError } from '../errors.ts';
+import { copyForeign } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import type { StepSource } from './plan.ts';
 import type { StageTwo } from './stage-two.ts';
@@ -42,7 +43,7 @@ export class Folders {
   async remember(): Promise<void> {
     for (const placement of this.#customisation.before) {
       const out = this.#placed.get(placement) ?? '';
-      this.#placed.set(placement, await this.#script('remember', placement, { places: `${out}/places` }));
+      this.#placed.set(placement, await this.#script('remember', placement, await this.#handedBack(out, ['places'])));
     }
   }
 
@@ -50,7 +51,7 @@ export class Folders {
   async putBack(): Promise<void> {
     for (const placement of this.#customisation.before) {
       const was = this.#placed.get(placement) ?? '';
-      const files = Object.fromEntries(['places', 'changed', 'changed.tar'].map((name) => [name, `${was}/${name}`]));
+      const files = await this.#handedBack(was, ['places', 'changed', 'changed.tar']);
       const out = await this.#script('put-back', placement, files);
       const fields = (await this.#runner.handedBack(`${out}/report`)).split('\0').slice(0, -1);
       for (let at = 0; at < fields.length; at += 2) {
@@ -65,16 +66,33 @@ export class Folders {
     }
   }
 
-  async #script(phase: string, { folder, entries }: Placement, files: Files = {}): Promise<string> {
+  /** Files that an earlier script has left: programs of the tree have written them, and may have made anything. */
+  async #handedBack(out: string, names: readonly string[]): Promise<Files> {
+    const files: Files = {};
+    for (const name of names) {
+      const file = path.join(paths.work, `folder-was-${name}`);
+      if (!(await copyForeign(path.join(out, name), file)))
+        throw new BuilderError(`a script has left no file ${name} behind`, { step: this.#ctx.steps.current });
+      files[name] = file;
+    }
+    return files;
+  }
+
+  async #script(phase: string, { folder, entries }: Placement, before: Files = {}): Promise<string> {
     const runs: { owner: string; names: string[] }[] = [];
     const owned: string[] = [];
-    for (const entry of entries) {
-      const owner = `${entry.uid} ${entry.gid} ${entry.mode?.toString(8) ?? '-'}`;
+    const ownerOf = ({ uid, gid, mode }: PlacedEntry): string => `${uid} ${gid} ${mode?.toString(8) ?? '-'}`;
+    // Folders come before what lies in them; names of one file stay together.
+    for (const entry of entries.filter(({ kind }) => kind === 'folder')) {
+      const owner = ownerOf(entry);
       if (runs.at(-1)?.owner !== owner) runs.push({ owner, names: [] });
       runs.at(-1)?.names.push(`./${entry.path}\0`);
-      if (entry.isOwned && entry.kind === 'folder') owned.push(`${owner}\0./${entry.path}\0`);
+      if (entry.isOwned) owned.push(`${owner}\0./${entry.path}\0`);
     }
-    const input: Files = { ...files, runs: await this.#text('runs', runs.map(({ owner }) => `${owner}\n`).join('')) };
+    const files = entries.filter(({ kind }) => kind !== 'folder');
+    for (const owner of new Set(files.map(ownerOf)))
+      runs.push({ owner, names: files.filter((entry) => ownerOf(entry) === owner).map((entry) => `./${entry.path}\0`) });
+    const input: Files = { ...before, runs: await this.#text('runs', runs.map(({ owner }) => `${owner}\n`).join('')) };
     for (const [at, { names }] of runs.entries()) input[`run-${at}`] = await this.#text(`run-${at}`, names.join(''));
     input.owned = await this.#text('owned', owned.join(''));
     return this.#runner.script('folder.sh', { REALMFS_FOLDER: folder, REALMFS_FOLDER_PHASE: phase }, input);

@@ -17,7 +17,9 @@ import { bootstrapInputs } from './stage-one.ts';
 export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs): Promise<Record<string, string>> {
   return {
     ...(await inputsOf(cut, build)),
-    ...(cut.step === 'packages' ? { ...(await prepareInputs(stage.plan.config)), ...(await packageInputs(stage.plan)) } : {}),
+    ...(cut.step === 'packages'
+      ? { ...(await prepareInputs(stage.plan.config)), ...(await packageInputs(stage.plan, build.sources)) }
+      : {}),
     [MORE_TO_COME]: String(isShellHandedOn(cut, stage.plan)),
     ...ownInputs(),
   };
@@ -66,13 +68,14 @@ export async function layerFault({ meta }: Layer, sources: Sources, { request }:
 }
 
 /** What the package step takes from the project beside build.conf. */
-async function packageInputs({ customisation }: BuildPlan): Promise<Record<string, string>> {
+async function packageInputs({ customisation }: BuildPlan, sources: Sources): Promise<Record<string, string>> {
   const { localPackages, archives } = customisation;
   const inputs: Record<string, string> = {};
   for (const { file, name, version, arch, sha256 } of localPackages) inputs[file] = `${name} ${version} ${arch} ${sha256}`;
   for (const { name, text } of archives.sources) inputs[`config/archives: ${name}`] = text;
   for (const { name, file } of [...archives.keys, ...archives.pins])
     inputs[`config/archives: ${name}`] = await sha256File(await realpath(`${paths.project}/${file}`));
+  if (localPackages.some(({ namesProject }) => namesProject)) inputs['the whole project'] = await sources.everything();
   return inputs;
 }
 

@@ -50,10 +50,13 @@ export function checkStepName(name: string, plan: BuildPlan): void {
 
 /** @throws ConfigError if `NOCACHE_STEPS` names what is neither a step nor a module of one. */
 export function checkNoCacheSteps(evaluation: Evaluation, plan: BuildPlan): void {
-  const known = plan.stageTwo.flatMap(({ step, module }) => [step, module.name]);
+  const known = [
+    ...plan.stageTwo.flatMap(({ step, module }) => [step, module.name]),
+    ...plan.binaryHooks.flatMap(({ step, hook }) => [step, hook.file]),
+  ];
   const wrong = words(evaluation.variables.get('NOCACHE_STEPS')).filter((name) => !known.includes(name));
   if (wrong.length === 0) return;
-  const steps = plan.stageTwo.map(({ step }) => step).join(', ');
+  const steps = [...plan.stageTwo, ...plan.binaryHooks].map(({ step }) => step).join(', ');
   throw new ConfigError([{ message: `NOCACHE_STEPS: there is no step ${wrong.join(', ')} (${steps})` }]);
 }
 

@@ -2,6 +2,7 @@ import { realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModuleReference } from '../config/config.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
+import type { LiveArchives } from '../customize/live-build.ts';
 import { makeRepository } from '../customize/local-packages.ts';
 import { FetchError } from '../errors.ts';
 import { parseNewer, parseUris } from '../store/apt-output.ts';
@@ -42,6 +43,8 @@ export class PackageStep {
     };
     const keyring = config.keyring === DEBIAN_KEYRING ? {} : { 'archive-keyring': config.keyring };
     const archives = await this.#archives();
+    const { localPackages } = this.#stage.plan.customisation;
+    if (localPackages.length > 0) await makeRepository(localPackages, paths.project, `${paths.library}/packages`, this.#ctx.runner);
     await this.#runner.script(
       'prepare.sh',
       { ...ownSettings(this.#stage), ...sources, DEBIAN_SIGNED_BY: signedBy(config.keyring) },
@@ -70,8 +73,6 @@ export class PackageStep {
    * with the state of the shell.
    */
   async run(last: boolean, proves: boolean): Promise<string> {
-    const { localPackages } = this.#stage.plan.customisation;
-    if (localPackages.length > 0) await makeRepository(localPackages, paths.project, `${paths.library}/packages`, this.#ctx.runner);
     await fetching(this.#ctx, async () => {
       const wrong = await this.#fetch();
       if (wrong.length > 0) {
@@ -103,7 +104,8 @@ export class PackageStep {
   async newer(): Promise<string[]> {
     const env = { REALMFS_PACKAGES_PHASE: 'newer' };
     const out = await this.#runner.module(installPackages, { network: false, last: false, env });
-    return parseNewer(await this.#runner.handedBack(path.join(out, 'newer')));
+    const own = this.#stage.plan.customisation.localPackages.map(({ name }) => `${name} `);
+    return parseNewer(await this.#runner.handedBack(path.join(out, 'newer'))).filter((line) => !own.some((name) => line.startsWith(name)));
   }
 
   /** Returns the package files that are not what the signed index says. */
@@ -149,6 +151,12 @@ export class PackageStep {
   get #fetchTimeout(): Record<string, string> {
     return { REALMFS_FETCH_TIMEOUT: String(this.#ctx.request.fetchTimeout) };
   }
+}
+
+/** The files for apt that only the build needs, below /etc/apt; a line each. */
+export function buildArchives({ sources, keys, pins }: LiveArchives): string {
+  const folders = Object.entries({ 'sources.list.d': sources, 'trusted.gpg.d': keys, 'preferences.d': pins });
+  return folders.flatMap(([folder, files]) => files.map(({ name, isKept }) => (isKept ? '' : `${folder}/${name}\n`))).join('');
 }
 
 function phase(name: string): Record<string, string> {

@@ -2,7 +2,6 @@ import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript, type Evaluation } from '../config/evaluate.ts';
 import { copyProject, projectContents } from '../config/project.ts';
 import { type Customisation, noCustomisation, readCustomisation } from '../customize/customisation.ts';
-import { isLiveTree } from '../customize/live-build.ts';
 import type { Findings } from '../customize/problems.ts';
 import { seriesNames } from '../customize/series.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
@@ -26,8 +25,7 @@ export async function readConfig(ctx: BuildContext, options: { bindData?: boolea
   if (request.hasProject) {
     const names = await projectContents(paths.source, request.configName !== null, request.outputNames);
     if (request.configName !== null && !names.includes(request.configName)) names.push(request.configName);
-    const data = (await isLiveTree(paths.source)) ? ['config'] : [];
-    await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, data, runner, ...options });
+    await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, runner, ...options });
   }
   // Side by side: each needs a while to start. What is wrong with the script comes first.
   const { configName } = request;

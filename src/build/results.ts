@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Evaluation } from '../config/evaluate.ts';
+import { type Evaluation, words } from '../config/evaluate.ts';
 import { keyOf } from '../store/layers.ts';
 import { hookVariables } from './binary-hooks.ts';
 import { type BuildContext, paths } from './context.ts';
+import { mustRun } from './cuts.ts';
 import { manifestInputs } from './manifest.ts';
+import { buildArchives } from './package-step.ts';
 import type { Sources } from './sources.ts';
 import { ownSettings, type Stage } from './stage.ts';
 
@@ -14,6 +16,11 @@ export async function resultsKey(stage: Stage, top: string, evaluation: Evaluati
   const { config } = stage.plan;
   const { packages: _, preModules: __, postModules: ___, ...rest } = config;
   const { customisation, binaryHooks } = stage.plan;
+  const always = words(evaluation.variables.get('NOCACHE_STEPS'));
+  for (const { step, hook } of binaryHooks) {
+    const module = { name: hook.file, origin: 'hook' } as const;
+    if (mustRun({ step, module }, await sources.textOf(module), always)) return '';
+  }
   return keyOf({
     top,
     framework: sources.framework,
@@ -22,7 +29,7 @@ export async function resultsKey(stage: Stage, top: string, evaluation: Evaluati
     own: JSON.stringify({ ...ownSettings(stage), epoch: stage.sourceDateEpoch, mirrors: [stage.mirror, stage.securityMirror] }),
     manifest: JSON.stringify(await manifestInputs(stage, sources, ctx)),
     targets: JSON.stringify([customisation.targets, customisation.provides]),
-    archives: JSON.stringify(customisation.archives.sources.map(({ name, isKept }) => [name, isKept])),
+    archives: buildArchives(customisation.archives),
     // They see all of the project.
     hooks: binaryHooks.length === 0 ? '' : `${JSON.stringify(hookVariables(stage, evaluation))} ${await sources.everything()}`,
     keepRootfs: String(ctx.request.keepRootfs),

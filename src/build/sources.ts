@@ -3,14 +3,14 @@ import { lstat, mkdtemp, readdir, readFile, readlink, realpath, writeFile } from
 import path from 'node:path';
 import type { Evaluation } from '../config/evaluate.ts';
 import type { Customisation } from '../customize/customisation.ts';
-import { entryLine, type Placement } from '../customize/placement.ts';
-import { readForeign, sha256File, statOrUndefined } from '../system/files.ts';
+import { entryLine } from '../customize/placement.ts';
+import { holds, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import { paths } from './context.ts';
 import type { StepSource } from './plan.ts';
 
-/** Scripts larger than this are not looked through for the name of the project folder; in bytes. */
-const LARGEST_SCRIPT = 1024 ** 2;
+/** How a file names the project folder. */
+const PROJECT_FOLDER = ['REALMFS_PROJECT', 'realmfs/project'];
 /** Texts of steps above this count by their digest; in characters. */
 const LONGEST_TEXT = 64 * 1024;
 /** Scripts that are steps by themselves: what they name counts there. */
@@ -98,7 +98,8 @@ export function readSources(evaluation: Evaluation, customisation: Customisation
       const there = await readdir(paths.library);
       const ours = ['chroot', 'modules', 'files', 'program'].filter((name) => there.includes(name));
       const folders = [paths.project, ...ours.map((name) => `${paths.library}/${name}`)];
-      return sha256((await Promise.all(folders.map((folder) => digestsOf(folder, '')))).flat().join('\n'));
+      const digests = (await Promise.all(folders.map((folder) => digestsOf(folder, '')))).flat();
+      return sha256([...digests, await attributesOf(paths.project, runner)].join('\n'));
     }),
     program: once(async () => sha256((await digestsOf(`${paths.library}/program`, '')).join('\n'))),
     framework,
@@ -116,20 +117,27 @@ async function filesOf(
   const placement = [...before, ...after].find(({ folder }) => folder === name);
   if (origin !== 'folder' || placement === undefined) return found;
   for (const entry of placement.entries) found[path.join(name, entry.path)] = await entryLine(paths.project, name, entry);
-  found[`attributes and hard links in ${name}`] = await attributesOf(placement, runner);
+  found[`attributes and hard links in ${name}`] = await attributesOf(
+    path.join(paths.project, name),
+    runner,
+    placement.entries.map((entry) => `./${entry.path}`),
+  );
   return found;
 }
 
-/** The digest of what Node cannot see: extended attributes, ACLs, capabilities, and which names are one file. */
-async function attributesOf({ folder, entries }: Placement, runner: Runner): Promise<string> {
-  const scratch = await mkdtemp('/tmp/attributes-');
-  await writeFile(`${scratch}/list`, entries.map((entry) => `./${entry.path}\0`).join(''));
-  // Of the same entries without content. It ends with the sandbox.
+/**
+ * The digest of what Node cannot see below a folder: extended attributes, ACLs, capabilities, and which names are one
+ * file. `names`: entries that count; without, all.
+ */
+async function attributesOf(folder: string, runner: Runner, names = ['.']): Promise<string> {
+  // On the disk of the copy, which can hold what the copy holds.
+  const scratch = await mkdtemp(`${paths.work}/attributes-`);
+  await writeFile(`${scratch}/list`, names.map((name) => `${name}\0`).join(''));
   const script =
-    'cp --archive --no-preserve=ownership --attributes-only --no-target-directory -- "$1" "$2/tree"; ' +
-    'tar --create --file=- --directory="$2/tree" --no-recursion --null --verbatim-files-from --files-from="$2/list" --mtime=@0 --owner=:0 --group=:0 ' +
-    '--numeric-owner --mode=0 --xattrs "--xattrs-include=*" --acls --format=pax --pax-option=exthdr.name=x,delete=atime,delete=ctime | sha256sum';
-  const args = ['-euo', 'pipefail', '-c', script, 'bash', path.join(paths.project, folder), scratch];
+    'cp --archive --no-preserve=ownership --attributes-only --no-target-directory -- "$1/." "$2/tree"; ' +
+    'tar --create --file=- --directory="$2/tree" --sort=name "$3" --null --verbatim-files-from --files-from="$2/list" --mtime=@0 --owner=:0 ' +
+    '--group=:0 --numeric-owner --mode=0 --xattrs "--xattrs-include=*" --acls --format=pax --pax-option=exthdr.name=x,delete=atime,delete=ctime | sha256sum';
+  const args = ['-euo', 'pipefail', '-c', script, 'bash', folder, scratch, names[0] === '.' ? '--recursion' : '--no-recursion'];
   return (await runner.capture({ label: 'reading attributes', file: 'bash', args })).slice(0, 64);
 }
 
@@ -181,10 +189,8 @@ async function someFileNamesProject(folder: string, below: string): Promise<bool
       continue;
     }
     const file = path.join(folder, at);
-    if (!entry.isFile() || (await lstat(file)).size > LARGEST_SCRIPT) continue;
-    const text = await readFile(file, 'latin1');
     // build.conf itself and what it sources is looked at as text of its functions and variables.
-    if (/REALMFS_PROJECT|realmfs\/project/.test(text) && below !== '') return true;
+    if (entry.isFile() && below !== '' && (await holds(file, PROJECT_FOLDER))) return true;
   }
   return false;
 }

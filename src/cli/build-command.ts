@@ -2,7 +2,7 @@ import path from 'node:path';
 import { makeFolder, removeEmpty } from '../system/files.ts';
 import { withScope } from '../system/scope.ts';
 import { confirm } from './confirm.ts';
-import { describeResults, lastResults, nameOf, namesOfOutput, resultNames } from './known-results.ts';
+import { describeResults, lastResults, nameOf, namesOfOutput, replaceable, resultNames } from './known-results.ts';
 import { checkedSetting, makeRequest } from './make-request.ts';
 import type { CliOptions } from './options/types.ts';
 import { existingResults, findPlace, makeCache, makeOutput } from './place.ts';
@@ -22,7 +22,8 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
   if (options.confirm) {
     const names = resultNames.filter((name) => name !== 'rootfs' || options.keepRootfs);
     const config = place.configName === null ? 'built-in base image' : path.join(place.project, place.configName);
-    const agreed = await confirm({ config, output, tmpfsSize, replaced: await existingResults(output, names) }, around.stopper.signal);
+    const replaced = await existingResults(output, [...names, ...(await lastResults(cacheFolder, output))]);
+    const agreed = await confirm({ config, output, tmpfsSize, replaced }, around.stopper.signal);
     if (!agreed) return undefined;
   }
   around.stopper.signal.throwIfAborted();
@@ -47,6 +48,7 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
         lock,
         hasTerminal: options.shellOnFailure,
         hasLog: true,
+        known: await replaceable(output, last),
       },
       around,
     );
@@ -74,7 +76,10 @@ export async function shellCommand(
     const ended = { code: 0 };
     const keyring = checkedSetting(request, 'DEBIAN_KEYRING');
     const folders = { ...staging, output, cache, project: place.project, tmpfsSize, keyring, lock: { held: false } };
-    await runBuild({ ...folders, hasTerminal: true, hasLog: false, onShellEnd: (code) => Object.assign(ended, { code }) }, around);
+    await runBuild(
+      { ...folders, hasTerminal: true, hasLog: false, known: [], onShellEnd: (code) => Object.assign(ended, { code }) },
+      around,
+    );
     return ended.code;
   });
 }

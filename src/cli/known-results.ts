@@ -18,6 +18,12 @@ export async function lastResults(cache: string, output: string): Promise<string
   }
 }
 
+/** The names that results may take the place of: those of targets, and those of earlier builds as the cache or SHA256SUMS names them. */
+export async function replaceable(output: string, last: readonly string[]): Promise<string[]> {
+  const sums = await readFile(path.join(output, 'SHA256SUMS'), 'utf8').catch(() => '');
+  return [...resultNames, ...last, ...sums.split('\n').map((line) => line.replace(/^[0-9a-f]{64} [ *]/, ''))];
+}
+
 /** What lies under the names of results, and under `others`: name, size, inode and times of each; a line each. */
 export async function describeResults(output: string, others: readonly string[]): Promise<string[]> {
   const lines: string[] = [];
@@ -28,9 +34,8 @@ export async function describeResults(output: string, others: readonly string[])
   return lines;
 }
 
-/** Remembers for the next build what these results were made of. */
+/** Remembers for the next build what these results are, and what they were made of. */
 export async function rememberResults(cache: string, output: string, key: string, files: readonly string[]): Promise<void> {
-  if (key === '') return;
   const folder = path.join(cache, 'layers', 'results');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const name = nameOf(output);

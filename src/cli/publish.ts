@@ -11,13 +11,17 @@ export async function publish(options: {
   files: readonly string[];
   rootfs: boolean;
   owner: Owner | undefined;
+  /** Names that results may take the place of; what else is there is in the way. */
+  known: readonly string[];
 }): Promise<string[]> {
-  const { staging, output, files, rootfs, owner } = options;
+  const { staging, output, files, rootfs, owner, known } = options;
   const moves: [from: string, to: string][] = [];
   for (const file of files) {
     const final = path.join(output, file);
     const there = await statOrUndefined(final);
     if (there?.isDirectory()) throw new PreflightError(`${final} is a folder: the result cannot take its name`, { step: 'publish' });
+    if (there !== undefined && !known.includes(file))
+      throw new PreflightError(`${final} is in the way: it is no result of an earlier build`, { step: 'publish' });
     await giveTo(path.join(staging, file), owner);
     moves.push([path.join(staging, file), final]);
   }

@@ -35,6 +35,8 @@ export interface BuildFolders extends Staging {
   /** Told once this build holds the output folder. */
   readonly lock: { held: boolean };
   readonly hasTerminal: boolean;
+  /** Names in the output folder that results may take the place of. */
+  readonly known: readonly string[];
   /** False: nothing is written to the output folder. */
   readonly hasLog: boolean;
   readonly onShellEnd?: (code: number) => void;
@@ -123,12 +125,12 @@ function takeEvent(
 /** Gives the results their names, unless they are there already. */
 async function takeResults(
   { files, rootfs, key, upToDate }: Extract<BuildEvent, { kind: 'built' }>,
-  { hasLog, staging, output, cache }: BuildFolders,
+  { hasLog, staging, output, cache, known }: BuildFolders,
   { owner }: BuildSurroundings,
 ): Promise<readonly string[]> {
   if (!hasLog) return [];
   if (upToDate) return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => path.join(output, file));
-  const published = await publish({ staging, output, files, rootfs, owner });
+  const published = await publish({ staging, output, files, rootfs, owner, known });
   await rememberResults(cache, output, key, files);
   return published;
 }

@@ -63,8 +63,6 @@ export async function copyProject(options: {
   evaluate: string;
   names: readonly string[];
   bindData?: boolean;
-  /** Further folders of data. */
-  data?: readonly string[];
   runner: Runner;
 }): Promise<void> {
   const { source, names, runner } = options;
@@ -76,13 +74,12 @@ export async function copyProject(options: {
     ]);
   }
   if (names.length === 0) return;
-  const data = new Set([...dataFolders, ...(options.data ?? [])]);
   const scripts: string[] = [];
   const bound: string[] = [];
   for (const name of names) {
     const stat = await lstat(path.join(source, name));
-    if (options.bindData && stat.isDirectory() && data.has(name)) bound.push(name);
-    if (stat.isDirectory() ? !data.has(name) : stat.isSymbolicLink() || (stat.isFile() && stat.size <= LARGEST_SCRIPT))
+    if (options.bindData && stat.isDirectory() && dataFolders.has(name)) bound.push(name);
+    if (stat.isDirectory() ? !dataFolders.has(name) : stat.isSymbolicLink() || (stat.isFile() && stat.size <= LARGEST_SCRIPT))
       scripts.push(name);
   }
   const whole = names.filter((name) => !bound.includes(name));

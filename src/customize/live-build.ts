@@ -3,14 +3,21 @@ import path from 'node:path';
 import { isFolder, readForeign } from '../system/files.ts';
 import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
 
+/** A file for apt: its name in the image, its path below the project folder, and whether the finished image keeps it. */
+interface LiveFile {
+  readonly name: string;
+  readonly file: string;
+  readonly isKept: boolean;
+}
+
 /** Further archives of a live-build tree, each file by its name in the image. */
 export interface LiveArchives {
   /** Of sources.list.d: text, and whether the finished image keeps it. */
   readonly sources: readonly { readonly name: string; readonly text: string; readonly isKept: boolean }[];
   /** Of trusted.gpg.d; `file`: below the project folder. */
-  readonly keys: readonly { readonly name: string; readonly file: string }[];
+  readonly keys: readonly LiveFile[];
   /** Of preferences.d. */
-  readonly pins: readonly { readonly name: string; readonly file: string }[];
+  readonly pins: readonly LiveFile[];
 }
 
 /** What the lists of a live-build tree are read for. */
@@ -178,17 +185,19 @@ export async function readArchives(project: string, setting: LiveSetting, findin
     const refuse = (message: string, line?: number): void =>
       void findings.problems.push({ file, ...(line === undefined ? {} : { line }), message });
     if (!/^[A-Za-z0-9_.-]+$/.test(name)) refuse('apt takes no file of this name');
+    if (name === 'extra.pref') refuse('is the name that EXTRA_PINS has in the image');
     if (taken.has(name)) refuse(`would have the name of ${taken.get(name)} in the image`);
     taken.set(name, file);
-    if (name.endsWith('.key')) keys.push({ name: `${name.slice(0, -4)}.${text.includes('-----BEGIN PGP') ? 'asc' : 'gpg'}`, file });
-    else if (name.endsWith('.pref')) pins.push({ name, file });
+    if (name.endsWith('.key')) keys.push({ name: `${name.slice(0, -4)}.${text.includes('-----BEGIN PGP') ? 'asc' : 'gpg'}`, file, isKept });
+    else if (name.endsWith('.pref')) pins.push({ name, file, isKept });
     else {
       const areas = setting.components.join(' ');
       const filled = text.replace(/@(?:PARENT_)?DISTRIBUTION@/g, setting.release).replace(/@(?:PARENT_)?ARCHIVE_AREAS@/g, areas);
       for (const [index, line] of filled.split('\n').entries()) {
         if (/^\s*(?:#|$)/.test(line)) continue;
         const [, options = '', address = ''] = /^\s*deb(?:-src)?\s+(?:\[([^\]]*)\]\s+)?(\S+)/.exec(line) ?? [];
-        if (/\btrusted\s*=\s*(?:yes|true|1|on)\b/i.test(options))
+        // apt reads many words as yes, and quoted ones.
+        if (/trusted(?!\s*=\s*no(?:\s|$))|[%"']/i.test(options))
           refuse('trusted=yes: a key in config/archives is needed instead', index + 1);
         if (!/^https?:\/\/[^/\s]+/.test(address)) refuse(`'${address}' is no http or https URL`, index + 1);
       }

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { sha256File } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
@@ -15,6 +15,8 @@ export interface LocalPackage {
   readonly sha256: string;
   /** Maintainer scripts that it brings along: preinst, postinst and so on. */
   readonly scripts: readonly string[];
+  /** A file or script in it names the project folder: it may read anything there while it is installed. */
+  readonly namesProject: boolean;
 }
 
 /** The origin and label of the local repository: pins name it by them. */
@@ -84,7 +86,14 @@ async function readPackage(project: string, file: string, runner: Runner): Promi
   const leading = [...members, ...control].find((member) => member.split('/').includes('..'));
   if (leading !== undefined) return `has a member that leads out of the root: ${leading}`;
   const scripts = SCRIPTS.filter((script) => control.some((member) => member.replace(/^\.\//, '') === script));
-  return { file, name, version, arch, sha256: await sha256File(real), scripts };
+  return { file, name, version, arch, sha256: await sha256File(real), scripts, namesProject: await namesProject(real, runner) };
+}
+
+/** Whether the project folder is named anywhere in a package file. */
+async function namesProject(file: string, runner: Runner): Promise<boolean> {
+  const script =
+    '{ dpkg-deb --ctrl-tarfile "$1"; dpkg-deb --fsys-tarfile "$1"; } | grep --text --count -e REALMFS_PROJECT -e realmfs/project || [[ $? == 1 ]]';
+  return Number(await runner.capture({ label: 'dpkg-deb', file: 'bash', args: ['-c', script, 'bash', file] })) > 0;
 }
 
 /** The names in a tar archive of a package file; undefined if it cannot be read to its end. */
@@ -102,8 +111,12 @@ async function listMembers(file: string, option: string, runner: Runner): Promis
 /** Makes a repository of package files: the packages, Packages, and Release with its hashes. */
 export async function makeRepository(packages: readonly LocalPackage[], project: string, target: string, runner: Runner): Promise<void> {
   await mkdir(target, { recursive: true });
-  for (const { name, arch, file } of packages)
-    await copyFile((await insideOf(project, file)) ?? '', path.join(target, `${name}_${arch}.deb`));
+  for (const { name, arch, file } of packages) {
+    const to = path.join(target, `${name}_${arch}.deb`);
+    await copyFile((await insideOf(project, file)) ?? '', to);
+    // apt reads them as somebody else.
+    await chmod(to, 0o644);
+  }
   const make = async (name: string, args: readonly string[]): Promise<void> =>
     writeFile(path.join(target, name), await runner.capture({ label: 'apt-ftparchive', file: 'apt-ftparchive', args, cwd: target }));
   await make('Packages', ['packages', '.']);

@@ -1,6 +1,6 @@
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { lstat, readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import { hasCode, sha256File } from '../system/files.ts';
+import { isMissing, readForeign, sha256File } from '../system/files.ts';
 import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
 
 /** An entry that is copied onto the root. */
@@ -35,7 +35,10 @@ interface OwnerRow {
 /** Places of the root that belong to the kernel, or to the builder while it runs. */
 const FOREIGN = /^(?:dev|proc|sys|run\/realmfs|var\/cache\/apt|var\/lib\/apt\/lists)(?:\/|$)/;
 /** Places that the finished tree holds nothing in. */
-const EMPTIED = /^(?:tmp|run|var\/tmp|var\/run)\/./;
+const EMPTIED =
+  /^(?:(?:tmp|run|var\/tmp|var\/run|var\/lock)\/.|etc\/(?:machine-id|ssh\/ssh_host_.*_key(?:\.pub)?|\.pwd\.lock|(?:passwd|group|g?shadow|sub[ug]id)-)$|var\/lib\/(?:dbus\/machine-id|systemd\/(?:random-seed|credential\.secret))$)/;
+/** What keeps daemons from starting while packages are installed. */
+const NEEDED = /^(?:usr\/)?sbin\/(?:policy-rc\.d|start-stop-daemon)$/;
 /** Links of a root with a merged /usr: what lies below them goes where they lead, they themselves stay. */
 const MERGED = /^(?:bin|sbin|lib|lib32|lib64|libo32|libx32)$/;
 
@@ -68,7 +71,11 @@ export async function readPlacement(project: string, folder: string, findings: F
         leftOut.push(at);
         continue;
       }
-      const found = await lstat(path.join(there ?? '', at));
+      const found = await lstat(path.join(there ?? '', at)).catch(() => undefined);
+      if (found === undefined) {
+        refuse(at, 'its name is no UTF-8');
+        continue;
+      }
       const kind = found.isDirectory()
         ? 'folder'
         : found.isFile()
@@ -80,6 +87,7 @@ export async function readPlacement(project: string, folder: string, findings: F
               : '';
       if (kind === '') refuse(at, found.isSocket() ? 'is a socket, which cannot be copied' : 'is a device, which is not copied');
       else if (FOREIGN.test(at)) refuse(at, 'nothing can be put there: it is no part of the image while it is built');
+      else if (NEEDED.test(at)) refuse(at, 'keeps daemons from starting while the image is built: let a module write it');
       else if (MERGED.test(at) && kind !== 'folder') refuse(at, 'would take the place of a link that the root needs');
       else {
         if (EMPTIED.test(at) && kind !== 'folder') emptied.push(at);
@@ -108,17 +116,19 @@ export async function readPlacement(project: string, folder: string, findings: F
 
 /** Reads `GLOB OWNER GROUP MODE` lines: numbers, and an octal mode or `-`; of several that fit, the last counts. */
 async function readOwners(project: string, file: string, findings: Findings): Promise<OwnerRow[]> {
-  let text: string;
-  try {
-    text = await readFile(path.join(project, file), 'utf8');
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return [];
-    throw error;
+  if (await isMissing(path.join(project, file))) return [];
+  const real = await insideOf(project, file);
+  const bytes = real === undefined ? undefined : await readForeign(real);
+  if (bytes === undefined) {
+    findings.problems.push({ file, message: 'is no file of the project' });
+    return [];
   }
+  const text = bytes.toString('utf8');
   return text.split('\n').flatMap((line, index) => {
     if (/^\s*(?:#|$)/.test(line)) return [];
     const [, glob = '', uid = '', gid = '', mode = ''] = /^\s*(\S+)\s+(\d+)\s+(\d+)\s+(-|[0-7]{3,4})\s*$/.exec(line) ?? [];
-    if (glob === '' || Number(uid) > HIGHEST_ID || Number(gid) > HIGHEST_ID) {
+    const pattern = globPattern(glob);
+    if (glob === '' || pattern === undefined || Number(uid) > HIGHEST_ID || Number(gid) > HIGHEST_ID) {
       findings.problems.push({
         file,
         line: index + 1,
@@ -126,14 +136,12 @@ async function readOwners(project: string, file: string, findings: Findings): Pr
       });
       return [];
     }
-    return [
-      { glob, pattern: globPattern(glob), uid: Number(uid), gid: Number(gid), mode: mode === '-' ? undefined : Number.parseInt(mode, 8) },
-    ];
+    return [{ glob, pattern, uid: Number(uid), gid: Number(gid), mode: mode === '-' ? undefined : Number.parseInt(mode, 8) }];
   });
 }
 
-/** `*` and `?` stop at a slash, `**` does not; `[...]` as in a shell. */
-function globPattern(glob: string): RegExp {
+/** `*` and `?` stop at a slash, `**` does not; `[...]` as in a shell. Undefined: it is no pattern. */
+function globPattern(glob: string): RegExp | undefined {
   const text = glob.replace(/^\/|\/$/g, '').replace(/\*\*\/|\*\*|\*|\?|\[!?[^\]/]+\]|[.+^${}()|\\[\]]/g, (part) => {
     if (part === '**/') return '(?:.*/)?';
     if (part === '**') return '.*';
@@ -142,7 +150,12 @@ function globPattern(glob: string): RegExp {
     if (part.length > 1) return part.replace(/^\[!/, '[^').replaceAll('\\', '\\\\');
     return `\\${part}`;
   });
-  return new RegExp(`^${text}$`, 's');
+  try {
+    return new RegExp(`^${text}$`, 's');
+  } catch {
+    // [z-a]
+    return undefined;
+  }
 }
 
 /** What of an entry comes into the tree, as one line. */

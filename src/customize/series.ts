@@ -79,7 +79,7 @@ export async function listHooks(hooksD: string, sets: readonly string[], known: 
 /** Chroot hooks are in no series: all of them run, in the order of their names' code points. */
 async function chrootHooks(hooksD: string): Promise<string[]> {
   const names = await readdir(path.join(hooksD, 'chroot')).catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT')) return [];
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return [];
     throw error;
   });
   return names

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
 import { chown, lstat, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -94,6 +94,36 @@ export async function readForeign(file: string, limit = 64 * 1024 ** 2): Promise
   } finally {
     await handle.close();
   }
+}
+
+/** Copies a file that somebody else could have put there: no link, no pipe, no device. False: it is anything else, or nothing. */
+export async function copyForeign(from: string, to: string): Promise<boolean> {
+  let source: Awaited<ReturnType<typeof open>>;
+  try {
+    source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].some((code) => hasCode(error, code))) return false;
+    throw error;
+  }
+  try {
+    if (!(await source.stat()).isFile()) return false;
+    await pipeline(source.createReadStream({ highWaterMark: AT_ONCE, autoClose: false }), createWriteStream(to));
+    return true;
+  } finally {
+    await source.close();
+  }
+}
+
+/** Whether one of the texts stands anywhere in a file. */
+export async function holds(file: string, texts: readonly string[]): Promise<boolean> {
+  const overlap = Math.max(...texts.map((text) => text.length));
+  let before = '';
+  for await (const chunk of createReadStream(file, { encoding: 'latin1', highWaterMark: AT_ONCE })) {
+    const text = before + String(chunk);
+    if (texts.some((wanted) => text.includes(wanted))) return true;
+    before = text.slice(-overlap);
+  }
+  return false;
 }
 
 /** Brings a file or folder to the disk. */

@@ -9,7 +9,7 @@ bash /run/realmfs/lib/chroot/services.sh unblock
 
 # Archives that a live-build tree has for the build alone.
 while read -r name; do
-    rm -f -- "/etc/apt/sources.list.d/$name"
+    rm -f -- "/etc/apt/$name"
 done </run/realmfs/in/build-archives
 
 # The mirror of the build makes room for the one that the image shall use.

@@ -45,10 +45,13 @@ places() {
 read_places() {
     # shellcheck disable=SC2178
     local -n into=$2
-    local kind state path
+    local line path
     into=()
     # shellcheck disable=SC2004,SC2034
-    while IFS=$'\t' read -r -d '' kind state path; do into[$path]="$kind $state"; done <"$1"
+    while IFS= read -r -d '' line; do
+        path=${line#*$'\t'*$'\t'}
+        into[$path]=${line%"$path"}
+    done <"$1"
 }
 
 place() {
@@ -92,7 +95,7 @@ remember() {
 # digest FOLDER PATH: of all that an archive can hold of an entry, but its times.
 digest() {
     tar --create --file=- --directory="$1" --no-recursion --mtime=@0 --format=pax --pax-option=exthdr.name=x,delete=atime,delete=ctime \
-        "${attributes[@]}" -- "$2" 2>/dev/null | sha256sum
+        "${attributes[@]}" --no-unquote -- "$2" 2>/dev/null | sha256sum
 }
 
 # shipped_by PATH: the packages that have a file there.
@@ -100,7 +103,11 @@ shipped_by() {
     local at line
     at=$(realpath -e -- "/${1%/*}")/${1##*/}
     at=${at/#\/\//\/}
-    local -a patterns=("${at//[\\*?[]/\\&}")
+    local -a patterns=()
+    # No `&` for what was found: that is new in bash 5.2.
+    local pattern=${at//\\/\\\\} sign
+    for sign in '*' '?' '['; do pattern=${pattern//"$sign"/"\\$sign"}; done
+    patterns=("$pattern")
     # Before a merged /usr was theirs, packages had these names for it.
     case $at in /usr/bin/* | /usr/sbin/* | /usr/lib*/*) patterns+=("${patterns[0]#/usr}") ;; esac
     { LC_ALL=C dpkg-query --search -- "${patterns[@]}" 2>/dev/null || true; } | while IFS= read -r line; do
@@ -111,26 +118,44 @@ shipped_by() {
     done
 }
 
+# add_siblings SET: adds the other names of the files in it, so that they stay one file.
+add_siblings() {
+    # shellcheck disable=SC2178
+    local -n set=$1
+    local path other
+    for path in "${!set[@]}"; do
+        [[ -n ${inode[$path]-} ]] || continue
+        for other in "${!inode[@]}"; do
+            # shellcheck disable=SC2004
+            [[ ${inode[$other]} != "${inode[$path]}" || -n ${changed[$other]-} ]] || set[$other]=yes
+        done
+    done
+}
+
 put_back() {
-    local -A before now changed touched=()
-    local path at package
+    local -A before now changed=() touched=() needed=() back=() inode=()
+    local path at package line expected
     read_places "$run/in/places" before
     places >"$run/out/places"
     read_places "$run/out/places" now
     : >"$run/out/report"
     for path in "${!before[@]}"; do
-        [[ ${now[$path]-} == "${before[$path]}" ]] || touched[$path]=yes
+        [[ ${now[$path]-} == "${before[$path]}" ]] || touched[$path]=yes needed[$path]=yes
     done
     ((${#touched[@]} > 0)) || return 0
-    # What should stand there, beside the tree: the disk of the tree can hold what the tree holds.
-    local expected
-    expected=$(mktemp --directory /.realmfs-XXXXXXXX)
     while IFS= read -r -d '' path; do changed[$path]=yes; done <"$run/in/changed"
+    # The files of the folder that have several names.
+    while IFS= read -r -d '' line; do
+        inode[${line#*$'\t'}]=${line%%$'\t'*}
+    done < <(cat "$run"/in/run-* | (cd "$from" && xargs -0 stat --printf='%h %d:%i\t%n\0') | grep -zv '^1 ' || true)
+    add_siblings needed
+    # What should stand there, beside the tree: the disk of the tree can hold what the tree holds.
+    expected=$(mktemp --directory /.realmfs-XXXXXXXX)
     tar --extract --file="$run/in/changed.tar" --directory="$expected" --same-owner --same-permissions "${attributes[@]}"
     for ((at = 0; ; at += 1)); do
         [[ -e $run/in/run-$at ]] || break
         while IFS= read -r -d '' path; do
-            [[ -z ${touched[$path]-} || -n ${changed[$path]-} ]] || printf '%s\0' "$path"
+            [[ -z ${needed[$path]-} || -n ${changed[$path]-} ]] || printf '%s\0' "$path"
         done <"$run/in/run-$at" >"$run/out/wanted"
         pack "$at" "$run/out/wanted" | unpack "$expected"
     done
@@ -145,9 +170,15 @@ put_back() {
             printf '%s: the package %s has a folder there\n' "$REALMFS_FOLDER/${path#./}" "$package" >&2
             exit 1
         }
-        tar --create --file=- --directory="$expected" --no-recursion --format=pax "${attributes[@]}" -- "$path" | unpack /
+        back[$path]=yes
         printf 'back %s\0%s\0' "$package" "${path#./}" >>"$run/out/report"
     done < <(printf '%s\0' "${!touched[@]}" | LC_ALL=C sort -z)
+    add_siblings back
+    if ((${#back[@]} > 0)); then
+        printf '%s\0' "${!back[@]}" | LC_ALL=C sort -z >"$run/out/wanted"
+        tar --create --file=- --directory="$expected" --no-recursion --null --verbatim-files-from --files-from="$run/out/wanted" \
+            --format=pax "${attributes[@]}" | unpack /
+    fi
     rm -rf --one-file-system -- "$expected"
 }
 

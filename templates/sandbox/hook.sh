@@ -14,15 +14,18 @@ mkdir -p "$base"/{root,output,project}
     for part in build cache source staging stale; do
         printf '%s\n' "realmfs-mask $base/$part tmpfs ro,size=0,mode=0755"
     done
+    # What a hook leaves here is for nobody else.
+    printf '%s\n' 'realmfs-hook-tmp /tmp tmpfs mode=1777,nosuid,nodev,size=512m'
 } >"$base/hook.fstab"
 mount --all --fstab "$base/hook.fstab"
+mount -o remount,bind,ro,nosuid,nodev /run
 cd "$base/output"
 # The kernel runs what names its interpreter, and programs; the rest is for bash.
 command=("$1")
 IFS= LC_ALL=C read -r -n 2 start <"$1" 2>/dev/null || true
 [[ $start == '#!' || $start == $'\x7f'E ]] || command=(/bin/bash "$1")
 status=0
-setpriv --pdeathsig KILL --inh-caps -all --bounding-set -all,+chown,+dac_override,+dac_read_search,+fowner,+fsetid,+setfcap \
+setpriv --pdeathsig KILL --inh-caps -all --bounding-set -all,+chown,+dac_override,+dac_read_search,+fowner,+fsetid \
     env --default-signal=INT,QUIT "${command[@]}" </dev/null &
 { wait $! || status=$?; } 2>/dev/null
 exit "$status"

@@ -143,7 +143,7 @@ export class EditedProject {
       },
       'one module more': () => this.#order.push(this.#pick(['beta', 'gamma', 'delta'])),
       'a module before the packages': () => {
-        this.#pre = this.#pre.length > 1 ? ['alpha'] : ['alpha', 'beta'];
+        this.#pre = this.#pick([['alpha'], ['alpha', 'beta'], ['beta', 'alpha']]);
       },
       'a file': () =>
         this.#files.set(this.#pick([...this.#files.keys()].filter((name) => name.startsWith('realmfs-files'))), `${version}\n`),

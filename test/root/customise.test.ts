@@ -12,7 +12,7 @@ afterAll(() => machine.close());
 /** Runs a script in the unpacked image, with the extended attributes. */
 function inTree(project: string, script: string): string {
   return machine.shell(
-    `unshare --mount --propagation private bash --norc -euc 'mount -t tmpfs tree /mnt; cd /mnt; tar -xf "$1" --xattrs --xattrs-include="*"; eval "$2"' tree "$@"`,
+    `unshare --mount --propagation private bash --norc -euc 'mount -t tmpfs tree /mnt; cd /mnt; tar -xf "$1" --xattrs --xattrs-include="*" --acls; eval "$2"' tree "$@"`,
     path.join(project, 'realmfs/realmfs-rootfs.tar'),
     script,
   );
@@ -67,6 +67,10 @@ describe('everything at once', () => {
       chmodSync(path.join(project, file), 0o755);
     chmodSync(path.join(project, 'hooks.d/base/box.binary'), 0o755);
     machine.shell(
+      'cd "$1"; cp overlay/opt/tool overlay/opt/cap; setcap cap_net_raw+ep overlay/opt/cap; setfacl -m u:99:r overlay/opt/cap',
+      project,
+    );
+    machine.shell(
       'cd "$1"; mkdir -m 0710 -p overlay/var/lib/empty; ln -s /etc/mine overlay/etc/link; ln overlay/opt/tool overlay/opt/same',
       project,
     );
@@ -102,6 +106,9 @@ describe('everything at once', () => {
     expect(run.stderr).toContain('overlay/usr/share/fixture-plain was replaced by the package fixture-plain, and is put back');
     expect(run.stderr).toContain("overlay/etc/edited was changed by the packages' scripts, and stays as they have left it");
     expect(inTree(project, 'cat etc/edited')).toBe('from the overlay\nedited\n');
+    expect(inTree(project, 'getcap opt/cap; getfacl --omit-header --numeric opt/cap | grep 99')).toBe(
+      'opt/cap cap_net_raw=ep\nuser:99:r--\n',
+    );
     expect(inTree(project, 'stat --format="%n %A %u:%g %h" opt/tool opt/same var/lib/empty etc/link etc/neuraldrive lib')).toBe(
       'opt/tool -rws--x--x 1234:5678 1\nopt/same -rw-r--r-- 7:8 1\nvar/lib/empty drwx--x--- 0:0 2\netc/link lrwxrwxrwx 0:0 1\netc/neuraldrive drwxr-xr-x 0:0 2\nlib lrwxrwxrwx 0:0 1\n',
     );
@@ -176,11 +183,23 @@ describe('a change costs what it must', () => {
     ['a file of the overlay', { 'overlay/etc/a': 'two\n' }, 1, 'packages runs again: overlay/etc/a has changed'],
     ['a new file of the overlay', { 'overlay/etc/c': '' }, 1, 'packages runs again: overlay/etc/c is new'],
     ['an owner', { 'overlay.owners': 'etc/c 1 1 0600\n' }, 1, 'packages runs again: overlay/etc/c has changed'],
+    [
+      'a capability',
+      { '!setcap cap_net_raw+ep overlay/etc/a': '' },
+      1,
+      'packages runs again: attributes and hard links in overlay has changed',
+    ],
+    ['a hard link', { '!ln overlay/etc/a overlay/etc/d': '' }, 1, 'packages runs again: '],
+    ['a link that ends', { '!cp -a overlay/etc/d x; mv x overlay/etc/d': '' }, 1, 'packages runs again: attributes'],
+    ['a hook that moves', { '!mkdir -p config/hooks/live; mv hooks/chroot/2.chroot config/hooks/live': '' }, 6, 'hook/2.chroot runs again'],
     ['a binary hook', { 'hooks.d/base/box.binary': 'cp "$REALMFS_ROOTFS/order" image.box\n' }, 7, 'the results are written again'],
     ['a file that a binary hook may read', { notes: 'some\n' }, 7, 'the results are written again'],
     ['a variable', { 'build.conf': `${quick}X=1\n` }, 1, 'packages runs again: variable X is new'],
   ])('%s', async (name, change, cached, reason) => {
-    machine.project('changes', change);
+    for (const [file, text] of Object.entries(change)) {
+      if (file.startsWith('!')) machine.shell(`cd "$1"; ${file.slice(1)}`, project);
+      else machine.project('changes', { [file]: text });
+    }
     const run = await machine.run(['--no-confirm', '--progress', 'plain', '--targets', 'box'], { cwd: project });
     expect(run.code, run.stderr).toBe(0);
     expect(steps(run)).toEqual({ ran: all.slice(cached), cached: all.slice(0, cached) });
@@ -223,6 +242,9 @@ describe('a hook that fails', () => {
   });
 
   test.each([
+    ['nothing at all', 'true', 'nothing was made: neither a target nor a hook has left a file'],
+    ['an unfit name', "touch $'a\\nb'", 'makes a file of an unfit name'],
+    ['a name of the project', 'touch overlay', 'makes overlay, which is a name of the builder'],
     ['a name of the builder', 'touch manifest.json', 'binary/a.binary makes manifest.json, which is a name of the builder'],
     ['none of what is provided', 'touch x', 'nothing of what the sets provide was made: a.img'],
   ])('%s', async (name, text, message) => {
@@ -339,28 +361,85 @@ test('a live-build tree as it lies', async () => {
   expect(run.stderr).toContain('config: not understood, and not used: binary');
 });
 
-test('local packages: offline, downgrades, and the plan', async () => {
+test('local packages: the version of the mirror, what is installed, downgrades, offline, and the plan', async () => {
+  const deb = (name: string, version: string, text: string): Buffer =>
+    makeDeb(name, { version, files: { [name === 'tzdata' ? 'usr/share/own-tzdata' : 'usr/share/fixture-plain']: `${text}\n` } });
   const project = machine.project('local', {
     'build.conf': quick.replace(/^install-packages.*\n/m, 'PACKAGES=fixture-plain\n'),
-    'packages/tzdata_1_all.deb': makeDeb('tzdata', { version: '1', files: { 'usr/share/old-tzdata': 'old\n' } }),
-    'packages/plain.deb': makeDeb('fixture-plain', { version: '0.1', files: { 'usr/share/fixture-plain': 'older\n' } }),
+    'packages/plain.deb': deb('fixture-plain', '0.1', 'older'),
     'overlay/etc/motd': 'hello\n',
     'hooks/chroot/1.chroot': '#!/bin/sh\n',
   });
   const first = await build(project);
   expect(first.code, first.stderr).toBe(0);
-  expect(inTree(project, 'cat usr/share/fixture-plain usr/share/old-tzdata')).toBe('older\nold\n');
+  expect(inTree(project, 'cat usr/share/fixture-plain')).toBe('older\n');
+  const installed = inTree(project, 'sed -n "/^Package: tzdata$/,/^$/s/^Version: //p" var/lib/dpkg/status').trim();
+  // The same versions as there, other files.
+  machine.project('local', {
+    'packages/plain.deb': deb('fixture-plain', '1', 'ours'),
+    'packages/tzdata_1_all.deb': deb('tzdata', installed, 'ours'),
+  });
+  const second = await build(project);
+  expect(second.code, second.stderr).toBe(0);
+  expect(second.stderr).toContain('packages runs again: packages/plain.deb has changed');
+  expect(inTree(project, 'cat usr/share/fixture-plain usr/share/own-tzdata')).toBe('ours\nours\n');
   const plan = await machine.run(['plan'], { cwd: project });
   expect(plan.code, plan.stderr).toBe(0);
   expect(plan.stdout).toMatch(/^ *3 +overlay +overlay +yes$/m);
   expect(plan.stdout).toMatch(/^ *\d+ +hook\/1\.chroot +hooks\/chroot\/1\.chroot +yes$/m);
   expect(plan.stdout).toMatch(/^overlay\/etc\/motd +overlay$/m);
-  expect(plan.stdout).toMatch(/^packages\/tzdata_1_all\.deb +tzdata 1 \(all\)$/m);
-  machine.project('local', {
-    'packages/plain.deb': makeDeb('fixture-plain', { version: '0.2', files: { 'usr/share/fixture-plain': 'newer\n' } }),
+  expect(plan.stdout).toContain(`tzdata ${installed} (all)`);
+  machine.project('local', { 'packages/tzdata_1_all.deb': deb('tzdata', '1', 'older') });
+  const third = await build(project, '--offline');
+  expect(third.code, third.stderr).toBe(0);
+  expect(inTree(project, 'cat usr/share/own-tzdata etc/apt/sources.list; ls etc/apt etc/apt/*.d | grep realmfs || true')).toBe(
+    'older\ndeb http://mirror.example/debian trixie main non-free-firmware\n',
+  );
+});
+
+test('what is put back: odd names, and names of one file', async () => {
+  const names = ['plain', '[', 'a\tb', 'x\\2dy', 'sp ace', 'o\\101'];
+  const project = machine.project('odd', {
+    'build.conf': quick.replace(/^install-packages.*\n/m, ''),
+    'packages/odd.deb': makeDeb('odd', { files: Object.fromEntries(names.map((name) => [`usr/share/odd/${name}`, 'package\n'])) }),
+    ...Object.fromEntries(names.map((name) => [`overlay/usr/share/odd/${name}`, 'overlay\n'])),
+    'overlay.owners': 'usr/share/odd/p* 3 4 -\n',
   });
-  const second = await build(project, '--offline');
-  expect(second.code, second.stderr).toBe(0);
-  expect(second.stderr).toContain('packages runs again: packages/plain.deb has changed');
-  expect(inTree(project, 'cat usr/share/fixture-plain')).toBe('newer\n');
+  machine.shell('cd "$1/overlay/usr/share/odd"; ln plain zz; ln [ y', project);
+  const run = await build(project);
+  expect(run.code, run.stderr).toBe(0);
+  expect(run.stderr.match(/was replaced by the package odd, and is put back/g)).toHaveLength(names.length);
+  expect(inTree(project, 'cd usr/share/odd; cat * | sort -u; [[ [ -ef y ]]; stat --format="%u %h" [ zz plain')).toBe(
+    'overlay\n0 2\n0 1\n3 1\n',
+  );
+});
+
+test('a result takes the place of nothing but results', async () => {
+  const files = { 'build.conf': quick, 'hooks.d/base/series/a': 'base/a.binary\n', 'hooks.d/base/a.binary': 'echo new >notes.txt\n' };
+  const project = machine.project('in the way', { ...files, 'out/notes.txt': 'mine\n' });
+  const args = ['--no-confirm', '--targets', 'a', '-d', 'out'];
+  const run = await machine.run(args, { cwd: project });
+  expect(run.code).toBe(3);
+  expect(run.lastLine).toContain('out/notes.txt is in the way: it is no result of an earlier build');
+  expect(readFileSync(path.join(project, 'out/notes.txt'), 'utf8')).toBe('mine\n');
+  machine.shell('rm "$1/out/notes.txt"', project);
+  expect((await machine.run(args, { cwd: project })).code).toBe(0);
+  machine.project('in the way', { 'hooks.d/base/a.binary': 'echo newer >notes.txt\n' });
+  expect((await machine.run(args, { cwd: project })).code).toBe(0);
+  expect(readFileSync(path.join(project, 'out/notes.txt'), 'utf8')).toBe('newer\n');
+});
+
+test('hooks cannot reach the builder or each other', async () => {
+  const project = machine.project('reach', {
+    'build.conf': quick,
+    'hooks.d/base/series/a': 'base/1.binary\nbase/2.binary\n',
+    'hooks.d/base/1.binary':
+      'set -e; echo x >/tmp/left; for f in /run/realmfs/hook /run/realmfs/hook.fstab /run/realmfs/cache /run/realmfs/staging; do ! rm -r $f 2>/dev/null; done; ! ln -s /etc /run/new 2>/dev/null\n',
+    'hooks.d/base/2.binary': 'ls -A /tmp /run/realmfs/cache /run/realmfs/staging >seen; ! touch /etc/new 2>/dev/null\n',
+  });
+  const before = machine.snapshot();
+  const run = await machine.run(['--no-confirm', '--targets', 'a'], { cwd: project });
+  expect(run.code, run.stderr).toBe(0);
+  expect(await machine.settled(before)).toEqual(before);
+  expect(readFileSync(path.join(project, 'realmfs/seen'), 'utf8')).toBe('/run/realmfs/cache:\n\n/run/realmfs/staging:\n\n/tmp:\n');
 });

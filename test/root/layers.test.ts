@@ -92,6 +92,15 @@ describe('what is taken from layers', () => {
     expect(sha256(tarball(project))).toBe(await without(project));
   });
 
+  test('the order of modules before the packages, which share a layer', async () => {
+    const conf = `${bare}PRE_INSTALL_MODULES="one two"\none() { echo 1 >>/order; }\ntwo() { echo 2 >>/order; }\n`;
+    const project = machine.project('order', { 'build.conf': conf });
+    await build(project);
+    const run = await build(project, conf.replace('one two', 'two one'));
+    expect(run.stderr).toContain('packages runs again: the order of the steps has changed');
+    expect(sha256(tarball(project))).toBe(await without(project));
+  });
+
   test('eval: any function counts', async () => {
     const conf = three.replace('helper two;', 'eval "hel""per two";');
     const project = machine.project('eval', { 'build.conf': conf });

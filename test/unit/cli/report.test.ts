@@ -105,7 +105,14 @@ test('publishing replaces files and a kept tree', async () => {
   mkdirSync(path.join(output, 'rootfs/old'), { recursive: true });
   for (const name of ['a.tar', 'manifest.json']) writeFileSync(path.join(staging, name), `new ${name}`);
   writeFileSync(path.join(output, 'a.tar'), 'old');
-  const paths = await publish({ staging, output, files: ['a.tar', 'manifest.json'], rootfs: true, owner: undefined });
+  const paths = await publish({
+    staging,
+    output,
+    files: ['a.tar', 'manifest.json'],
+    rootfs: true,
+    owner: undefined,
+    known: ['a.tar', 'manifest.json'],
+  });
   expect(paths).toEqual(['rootfs', 'a.tar', 'manifest.json'].map((name) => path.join(output, name)));
   expect(readFileSync(path.join(output, 'a.tar'), 'utf8')).toBe('new a.tar');
   expect(readdirSync(path.join(output, 'rootfs'))).toEqual(['new']);
@@ -119,9 +126,9 @@ test('nothing is published when a folder stands in the place of a result', async
   for (const name of ['a.tar', 'manifest.json']) writeFileSync(path.join(staging, name), 'new');
   writeFileSync(path.join(output, 'a.tar'), 'old');
   mkdirSync(path.join(output, 'manifest.json'));
-  await expect(publish({ staging, output, files: ['a.tar', 'manifest.json'], rootfs: false, owner: undefined })).rejects.toThrow(
-    'is a folder',
-  );
+  await expect(
+    publish({ staging, output, files: ['a.tar', 'manifest.json'], rootfs: false, owner: undefined, known: ['a.tar', 'manifest.json'] }),
+  ).rejects.toThrow('is a folder');
   expect(readFileSync(path.join(output, 'a.tar'), 'utf8')).toBe('old');
 });
 

@@ -329,19 +329,19 @@ describe('publishing', () => {
 
   test('the manifest comes last: what stops earlier leaves the old one', async () => {
     const { output, staging, text } = folders(['a.tar', 'manifest.json'], files);
-    await expect(publish({ staging, output, files, rootfs: false, owner: undefined })).rejects.toThrow('ENOENT');
+    await expect(publish({ staging, output, files, rootfs: false, owner: undefined, known: files })).rejects.toThrow('ENOENT');
     expect([text('a.tar'), text('manifest.json')]).toEqual(['new a.tar', 'old manifest.json']);
   });
 
   test('the manifest comes after a kept tree, too', async () => {
     const { output, staging, text } = folders(files, files);
-    await expect(publish({ staging, output, files, rootfs: true, owner: undefined })).rejects.toThrow('ENOENT');
+    await expect(publish({ staging, output, files, rootfs: true, owner: undefined, known: files })).rejects.toThrow('ENOENT');
     expect(text('manifest.json')).toBe('old manifest.json');
   });
 
   test('a first build with a kept tree', async () => {
     const { output, staging, text } = folders([...files, 'rootfs/etc/x'], []);
-    expect(await publish({ staging, output, files, rootfs: true, owner: undefined })).toEqual(
+    expect(await publish({ staging, output, files, rootfs: true, owner: undefined, known: files })).toEqual(
       ['rootfs', ...files].map((name) => path.join(output, name)),
     );
     expect(text('rootfs/etc/x')).toBe('new rootfs/etc/x');
@@ -350,20 +350,20 @@ describe('publishing', () => {
 
   test('a tree is not kept: an older one stays', async () => {
     const { output, staging, text } = folders(files, ['rootfs/etc/x']);
-    await publish({ staging, output, files, rootfs: false, owner: undefined });
+    await publish({ staging, output, files, rootfs: false, owner: undefined, known: files });
     expect(text('rootfs/etc/x')).toBe('old rootfs/etc/x');
   });
 
   test('a link in the place of a result is replaced, not followed', async () => {
     const { output, staging, text } = folders(files, ['victim']);
     symlinkSync('victim', path.join(output, 'a.tar'));
-    await publish({ staging, output, files, rootfs: false, owner: undefined });
+    await publish({ staging, output, files, rootfs: false, owner: undefined, known: files });
     expect([text('a.tar'), text('victim')]).toEqual(['new a.tar', 'old victim']);
   });
 
   test.runIf(process.getuid?.() === 0)('results belong to the user behind sudo, a kept tree to root', async () => {
     const { output, staging } = folders([...files, 'rootfs/x'], []);
-    await publish({ staging, output, files, rootfs: true, owner: { uid: 1234, gid: 1235 } });
+    await publish({ staging, output, files, rootfs: true, owner: { uid: 1234, gid: 1235 }, known: [] });
     expect([...files, 'rootfs'].map((name) => statSync(path.join(output, name)).uid)).toEqual([1234, 1234, 1234, 0]);
   });
 

@@ -53,6 +53,22 @@ describe('what is refused, by name', () => {
     ['an overlay that is a file', { overlay: '' }, 'overlay: is no folder of the project'],
     ['owners by name', { 'overlay/x': '', 'overlay.owners': '\nx root root 644\n' }, 'overlay.owners:2: is no line of the form'],
     ['owners above all numbers', { 'overlay/x': '', 'overlay.owners': 'x 4294967295 0 -\n' }, 'overlay.owners:1: is no line of the form'],
+    [
+      'owners with a pattern that is none',
+      { 'overlay/x': '', 'overlay.owners': '[z-a] 0 0 -\n' },
+      'overlay.owners:1: is no line of the form',
+    ],
+    [
+      'what keeps daemons from starting',
+      { 'overlay/usr/sbin/policy-rc.d': '' },
+      'overlay/usr/sbin/policy-rc.d: keeps daemons from starting',
+    ],
+    [
+      'a hidden trust in an archive',
+      { 'config/archives/a.list': 'deb [arch=amd64 trusted="enable"] http://m.example/x x main\n' },
+      'config/archives/a.list:1: trusted=yes',
+    ],
+    ['the name of EXTRA_PINS', { 'config/archives/extra.pref': '' }, 'config/archives/extra.pref: is the name that EXTRA_PINS has'],
     ['owners with an odd mode', { 'overlay/x': '', 'overlay.owners': 'x 0 0 888\n' }, 'overlay.owners:1: is no line of the form'],
     [
       'a damaged package',
@@ -94,7 +110,13 @@ describe('what is refused, by name', () => {
 
   test.each<[string, (folder: string) => void, string]>([
     ['a device', (folder) => execFileSync('mknod', [`${folder}/overlay/null`, 'c', '1', '3']), 'overlay/null: is a device'],
-    ['an overlay that leads out', (folder) => symlinkSync('/etc', `${folder}/packages`), ''],
+    ['a name that is no UTF-8', (folder) => execFileSync('bash', ['-c', `: >'${folder}'/overlay/$'caf\\xe9'`]), 'its name is no UTF-8'],
+    [
+      'owners that are a pipe',
+      (folder) => execFileSync('mkfifo', [`${folder}/overlay.owners`]),
+      'overlay.owners: is no file of the project',
+    ],
+    ['packages that lead out', (folder) => symlinkSync('/etc', `${folder}/packages`), ''],
     [
       'a hook that leads out',
       (folder) => symlinkSync('/bin/sh', `${folder}/hooks/chroot/1.chroot`),
@@ -263,10 +285,10 @@ describe('live-build trees', () => {
         { name: 'b.list', text: '# none\n', isKept: true },
       ],
       keys: [
-        { name: 'a.asc', file: 'config/archives/a.key.chroot' },
-        { name: 'b.gpg', file: 'config/archives/b.key' },
+        { name: 'a.asc', file: 'config/archives/a.key.chroot', isKept: false },
+        { name: 'b.gpg', file: 'config/archives/b.key', isKept: true },
       ],
-      pins: [{ name: 'a.pref', file: 'config/archives/a.pref.chroot' }],
+      pins: [{ name: 'a.pref', file: 'config/archives/a.pref.chroot', isKept: false }],
     });
     expect(found.preseeds).toEqual(['config/preseed/a.cfg']);
   });
