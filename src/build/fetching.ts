@@ -12,6 +12,9 @@ export async function fetching<T>(ctx: BuildContext, body: () => Promise<T>): Pr
   await writeFile(lock, '', { flag: 'a', mode: 0o600 });
   await waitFor(ctx.locks, lock, ctx.runner.isStopped, () => ctx.steps.note('waiting for another build that fetches packages'));
   try {
+    // Left by builds that were killed while they took a file in.
+    const left = ['archives', 'lists'].map((part) => `${paths.cache}/apt/${part}/partial`);
+    await ctx.runner.run({ label: 'tidying', file: 'find', args: [...left, '-xdev', '-type', 'f', '-mmin', '+1440', '-delete'] });
     // An overlay need not show what was put below it since it was mounted.
     await mountAgain('archives', `${paths.cache}/apt/archives`, ctx);
     await mountAgain('lists', `${paths.cache}/apt/lists`, ctx);

@@ -38,8 +38,6 @@ make_work() {
     fi
     mkdir -p "$base"/cache/apt/{archives,lists}/partial \
         "$base"/build/{root,project,evaluate,lib,steps,parts,step-base/{project,lib,in,out},apt/{archives,lists}{,-upper,-work},apt/cache/archives}
-    # Left by builds that were killed while they took a file in.
-    find "$base"/cache/apt/{archives,lists}/partial -xdev -type f -mmin +1440 -delete
     # What packages were fetched by earlier builds lies below, what this build writes lies above.
     local part
     for part in archives lists; do
@@ -85,6 +83,8 @@ work() {
 # make_all: makes the view and the places of a build in it, and says so on standard output, with
 # the host's architecture as dpkg names it.
 make_all() {
+    local architecture architecture_fd
+    exec {architecture_fd}< <(dpkg --print-architecture)
     {
         if [[ $RB_MODE == plan ]]; then
             make_plan_view
@@ -96,16 +96,16 @@ make_all() {
         fi
         copy_library
     } >&2
-    printf 'ready %s\n' "$(dpkg --print-architecture)"
+    printf 'ready %s\n' "$architecture"
 }
 
 # copy_library: the builder's own scripts, modules and files as steps see them, readable for all.
 copy_library() {
     local from=$base/program to=$base/build/lib
-    cp --recursive --target-directory="$to" -- "$from/templates/chroot"
-    cp --recursive --no-target-directory -- "$from/realmfs-modules" "$to/modules"
-    cp --recursive --no-target-directory -- "$from/templates/realmfs-files" "$to/files"
-    chmod --recursive a+rX "$to"
+    # With the modes of new files, whatever the program's own are.
+    cp --recursive --no-preserve=mode --target-directory="$to" -- "$from/templates/chroot"
+    cp --recursive --no-preserve=mode --no-target-directory -- "$from/realmfs-modules" "$to/modules"
+    cp --recursive --no-preserve=mode --no-target-directory -- "$from/templates/realmfs-files" "$to/files"
 }
 
 lifeline() {

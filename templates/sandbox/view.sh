@@ -67,6 +67,7 @@ mount_host() {
 # where the link leads, so that fetches find their name servers.
 keep_resolv_conf() {
     local new=$1 text=$2 link
+    [[ -L /etc/resolv.conf || -L /etc ]] || return 0
     link=$(readlink -m -- /etc/resolv.conf)
     case $link in
         /run/* | /tmp/*)
@@ -140,6 +141,9 @@ make_view() {
 }
 
 enter_view() {
+    # Nothing but this shell and the builder is there when the root changes.
+    # shellcheck disable=SC2034
+    [[ $RB_MODE == clean ]] || read -r architecture <&"$architecture_fd"
     [[ $RB_MODE == clean ]] || read -r _ || exit 1
     cd "$1" || exit 1
     pivot_root . .
