@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case ${1-} in
     run) packages=(debootstrap mount iproute2 gpgv xz-utils wget perl e2fsprogs debian-archive-keyring ca-certificates) ;;
     test) packages=(debootstrap mount iproute2 gpgv xz-utils wget perl e2fsprogs debian-archive-keyring ca-certificates
-        shellcheck shfmt expect acl attr libcap2-bin apt-utils) ;;
+        shellcheck shfmt expect acl attr libcap2-bin apt-utils squashfs-tools erofs-utils cryptsetup-bin zstd) ;;
     compile) packages=() ;;
     *)
         echo 'usage: set-up.sh run|compile|test' >&2

@@ -8,7 +8,7 @@ import { buildRequestSchema } from './config/request.ts';
 import { InterruptedError, toFailure } from './errors.ts';
 import type { BuildEvent } from './events.ts';
 import { openLocks } from './store/locks.ts';
-import { createRunner } from './system/runner.ts';
+import { createRunner, type Runner } from './system/runner.ts';
 
 /**
  * The builder: runs inside the sandbox, as a child of its PID 1, and speaks to the launcher
@@ -55,8 +55,10 @@ try {
   const requestFile = `${paths.staging}/request.json`;
   const request = buildRequestSchema.parse(JSON.parse(await readFile(requestFile, 'utf8')));
   await unlink(requestFile);
-  const runner = createRunner({ report, signal: stopping.signal, currentStep: () => steps.current });
-  const context = { request, runner, report, steps, hostArch, locks };
+  const { signal } = stopping;
+  const runner = createRunner({ report, signal, currentStep: () => steps.current });
+  const runnerOf = (step: string): Runner => createRunner({ report, signal, currentStep: () => step });
+  const context = { request, runner, runnerOf, report, steps, hostArch, locks };
   if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
   else {
     const result = await build(context);

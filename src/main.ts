@@ -4,7 +4,7 @@ import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { checkedSetting, makeRequest } from './cli/make-request.ts';
-import type { CliOptions, MakeHooksOptions, PlanOptions, ShellOptions } from './cli/options/types.ts';
+import type { CliOptions, MakeHooksOptions, Parsed, PlanOptions, ShellOptions } from './cli/options/types.ts';
 import { parseArguments } from './cli/options.ts';
 import { findPlace, sudoOwner } from './cli/place.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
@@ -36,6 +36,7 @@ try {
   else if (parsed.kind === 'doctor') await doctor(parsed.options);
   else if (parsed.kind === 'cache') await cache(parsed.options);
   else if (parsed.kind === 'make-hooks') await hooks(parsed.options);
+  else if (parsed.kind === 'keygen' || parsed.kind === 'sign' || parsed.kind === 'verify') await images(parsed);
   else {
     state.options = parsed.options;
     if (parsed.kind === 'plan') await plan(parsed.options);
@@ -73,6 +74,14 @@ async function hooks(options: MakeHooksOptions): Promise<void> {
   const { out, err } = await makeHooksCommand(options, currentFolder());
   process.stderr.write(err);
   process.stdout.write(out);
+}
+
+async function images(parsed: Extract<Parsed, { kind: 'keygen' | 'sign' | 'verify' }>): Promise<void> {
+  const { keygenCommand, signCommand, verifyCommand } = await import('./cli/image-commands.ts');
+  const cwd = currentFolder();
+  if (parsed.kind === 'keygen') process.stdout.write(await keygenCommand(parsed.options.file, cwd));
+  else if (parsed.kind === 'sign') process.stdout.write(await signCommand(parsed.options, cwd));
+  else process.stdout.write(await verifyCommand(parsed.options, cwd));
 }
 
 async function cache(options: CacheOptions): Promise<void> {

@@ -42,8 +42,12 @@ export class Folders {
   /** Before the packages: looks at what modules and hooks have made of the files. */
   async remember(): Promise<void> {
     for (const placement of this.#customisation.before) {
-      const out = this.#placed.get(placement) ?? '';
-      this.#placed.set(placement, await this.#script('remember', placement, await this.#handedBack(out, ['places'])));
+      const before = await this.#handedBack(this.#placed.get(placement) ?? '', ['places']);
+      const out = await this.#script('remember', placement, before);
+      this.#placed.set(placement, out);
+      const changed = (await this.#runner.handedBack(`${out}/changed`)).split('\0').slice(0, -1);
+      for (const file of changed)
+        this.#ctx.steps.note(`${path.join(placement.folder, file)} was changed before the packages, by a hook or module, and stays so`);
     }
   }
 

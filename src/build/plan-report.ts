@@ -115,7 +115,7 @@ export function describePlan(input: PlanInput): Planned {
         ),
     ),
     localPackages: customisation.localPackages.map(({ file, name, version, arch }) => ({ file, name, version, arch })),
-    targets: customisation.targets.map((name) => ({ name, file: findTarget(name).file })),
+    targets: customisation.targets.map((name) => ({ name, file: findTarget(name).file(config.name) })),
     provides: customisation.provides === undefined ? null : [...customisation.provides],
   };
 }
@@ -209,7 +209,7 @@ function describeSteps({ plan, evaluation, modules, request, states }: PlanInput
       const named = series.get(source.name);
       return { step, origin: source.origin, from: named === undefined ? source.name : `${source.name}, series ${named}`, overrides: [] };
     }
-    const target = step.startsWith('target/') ? findTarget(step.slice('target/'.length)).file : undefined;
+    const target = step.startsWith('target/') ? findTarget(step.slice('target/'.length)).file(plan.config.name) : undefined;
     const from = target ?? (step === 'config' ? (request.configName ?? 'built-in base image') : 'builder');
     return { step, origin: 'builder', from, overrides: [] };
   };

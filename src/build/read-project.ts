@@ -1,13 +1,15 @@
 import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript, type Evaluation } from '../config/evaluate.ts';
 import { copyProject, projectContents } from '../config/project.ts';
+import { findProgram, installCommand } from '../config/tools.ts';
 import { type Customisation, noCustomisation, readCustomisation } from '../customize/customisation.ts';
 import type { Findings } from '../customize/problems.ts';
 import { seriesNames } from '../customize/series.ts';
 import { ConfigError, PreflightError } from '../errors.ts';
 import { isMissing } from '../system/files.ts';
 import { together } from '../system/together.ts';
-import { targets } from '../targets/all.ts';
+import { targetNames, targetsOf } from '../targets/all.ts';
+import { isRealmfsName } from '../targets/realmfs-format.ts';
 import { type BuildContext, paths } from './context.ts';
 import { evaluate } from './evaluation.ts';
 import { checkKeyring, knownSuites } from './stage-one.ts';
@@ -39,7 +41,7 @@ export async function readConfig(ctx: BuildContext, options: { bindData?: boolea
     evaluation,
     project: paths.project,
     folders: { project: `${paths.project}/realmfs-modules`, builtIn: `${paths.library}/modules` },
-    targets: [...targets.map(({ name }) => name), ...(await seriesNames(`${paths.project}/hooks.d`))],
+    targets: [...targetNames, ...(await seriesNames(`${paths.project}/hooks.d`))],
     suites: await knownSuites(),
     hostArch: ctx.hostArch,
     runner,
@@ -51,10 +53,10 @@ export async function readConfig(ctx: BuildContext, options: { bindData?: boolea
 
 /** Reads what the project has beside build.conf and its modules. */
 async function readBeside(config: Config, ctx: BuildContext): Promise<Customisation> {
-  if (!ctx.request.hasProject) return noCustomisation(config.targets);
+  if (!ctx.request.hasProject) return withTargets(noCustomisation(config.targets), config);
   const findings: Findings = { problems: [], warnings: [] };
   const { arch, release, components, targets: names } = config;
-  const builtIn = new Map(targets.map(({ name, file }) => [name, file]));
+  const builtIn = new Map(targetNames.map((name) => [name, targetsOf(name).map((target) => target.file(config.name))]));
   const customisation = await readCustomisation(
     { project: paths.project, arch, release, components, names, builtIn, runner: ctx.runner },
     findings,
@@ -72,7 +74,28 @@ async function readBeside(config: Config, ctx: BuildContext): Promise<Customisat
     ctx.steps.warn('install-packages is another module here: it must install REALMFS_PROJECT_PACKAGES itself');
   for (const { file, name, version, arch: of, sha256, scripts } of localPackages)
     ctx.steps.note(`${file}: ${name} ${version} (${of}), ${scripts.length === 0 ? 'no scripts' : scripts.join(', ')}, SHA-256 ${sha256}`);
-  return customisation;
+  return withTargets(customisation, config);
+}
+
+/** Replaces groups of targets by what they stand for, and checks whether this machine and this image can have them. */
+async function withTargets(customisation: Customisation, config: Config): Promise<Customisation> {
+  const targets = [...new Set(customisation.targets.flatMap(targetsOf))];
+  const missing: string[] = [];
+  for (const { tools } of targets)
+    for (const [program, from] of Object.entries(tools ?? {})) if ((await findProgram(program)) === undefined) missing.push(from);
+  if (missing.length > 0) {
+    const names = targets.filter(({ tools }) => Object.values(tools ?? {}).some((from) => missing.includes(from))).map(({ name }) => name);
+    throw new PreflightError(`programs are missing for ${names.join(', ')}`, { step: 'preflight', hint: installCommand(missing) });
+  }
+  const realm = targets.find(({ name }) => name.startsWith('realmfs'));
+  if (realm !== undefined && !isRealmfsName(config.name)) {
+    throw new ConfigError([
+      {
+        message: `REALMFS_NAME: '${config.name}' is no name for ${realm.name}: a letter, then letters, digits and -, 40 characters at most`,
+      },
+    ]);
+  }
+  return { ...customisation, targets: targets.map(({ name }) => name) };
 }
 
 async function checkArchitecture(arch: string, host: string, ctx: BuildContext): Promise<void> {

@@ -1,72 +1,113 @@
 import { mkdir, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Evaluation } from '../config/evaluate.ts';
 import type { Artifact } from '../events.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
+import { availableMemory } from '../system/memory.ts';
 import { together } from '../system/together.ts';
 import { findTarget } from '../targets/all.ts';
-import type { Target, TargetInput } from '../targets/target.ts';
+import type { Target, TargetCommand, TargetInput } from '../targets/target.ts';
 import { runBinaryHooks } from './binary-hooks.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
+import { makeOrderedTree, type OrderedTree } from './ordered-tree.ts';
 import type { Stage } from './stage.ts';
 
 /** Bytes of a block of a file system, as targets count them. */
 const BLOCK = 4096;
-/** Targets that are hashed at the same time. */
+/** Files that are hashed at the same time. */
 const HASHES_AT_ONCE = 2;
+/** Bytes of memory that the programs of one target may take. */
+const MEMORY_OF_ONE = 512 * 1024 ** 2;
+
+/** What the targets of a build have in common. */
+interface Writing {
+  readonly input: Omit<TargetInput, 'file'>;
+  readonly output: string;
+  readonly tree: OrderedTree;
+  readonly hasHooks: boolean;
+}
 
 /** Writes every target of the plan, runs the binary hooks, and hashes what is kept of it in the staging folder. */
 export async function writeTargets(stage: Stage, evaluation: Evaluation, ctx: BuildContext): Promise<Artifact[]> {
   const { config, customisation, binaryHooks } = stage.plan;
-  const names = customisation.targets;
+  const all = customisation.targets.map(findTarget);
   const hasHooks = binaryHooks.length > 0;
   // Hooks see nothing of the staging folder but results.
   const output = hasHooks ? `${paths.staging}/output` : paths.staging;
   if (hasHooks) await mkdir(output);
-  const size = names.some((name) => findTarget(name).needsSize) ? await treeSize(ctx) : { treeSize: 0, treeEntries: 0 };
-  const input: TargetInput = {
-    sourceDateEpoch: stage.sourceDateEpoch,
-    output,
-    ...size,
-    freeSpace: config.freeSpace,
-    identity: `${config.name} ${config.release} ${config.arch} ${stage.sourceDateEpoch}`,
-  };
+  const size = all.some(({ needsSize, takesOrder }) => needsSize || takesOrder) ? await treeSize(ctx) : { treeSize: 0, treeEntries: 0 };
+  const tree = await makeOrderedTree(
+    all.some(({ takesOrder }) => takesOrder),
+    size,
+    stage.sourceDateEpoch,
+    ctx,
+  );
+  const { name, freeSpace, channel } = config;
+  const input = { sourceDateEpoch: stage.sourceDateEpoch, ...size, freeSpace, identity: tree.digest, name, channel };
   const digests = new Map<string, string>();
-  for (const name of names) {
-    const target = findTarget(name);
-    const file = `${input.output}/${target.file}`;
-    await ctx.steps.run(`target/${name}`, async () => {
-      const writing = explained(paths.staging, () => write(target, input, ctx));
-      // A hook may change it yet.
-      const digest = target.growsAtEnd && !hasHooks ? sha256WhileWritten(file, writing) : undefined;
-      // Without the file its digest fails, too; the writer says why.
-      const [, hashed] = await together([writing, digest]);
-      if (hashed !== undefined) digests.set(name, hashed);
-    });
+  try {
+    const limit = pLimit(await targetsAtOnce());
+    const state = { hasFailed: false };
+    await together(
+      all.map((target) =>
+        limit(async () => {
+          if (state.hasFailed) return;
+          try {
+            const digest = await writeTarget(target, { input, output, tree, hasHooks }, ctx);
+            if (digest !== undefined) digests.set(target.name, digest);
+          } catch (error) {
+            state.hasFailed = true;
+            throw error;
+          }
+        }),
+      ),
+    );
+  } finally {
+    await tree.remove();
   }
-  const limit = pLimit(HASHES_AT_ONCE);
-  const made = names.map((name) => ({ target: name, file: findTarget(name).file }));
+  const made = all.map((target) => ({ target: target.name, file: target.file(name) }));
   const kept = await runBinaryHooks(made, output, stage, evaluation, ctx);
+  const limit = pLimit(HASHES_AT_ONCE);
   const artifacts = await Promise.all(kept.map((one) => limit(() => describe(one, digests.get(one.target)))));
   for (const artifact of artifacts) ctx.report({ kind: 'artifact', artifact });
   return artifacts;
 }
 
-async function write(target: Target, input: TargetInput, ctx: BuildContext): Promise<void> {
-  for (const command of target.commands(input)) {
-    await ctx.runner.run(
-      sandboxed({
-        label: command.label,
-        script: 'writer.sh',
-        args: [command.file, ...command.args],
-        network: false,
-        ...(command.env === undefined ? {} : { env: command.env }),
-      }),
-    );
-  }
-  await syncPath(`${input.output}/${target.file}`);
+/** As many as there are processors, and memory for their programs. */
+async function targetsAtOnce(): Promise<number> {
+  return Math.max(1, Math.min(availableParallelism(), Math.floor((await availableMemory()) / MEMORY_OF_ONE)));
+}
+
+/** Writes one target as a step of its own; its digest, if it was hashed meanwhile. */
+async function writeTarget(target: Target, { input, output, tree, hasHooks }: Writing, ctx: BuildContext): Promise<string | undefined> {
+  const step = `target/${target.name}`;
+  const file = `${output}/${target.file(input.name)}`;
+  const runner = ctx.runnerOf(step);
+  const command = ({ label, file: program, args, env }: TargetCommand) =>
+    sandboxed({
+      label,
+      script: 'writer.sh',
+      args: [program, ...args],
+      network: false,
+      env: { ...env, RB_TREE: target.takesOrder ? tree.folder : paths.root },
+    });
+  const tools = {
+    run: async (one: TargetCommand) => void (await runner.run(command(one))),
+    capture: (one: TargetCommand) => runner.capture(command(one)),
+  };
+  return ctx.steps.run(step, async () => {
+    if (target.loses !== undefined) ctx.steps.note(`${target.name} holds no ${target.loses}`);
+    const writing = explained(paths.staging, async () => {
+      await target.write({ ...input, file }, tools);
+      await syncPath(file);
+    });
+    // A hook may change it yet. Without the file its digest fails, too; the writer says why.
+    const [, digest] = await together([writing, target.growsAtEnd && !hasHooks ? sha256WhileWritten(file, writing) : undefined]);
+    return digest;
+  });
 }
 
 async function describe({ target, file: name }: Pick<Artifact, 'target' | 'file'>, digest: string | undefined): Promise<Artifact> {

@@ -3,6 +3,7 @@ import path from 'node:path';
 import pLimit from 'p-limit';
 import { readEnvFile } from '../config/env-file.ts';
 import { findSetting } from '../config/settings.ts';
+import { allTools, installCommand } from '../config/tools.ts';
 import { ConfigError, PreflightError, UsageError } from '../errors.ts';
 import { nodeFloor, version } from '../resources.ts';
 import { availableMemory } from '../system/memory.ts';
@@ -13,7 +14,6 @@ import type { DoctorReport, Finding } from './doctor/report.ts';
 import { judgeMemory, lookAtCache, lookAtOutput } from './doctor/space-findings.ts';
 import { lookAtTools } from './doctor/tool-findings.ts';
 import { findPlace, type Owner } from './place.ts';
-import { allTools, installCommand } from './tools.ts';
 
 /** What the command line of `realmfs-builder doctor` says. */
 export interface DoctorOptions {

@@ -5,7 +5,7 @@ import { statOrUndefined, writeWhole } from '../system/files.ts';
 import { targets } from '../targets/all.ts';
 
 /** Names that results can have in the output folder, the log and those of binary hooks left out. */
-export const resultNames: string[] = [...targets.map(({ file }) => file), 'SHA256SUMS', 'manifest.json', 'rootfs'];
+export const resultNames: string[] = [...targets.map(({ file }) => file('base')), 'SHA256SUMS', 'manifest.json', 'rootfs'];
 
 /** The names of the results of the last build that is remembered of an output folder. */
 export async function lastResults(cache: string, output: string): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
+import { allTools, findProgram, installCommand, type Tool } from '../config/tools.ts';
 import { PreflightError } from '../errors.ts';
 import { availableMemory, formatSize } from '../system/memory.ts';
-import { allTools, findProgram, installCommand, type Tool } from './tools.ts';
 
 /** What a small build needs, in bytes: the tree, the packages, apt's lists and caches. */
 export const SMALLEST_BUILD = 1.25 * 1024 ** 3;

@@ -21,7 +21,10 @@ export async function publish(options: {
     const there = await statOrUndefined(final);
     if (there?.isDirectory()) throw new PreflightError(`${final} is a folder: the result cannot take its name`, { step: 'publish' });
     if (there !== undefined && !known.includes(file))
-      throw new PreflightError(`${final} is in the way: it is no result of an earlier build`, { step: 'publish' });
+      throw new PreflightError(`${final} is in the way: it is no result of an earlier build`, {
+        step: 'publish',
+        hint: 'move it away, or put the results elsewhere with --directory',
+      });
     await giveTo(path.join(staging, file), owner);
     moves.push([path.join(staging, file), final]);
   }

@@ -33,6 +33,7 @@ export interface Config {
   readonly freeSpace: number;
   readonly hostname: string;
   readonly name: string;
+  readonly channel: string;
   readonly profile: string;
   readonly userPassword: string;
   /** Whether the dates in Release files count. */
@@ -129,6 +130,7 @@ export async function makeConfig(options: {
     freeSpace: parseSize(setting('IMAGE_FREE_SPACE')) ?? 0,
     hostname: setting('REALMFS_HOSTNAME'),
     name: setting('REALMFS_NAME'),
+    channel: setting('REALMFS_CHANNEL'),
     profile: setting('REALMFS_PROFILE'),
     userPassword: setting('REALMFS_USER_PASSWORD'),
     checkDates: setting('CHECK_DATES') !== 'off',

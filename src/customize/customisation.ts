@@ -46,8 +46,8 @@ export interface CustomisationOptions extends LiveSetting {
   readonly project: string;
   /** The image targets that are asked for. */
   readonly names: readonly string[];
-  /** The file of each target that the builder knows itself. */
-  readonly builtIn: ReadonlyMap<string, string>;
+  /** The files of each target that the builder knows itself. */
+  readonly builtIn: ReadonlyMap<string, readonly string[]>;
   readonly runner: Runner;
 }
 
@@ -104,6 +104,9 @@ export async function readCustomisation(options: CustomisationOptions, findings:
   };
 }
 
+/** Names of hooks, by when they run. */
+const HOOK = /\.(?:chroot_early|chroot|binary)$/;
+
 interface SeriesHooks extends Pick<Customisation, 'targets' | 'provides'> {
   readonly early: readonly Hook[];
   readonly chroot: readonly Hook[];
@@ -128,15 +131,14 @@ async function readSeries({ project, names, builtIn }: CustomisationOptions, fin
     const from = list.series.get(name);
     if (await isMissing(path.join(project, file)))
       findings.problems.push({ file, message: `there is no such hook${from === undefined ? '' : `: series ${from} names it`}` });
+    else if (!HOOK.test(name)) findings.warnings.push(`${file} is not run: its name ends neither in .chroot_early, .chroot nor .binary`);
     else if (await isHook(project, file, findings))
       hooks.push({ name: path.basename(name), file, ...(from === undefined ? {} : { series: from }) });
   }
   const ending = (text: string): Hook[] => hooks.filter(({ file }) => file.endsWith(text));
-  const odd = hooks.filter(({ file }) => !/\.(?:chroot_early|chroot|binary)$/.test(file));
-  for (const { file } of odd) findings.warnings.push(`${file} is not run: its name ends neither in .chroot_early, .chroot nor .binary`);
   const provides = list.provides.map(({ set, files }) => {
     const own = builtIn.get(set);
-    return files.length === 0 && own !== undefined && list.targets.includes(set) ? [own] : files;
+    return files.length === 0 && own !== undefined && list.targets.includes(set) ? own : files;
   });
   for (const file of provides.flat()) {
     if (file.includes('/') || file.startsWith('.'))

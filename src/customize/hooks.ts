@@ -51,6 +51,7 @@ export async function isHook(project: string, file: string, { problems, warnings
     .toString('latin1')
     .split('\n');
   const first = lines[0] ?? '';
+  if (first.startsWith('\xef\xbb\xbf')) return refuse('begins with a byte order mark; save it as plain UTF-8', 1);
   // What begins with neither is a program, or a script for bash.
   const isText = !bytes.subarray(0, 4096).includes(0);
   const crlf = lines.findIndex((line) => line.endsWith('\r'));

@@ -42,6 +42,9 @@ const known: Readonly<Record<string, readonly string[] | undefined>> = {
   preseed: undefined,
 };
 
+/** Files of `config/` that have live-build's settings. */
+const settings: readonly string[] = ['binary', 'bootstrap', 'build', 'chroot', 'common', 'source'];
+
 /** Whether a project has a `config/` in the form of live-build. */
 export async function isLiveTree(project: string): Promise<boolean> {
   if (!(await isFolder(path.join(project, CONFIG)))) return false;
@@ -52,16 +55,22 @@ export async function isLiveTree(project: string): Promise<boolean> {
 /** Names what of a live-build tree is not understood. */
 export async function checkLiveTree(project: string, { warnings }: Findings): Promise<void> {
   const odd: string[] = [];
+  const files: string[] = (await isFolder(path.join(project, 'auto'))) ? ['auto'] : [];
   for (const name of (await readdir(path.join(project, CONFIG))).sort(byBytes)) {
     const inner = known[name];
-    if (!(name in known)) odd.push(name);
+    if (settings.includes(name)) files.push(path.join(CONFIG, name));
+    else if (!(name in known)) odd.push(name);
     else if (inner !== undefined && (await isFolder(path.join(project, CONFIG, name))))
       odd.push(
         ...(await readdir(path.join(project, CONFIG, name))).filter((part) => !inner.includes(part)).map((part) => `${name}/${part}`),
       );
   }
+  if (files.length > 0)
+    warnings.push(
+      `${files.join(', ')}: live-build's settings are not read: DEBIAN_RELEASE, DEBIAN_COMPONENTS and others belong into build.conf`,
+    );
   const named = odd.filter((name) => !isLeftOut(path.basename(name)));
-  if (named.length > 0) warnings.push(`${CONFIG}: not understood, and not used: ${named.join(', ')}`);
+  if (named.length > 0) warnings.push(`${CONFIG}: not understood, and not used: ${named.join(', ')} (docs/from-live-build.md)`);
 }
 
 /** The files of a folder of `config/`, by bytes; what has none of the endings is named in a warning. */

@@ -1,9 +1,26 @@
+import { erofs } from './erofs.ts';
 import { ext4 } from './ext4.ts';
-import { tarball, tarballXz } from './tarball.ts';
+import { realmfs, realmfsXz } from './realmfs.ts';
+import { squashfs, squashfsXz } from './squashfs.ts';
+import { tarball, tarballXz, tarballZst } from './tarball.ts';
 import type { Target } from './target.ts';
 
 /** All built-in targets. */
-export const targets: readonly Target[] = [tarball, tarballXz, ext4];
+export const targets: readonly Target[] = [realmfs, realmfsXz, ext4, squashfs, squashfsXz, erofs, tarball, tarballXz, tarballZst];
+
+/** Names that stand for several targets. */
+export const groups: Readonly<Record<string, readonly string[]>> = {
+  base: ['realmfs', 'ext4', 'squashfs', 'tarball'],
+  all: targets.map(({ name }) => name),
+};
+
+/** Every name that a target or a group of them has. */
+export const targetNames: readonly string[] = [...targets.map(({ name }) => name), ...Object.keys(groups)];
+
+/** The targets that a name stands for. */
+export function targetsOf(name: string): Target[] {
+  return (groups[name] ?? [name]).map(findTarget);
+}
 
 /** The target of a name, which has been checked before. */
 export function findTarget(name: string): Target {

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { Target, TargetInput } from './target.ts';
+import type { Target, TargetInput, TargetTools } from './target.ts';
 
 const BLOCK = 4096;
 const INODE = 256;
 const MEBI = 1024 ** 2;
+/** The first inode that is no part of the file system itself; the root has number 2. */
+const FIRST_INODE = 11;
 
 /** The geometry of an ext4 file system that holds the tree and the wanted free space. */
 export function ext4Geometry(input: Pick<TargetInput, 'treeSize' | 'treeEntries' | 'freeSpace'>): {
@@ -27,40 +29,68 @@ export function derivedUuid(text: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
+/** The numbers of inodes in use, from the free ones that dumpe2fs names: `  Free inodes: 12-16, 20`, a line for each group. */
+export function usedInodes(dump: string): number[] {
+  const count = Number(/^Inode count: +(\d+)$/m.exec(dump)?.[1] ?? 0);
+  const free = new Set<number>();
+  for (const [, list = ''] of dump.matchAll(/^ {2}Free inodes: (.*)$/gm)) {
+    for (const range of list.split(',')) {
+      const [first = '', last = first] = range.trim().split('-');
+      if (first !== '') for (let inode = Number(first); inode <= Number(last); inode += 1) free.add(inode);
+    }
+  }
+  return Array.from({ length: count }, (_, at) => at + 1).filter((inode) => (inode === 2 || inode >= FIRST_INODE) && !free.has(inode));
+}
+
+/** Numbers in order as `FIRST-LAST`. */
+function ranges(numbers: readonly number[]): string[] {
+  const found: [number, number][] = [];
+  for (const number of numbers) {
+    const last = found.at(-1);
+    if (last !== undefined && last[1] === number - 1) last[1] = number;
+    else found.push([number, number]);
+  }
+  return found.map((range) => range.join('-'));
+}
+
+/**
+ * Writes an ext4 file system at an offset of a file, in bytes: identifiers from the tree, and no time of the build. mkfs
+ * takes access and change times from the source, where nobody can set the latter: debugfs sets them in the image. e2fsck checks it.
+ */
+export async function writeExt4(input: TargetInput, { run, capture }: TargetTools, offset = 0): Promise<{ readonly blocks: number }> {
+  const { blocks, inodes, journalMiB } = ext4Geometry(input);
+  const { file, identity, sourceDateEpoch } = input;
+  const env = { E2FSPROGS_FAKE_TIME: String(sourceDateEpoch) };
+  const extended = [
+    `hash_seed=${derivedUuid(`${identity} hash seed`)}`,
+    'lazy_itable_init=0',
+    'lazy_journal_init=0',
+    'root_owner=0:0',
+    ...(offset === 0 ? [] : [`offset=${offset}`]),
+  ];
+  const geometry = ['-q', '-F', '-b', String(BLOCK), '-I', String(INODE), '-N', String(inodes), '-m', '0', '-J', `size=${journalMiB}`];
+  await run({
+    label: 'mkfs.ext4',
+    file: 'mkfs.ext4',
+    args: [...geometry, '-U', derivedUuid(identity), '-E', extended.join(','), '-d', '.', file, String(blocks)],
+    env,
+  });
+  const device = offset === 0 ? file : `${file}?offset=${offset}`;
+  const used = usedInodes(await capture({ label: 'dumpe2fs', file: 'dumpe2fs', args: [device], env }));
+  const script =
+    'device=$1 time=$2; shift 2; for range; do seq "${range%-*}" "${range#*-}"; done | ' +
+    'sed "s/.*/sif <&> atime @$time\\nsif <&> ctime @$time/" | debugfs -w -f /dev/stdin "$device" >/dev/null';
+  const args = ['-euo', 'pipefail', '-c', script, 'bash', device, String(sourceDateEpoch), ...ranges(used)];
+  await run({ label: 'debugfs', file: 'bash', args, env });
+  await run({ label: 'e2fsck', file: 'e2fsck', args: ['-f', '-n', device] });
+  return { blocks };
+}
+
 export const ext4: Target = {
   name: 'ext4',
-  file: 'citadel-realmfs.ext4',
+  file: () => 'citadel-realmfs.ext4',
   needsSize: true,
   takesTimes: true,
-  commands(input) {
-    const file = `${input.output}/${ext4.file}`;
-    const { blocks, inodes, journalMiB } = ext4Geometry(input);
-    const seed = derivedUuid(`${input.identity} hash seed`);
-    const args = [
-      '-q',
-      '-F',
-      '-b',
-      String(BLOCK),
-      '-I',
-      String(INODE),
-      '-N',
-      String(inodes),
-      '-m',
-      '0',
-      '-J',
-      `size=${journalMiB}`,
-      '-U',
-      derivedUuid(input.identity),
-      '-E',
-      `hash_seed=${seed},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0`,
-      '-d',
-      '.',
-      file,
-      String(blocks),
-    ];
-    return [
-      { label: 'mkfs.ext4', file: 'mkfs.ext4', args, env: { E2FSPROGS_FAKE_TIME: String(input.sourceDateEpoch) } },
-      { label: 'e2fsck', file: 'e2fsck', args: ['-f', '-n', file] },
-    ];
-  },
+  takesOrder: true,
+  write: async (input, tools) => void (await writeExt4(input, tools)),
 };

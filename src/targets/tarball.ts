@@ -23,20 +23,18 @@ export function tarArguments(file: string, sourceDateEpoch: number, compressor?:
   ];
 }
 
-export const tarball: Target = {
-  name: 'tarball',
-  file: 'realmfs-rootfs.tar',
-  growsAtEnd: true,
-  commands: ({ output, sourceDateEpoch }) => [
-    { label: 'tar', file: 'tar', args: tarArguments(`${output}/${tarball.file}`, sourceDateEpoch) },
-  ],
-};
+function makeTarball(name: string, ending: string, compressor?: string, tools?: Target['tools']): Target {
+  return {
+    name,
+    file: () => `realmfs-rootfs.tar${ending}`,
+    growsAtEnd: true,
+    ...(tools === undefined ? {} : { tools }),
+    write: ({ file, sourceDateEpoch }, { run }) =>
+      run({ label: 'tar', file: 'tar', args: tarArguments(file, sourceDateEpoch, compressor) }),
+  };
+}
 
-export const tarballXz: Target = {
-  name: 'tarball-xz',
-  file: 'realmfs-rootfs.tar.xz',
-  growsAtEnd: true,
-  commands: ({ output, sourceDateEpoch }) => [
-    { label: 'tar', file: 'tar', args: tarArguments(`${output}/${tarballXz.file}`, sourceDateEpoch, 'xz --threads=0') },
-  ],
-};
+export const tarball = makeTarball('tarball', '');
+export const tarballXz = makeTarball('tarball-xz', '.xz', 'xz --threads=0');
+// zstd writes the same with any number of threads.
+export const tarballZst = makeTarball('tarball-zst', '.zst', 'zstd --quiet -9 --threads=0', { zstd: 'zstd' });

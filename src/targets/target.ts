@@ -4,30 +4,47 @@ import type { Command } from '../system/runner.ts';
 export interface TargetInput {
   /** Seconds since 1970; the newest time stamp in an artefact. */
   readonly sourceDateEpoch: number;
-  /** The folder that the artefact is written to, inside the sandbox. */
-  readonly output: string;
+  /** The file to write, inside the sandbox. */
+  readonly file: string;
   /** In bytes: content, in whole blocks of 4096 bytes. */
   readonly treeSize: number;
   readonly treeEntries: number;
   /** In bytes, for file systems. */
   readonly freeSpace: number;
-  /** The name and the suite of the image: identifiers are derived from them. */
+  /** What identifiers and salts are derived from: the digest of all that is in the tree, as hex. */
   readonly identity: string;
+  /** REALMFS_NAME. */
+  readonly name: string;
+  /** Whose key the image is signed with, as realms name it. */
+  readonly channel: string;
+}
+
+/** How a target runs its programs: in the finished root, read-only, without network. */
+export interface TargetTools {
+  run(command: TargetCommand): Promise<void>;
+  /** The same; returns standard output. */
+  capture(command: TargetCommand): Promise<string>;
 }
 
 /** Something that can be made of the finished root. */
 export interface Target {
   readonly name: string;
-  /** The name of the artefact in the output folder. */
-  readonly file: string;
+  /** The name of the artefact in the output folder, by that of the image. */
+  file(name: string): string;
   /** It looks at treeSize and treeEntries, which take a walk through the tree. */
   readonly needsSize?: true;
-  /** Its one command writes the artefact from the beginning to the end: it is hashed meanwhile. */
+  /** One program writes the artefact from the beginning to the end: it is hashed meanwhile. */
   readonly growsAtEnd?: true;
   /** It takes times as the tree has them: none may be newer than SOURCE_DATE_EPOCH. */
   readonly takesTimes?: true;
-  /** Commands that are run one after the other, in the finished root, read-only, without network. */
-  commands(input: TargetInput): TargetCommand[];
+  /** It takes entries as the disk lists them, and derives identifiers: it gets a copy of the tree whose order is known. */
+  readonly takesOrder?: true;
+  /** Programs that it starts beside those of every build, with the Debian packages that have them. */
+  readonly tools?: Readonly<Record<string, string>>;
+  /** What it cannot hold of a tree. */
+  readonly loses?: string;
+  /** Writes the artefact. */
+  write(input: TargetInput, tools: TargetTools): Promise<void>;
 }
 
 /** A command of a target writer. */

@@ -3,11 +3,13 @@
 # mounted on it, and runs the command with the rights to read every file and no more.
 #
 # Arguments: the command. The root is its working folder.
+# Environment: RB_TREE, the root.
 set -Eeuo pipefail
 umask 022
 readonly base=/run/realmfs
 mkdir -p "$base/root"
-mount --bind "$base/build/root" "$base/root"
+mount --bind "$RB_TREE" "$base/root"
+unset RB_TREE
 mount -o remount,bind,ro "$base/root"
 for part in build cache source; do
     mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$base/$part"

@@ -103,6 +103,7 @@ describe('everything at once', () => {
     expect(inTree(project, 'cat usr/share/fixture-plain etc/fixture.conf etc/mine etc/neuraldrive/custom.conf usr/lib/firmware/blob')).toBe(
       'not from the package\nfor the package\nchanged by a module\ncustom = yes\nfirmware\n',
     );
+    expect(run.stderr).toContain('overlay/etc/mine was changed before the packages, by a hook or module, and stays so');
     expect(run.stderr).toContain('overlay/usr/share/fixture-plain was replaced by the package fixture-plain, and is put back');
     expect(run.stderr).toContain("overlay/etc/edited was changed by the packages' scripts, and stays as they have left it");
     expect(inTree(project, 'cat etc/edited')).toBe('from the overlay\nedited\n');
@@ -334,6 +335,7 @@ test('a live-build tree as it lies', async () => {
     'config/hooks/normal/10-a.hook.chroot': 'echo "normal $(cat /etc/fixture.conf)" >>/order\n',
     'config/hooks/live/05-b.chroot': 'echo live >>/order; ls /etc/apt/sources.list.d >>/order\n',
     'config/binary': 'LB_X=1\n',
+    'config/odd': '',
   });
   const run = await machine.run(
     [
@@ -358,7 +360,8 @@ test('a live-build tree as it lies', async () => {
   ).toBe(
     'before\npackages\nnormal included\nlive\ngone.list\nkept.list\nincluded\nplain\n* fixture/answer: 42\netc/apt/trusted.gpg.d/kept.asc\n\netc/apt/sources.list.d:\nkept.list\n',
   );
-  expect(run.stderr).toContain('config: not understood, and not used: binary');
+  expect(run.stderr).toContain('config: not understood, and not used: odd');
+  expect(run.stderr).toContain("config/binary: live-build's settings are not read");
 });
 
 test('local packages: the version of the mirror, what is installed, downgrades, offline, and the plan', async () => {

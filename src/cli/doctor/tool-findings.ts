@@ -1,7 +1,7 @@
 import { hideCredentials } from '../../build/failures.ts';
+import { findProgram, type Tool } from '../../config/tools.ts';
 import type { Command, Runner } from '../../system/runner.ts';
 import { howItEnded } from '../../system/runner.ts';
-import { findProgram, type Tool } from '../tools.ts';
 import type { DoctorReport } from './report.ts';
 
 type ToolFinding = DoctorReport['tools'][number];

@@ -16,8 +16,11 @@ export interface CommandRow {
 export const commands: Readonly<Record<string, CommandRow>> = {
   cache: { doc: 'list the layers that make rebuilds fast, and remove some', make: cacheProgram, read: readCache },
   doctor: { doc: 'say what this machine lacks for a build', make: doctorProgram, read: readDoctor },
+  keygen: { doc: 'make a key for RealmFS images', make: keygenProgram, read: readKeygen },
   'make-hooks': { doc: 'make numbered links to the hooks that series name', make: makeHooksProgram, read: readMakeHooks },
   shell: { doc: 'open the tree as it is after a step, to look around', make: shellProgram, read: readShell },
+  sign: { doc: 'sign a RealmFS image', make: signProgram, read: readSign },
+  verify: { doc: 'check RealmFS images, and results by their checksums', make: verifyProgram, read: readVerify },
   plan: { doc: 'show settings, their origin and the steps; builds nothing', make: planProgram, read: readPlan },
 };
 
@@ -116,6 +119,46 @@ function makeHooksProgram(): Command {
 function readMakeHooks(command: Command): Parsed {
   const { quiet, hooksDir, hooksD } = command.opts<{ quiet?: true; hooksDir?: string; hooksD?: string }>();
   return { kind: 'make-hooks', options: { sets: command.args, hooksDir, hooksD, quiet: quiet === true } };
+}
+
+function keygenProgram(): Command {
+  return new Command('realmfs-builder keygen')
+    .usage('FILE')
+    .description('Makes an Ed25519 key: FILE gets the private one (64 hex digits, for its owner alone), FILE.pub the public one.')
+    .argument('<file>', 'where the key goes; never over a file that is there')
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+function readKeygen(command: Command): Parsed {
+  return { kind: 'keygen', options: { file: command.args[0] ?? '' } };
+}
+
+function signProgram(): Command {
+  return new Command('realmfs-builder sign')
+    .usage('--key KEY IMAGE')
+    .description('Signs the header of a RealmFS image in place. SHA256SUMS and manifest.json beside it get its new checksum.')
+    .argument('<image>', 'a RealmFS image')
+    .requiredOption('--key <file>', 'the private key: 64 hex digits, or PEM')
+    .helpOption('-h, --help', 'print this help')
+    .allowExcessArguments(false);
+}
+
+function readSign(command: Command): Parsed {
+  return { kind: 'sign', options: { file: command.args[0] ?? '', key: command.opts<{ key: string }>().key } };
+}
+
+function verifyProgram(): Command {
+  return new Command('realmfs-builder verify')
+    .usage('[--key KEY] FILE...')
+    .description('Checks header, signature, checksum, data and hash tree of RealmFS images; of a folder, all that its SHA256SUMS names.')
+    .argument('<file...>', 'RealmFS images, SHA256SUMS, or folders with one')
+    .option('--key <file>', 'the public key that the images must be signed by: 64 hex digits, or PEM')
+    .helpOption('-h, --help', 'print this help');
+}
+
+function readVerify(command: Command): Parsed {
+  return { kind: 'verify', options: { files: command.args, key: command.opts<{ key?: string }>().key } };
 }
 
 /** As parseTime, and days. */

@@ -64,4 +64,7 @@ export type Parsed =
   | { readonly kind: 'cache'; readonly options: CacheOptions }
   | { readonly kind: 'doctor'; readonly options: DoctorOptions }
   | { readonly kind: 'make-hooks'; readonly options: MakeHooksOptions }
+  | { readonly kind: 'keygen'; readonly options: { readonly file: string } }
+  | { readonly kind: 'sign'; readonly options: { readonly file: string; readonly key: string } }
+  | { readonly kind: 'verify'; readonly options: { readonly files: readonly string[]; readonly key: string | undefined } }
   | { readonly kind: 'text'; readonly text: string };

@@ -6,6 +6,8 @@ import { formatSeconds, plainText, type Reporter, shellText, stepTitle } from '.
 export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose: boolean; debug: boolean; color: boolean }): Reporter {
   // discardStdin would put the terminal in raw mode, and Ctrl-C would reach nobody.
   const spinner = ora({ stream, discardStdin: false, ...(options.color ? {} : { color: false as const }) });
+  /** Titles of the steps that run: targets are written side by side. */
+  const titles = new Map<string, string>();
   let title = '';
   let doing = '';
   let started = Date.now();
@@ -26,6 +28,7 @@ export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose
     switch (event.kind) {
       case 'step-start':
         [title, doing, started] = [stepTitle(event), '', Date.now()];
+        titles.set(event.step, title);
         draw();
         spinner.start();
         return;
@@ -33,7 +36,15 @@ export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose
         doing = `${event.percent === null ? '' : `${event.percent} % `}${plainText(event.text)}`;
         return draw();
       case 'step-end':
-        spinner.stopAndPersist({ symbol: event.ok ? '✔' : '✖', text: `${title}  ${formatSeconds(event.seconds)}` });
+        spinner.stopAndPersist({
+          symbol: event.ok ? '✔' : '✖',
+          text: `${titles.get(event.step) ?? event.step}  ${formatSeconds(event.seconds)}`,
+        });
+        titles.delete(event.step);
+        if (titles.size === 0) return;
+        title = [...titles.values()].at(-1) ?? '';
+        draw();
+        spinner.start();
         return;
       case 'step-cached':
         return print(`✔ ${stepTitle(event)}  cached`);

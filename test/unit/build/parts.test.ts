@@ -27,6 +27,7 @@ const config: Config = {
   freeSpace: 0,
   hostname: 'h',
   name: 'base',
+  channel: 'realmfs-user',
   profile: 'minimal',
   userPassword: '',
   checkDates: true,

@@ -10,7 +10,7 @@ import { firstVersion, lastWords, lookAtTools } from '../../../src/cli/doctor/to
 import { doctorCommand, doctorFailure, judgeNode, problemsOf } from '../../../src/cli/doctor-command.ts';
 import { parseArguments } from '../../../src/cli/options.ts';
 import { SMALLEST_BUILD } from '../../../src/cli/preflight.ts';
-import { allTools, installCommand, type Tool } from '../../../src/cli/tools.ts';
+import { allTools, installCommand, type Tool } from '../../../src/config/tools.ts';
 import { InterruptedError } from '../../../src/errors.ts';
 import type { Command } from '../../../src/system/runner.ts';
 import { realRunner, recordingRunner } from '../../helpers/runners.ts';
@@ -65,6 +65,9 @@ describe('the table of tools', () => {
     for (const tool of allTools) expect(`${tool.name} ${tool.package} ${tool.purpose}`).toMatch(/^\S+ [a-z0-9.+-]+ \S/);
     expect(new Set(allTools.map(({ name }) => name)).size).toBe(allTools.length);
     expect(allTools.filter(({ required }) => !required).map((tool) => tool.package)).toEqual([
+      'zstd',
+      'squashfs-tools',
+      'erofs-utils',
       'apt-utils',
       'arch-test',
       'qemu-user-static',

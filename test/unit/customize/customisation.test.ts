@@ -13,8 +13,8 @@ import { tempRoot } from '../../helpers/temp-root.ts';
 
 const setting = { arch: 'amd64', release: 'trixie', components: ['main', 'contrib'] };
 const builtIn = new Map([
-  ['tarball', 'realmfs-rootfs.tar'],
-  ['ext4', 'citadel-realmfs.ext4'],
+  ['tarball', ['realmfs-rootfs.tar']],
+  ['ext4', ['citadel-realmfs.ext4']],
 ]);
 
 /** Makes a project of files (`x` before a name: executable) and reads it. */
@@ -39,6 +39,7 @@ describe('what is refused, by name', () => {
   test.each<[string, Record<string, string | Buffer>, string]>([
     ['a hook with DOS line ends', { 'x hooks/chroot/1.chroot': '#!/bin/sh\r\nx\r\n' }, 'hooks/chroot/1.chroot:1: has DOS line ends'],
     ['a hook of bash with DOS line ends', { 'x hooks/chroot/1.chroot': 'one\ntwo\r\n' }, 'hooks/chroot/1.chroot:2: has DOS line ends'],
+    ['a byte order mark', { 'x hooks/chroot/1.chroot': '\ufeff#!/bin/sh\n' }, 'hooks/chroot/1.chroot:1: begins with a byte order mark'],
     ['a relative interpreter', { 'x hooks/chroot/1.chroot': '#!bash\n' }, 'hooks/chroot/1.chroot:1: has the interpreter bash, which is no'],
     ['no interpreter', { 'x hooks/chroot/1.chroot': '#! \n' }, 'hooks/chroot/1.chroot:1: names no interpreter'],
     [
@@ -213,7 +214,7 @@ describe('hooks and series', () => {
     expect(found.provides).toEqual(['b.img', 'citadel-realmfs.ext4']);
     expect(warnings).toEqual([
       'hooks.d/base/odd.sh is not run: its name ends neither in .chroot_early, .chroot nor .binary',
-      'config: not understood, and not used: bootstrap',
+      "config/bootstrap: live-build's settings are not read: DEBIAN_RELEASE, DEBIAN_COMPONENTS and others belong into build.conf",
       "config/hooks/normal: live-build's own hooks are not run: 1.hook.chroot",
       'config/hooks/normal: no chroot hooks, and not run: 5.hook.binary',
     ]);

@@ -47,7 +47,12 @@ export const allTools: readonly Tool[] = [
   ...tools('xz-utils', { xz: 'compresses tarballs, unpacks indices' }),
   ...tools(
     'e2fsprogs',
-    { 'mkfs.ext4': 'writes ext4 images', e2fsck: 'checks ext4 images' },
+    {
+      'mkfs.ext4': 'writes ext4 images',
+      e2fsck: 'checks ext4 images',
+      dumpe2fs: 'lists the inodes of ext4 images',
+      debugfs: 'sets times in ext4 images',
+    },
     {
       versionArguments: ['-V'],
     },
@@ -67,6 +72,13 @@ export const allTools: readonly Tool[] = [
     sync: 'brings layers to the disk',
     touch: 'sets times in the tree',
   }),
+  ...tools('zstd', { zstd: 'for the target tarball-zst' }, { required: false }),
+  ...tools(
+    'squashfs-tools',
+    { mksquashfs: 'for the targets squashfs and squashfs-xz' },
+    { required: false, versionArguments: ['-version'] },
+  ),
+  ...tools('erofs-utils', { 'mkfs.erofs': 'for the target erofs' }, { required: false }),
   ...tools('apt-utils', { 'apt-ftparchive': 'for packages/*.deb: makes a repository of them' }, { required: false }),
   ...tools(
     'arch-test',

@@ -1,0 +1,73 @@
+import { mkdir, readFile, rmdir } from 'node:fs/promises';
+import { CommandError } from '../errors.ts';
+import { availableMemory, formatSize } from '../system/memory.ts';
+import { tarArguments } from '../targets/tarball.ts';
+import { type BuildContext, paths } from './context.ts';
+
+/** Bytes of a copy in memory beside its content, for each entry. */
+const OF_ENTRY = 4096;
+/** Bytes of memory that stay free for programs. */
+const PROGRAMS = 512 * 1024 ** 2;
+
+/** A tree for targets that take entries as the disk lists them. */
+export interface OrderedTree {
+  readonly folder: string;
+  /** SHA-256 of the tree as a tarball; empty: it was not asked for. */
+  readonly digest: string;
+  /** Gives its memory back. */
+  remove(): Promise<void>;
+}
+
+/**
+ * Copies the finished tree into memory by way of a tarball: a tmpfs lists entries in the order in which they were made, and
+ * that is the tarball's. Where memory is short the tree itself is taken: what is made of it is right, but not the same each time.
+ */
+export async function makeOrderedTree(
+  isNeeded: boolean,
+  { treeSize, treeEntries }: { readonly treeSize: number; readonly treeEntries: number },
+  sourceDateEpoch: number,
+  ctx: BuildContext,
+): Promise<OrderedTree> {
+  const itself: OrderedTree = { folder: paths.root, digest: '', remove: async () => {} };
+  if (!isNeeded) return itself;
+  const need = treeSize + treeEntries * OF_ENTRY;
+  const room = (await availableMemory()) - PROGRAMS;
+  const digestFile = `${paths.work}/tree-digest`;
+  if (room < need) {
+    ctx.steps.warn(`a copy of the tree takes ${formatSize(need)}, and memory is short: images are not the same bytes each time`);
+    await pack(':', '/dev/null', digestFile, sourceDateEpoch, ctx);
+    return { ...itself, digest: await readDigest(digestFile) };
+  }
+  const folder = `${paths.work}/ordered`;
+  await mkdir(folder);
+  const options = `mode=0755,size=${need * 2},nr_inodes=${treeEntries * 2 + 1024}`;
+  await ctx.runner.run({ label: 'memory for a copy', file: 'mount', args: ['-t', 'tmpfs', '-o', options, 'realmfs-ordered', folder] });
+  const remove = async (): Promise<void> => {
+    await ctx.runner.run({ label: 'removing the copy', file: 'umount', args: [folder] });
+    await rmdir(folder);
+  };
+  try {
+    const unpack =
+      'tar --extract --file=- --directory="$1" --xattrs "--xattrs-include=*" --acls --numeric-owner --same-owner --same-permissions';
+    await pack(unpack, folder, digestFile, sourceDateEpoch, ctx);
+    return { folder, digest: await readDigest(digestFile), remove };
+  } catch (error) {
+    await remove();
+    if (!(error instanceof CommandError)) throw error;
+    // Attributes that a tmpfs of this kernel cannot hold, say.
+    ctx.steps.warn(`the tree cannot be copied: images are not the same bytes each time (${error.outputTail.at(-1) ?? error.message})`);
+    await pack(':', '/dev/null', digestFile, sourceDateEpoch, ctx);
+    return { ...itself, digest: await readDigest(digestFile) };
+  }
+}
+
+/** Packs the tree for a command that takes a tarball, and hashes the tarball meanwhile. */
+async function pack(command: string, target: string, digestFile: string, sourceDateEpoch: number, ctx: BuildContext): Promise<void> {
+  const script = `cd "$3"; exec 3> >(sha256sum >"$2"); pid=$!; tar "\${@:4}" | tee /dev/fd/3 | { ${command}; cat >/dev/null; }; exec 3>&-; wait "$pid"`;
+  const args = ['-euo', 'pipefail', '-c', script, 'bash', target, digestFile, paths.root, ...tarArguments('-', sourceDateEpoch)];
+  await ctx.runner.run({ label: 'copying the tree', file: 'bash', args });
+}
+
+async function readDigest(file: string): Promise<string> {
+  return (await readFile(file, 'utf8')).slice(0, 64);
+}

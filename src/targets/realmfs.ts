@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { derivedUuid, writeExt4 } from './ext4.ts';
+import { BLOCK, COMPRESSED, encodeHeader, HASH_TREE, metainfoText, VerityTree } from './realmfs-format.ts';
+import type { Target, TargetInput, TargetTools } from './target.ts';
+
+/** Bytes that are read at once. */
+const CHUNK = 1024 ** 2;
+
+/** What is known of a file system behind a header block once it was read. */
+interface Sealed {
+  readonly metainfo: string;
+  /** Superblock and hash tree. */
+  readonly area: Buffer;
+}
+
+/** Writes the file system, and reads it once for its hashes. */
+async function seal(input: TargetInput, tools: TargetTools): Promise<Sealed> {
+  const { file, identity, sourceDateEpoch } = input;
+  await writeExt4(input, tools, BLOCK);
+  const salt = createHash('sha256').update(`${identity} hash tree`).digest();
+  const tree = new VerityTree(salt, derivedUuid(`${identity} hash tree`));
+  const handle = await open(file, 'r');
+  try {
+    for await (const chunk of handle.createReadStream({ start: BLOCK, highWaterMark: CHUNK, autoClose: false })) tree.update(chunk);
+  } finally {
+    await handle.close();
+  }
+  const { area, root, shasum, blocks } = tree.finish();
+  const metainfo = metainfoText({
+    name: input.name,
+    channel: input.channel,
+    version: 1,
+    timestamp: sourceDateEpoch,
+    blocks,
+    shasum,
+    veritySalt: salt.toString('hex'),
+    verityRoot: root,
+  });
+  return { metainfo, area };
+}
+
+/** Writes the header, the last of all: before, the file is no image. */
+async function writeHeader(file: string, flags: number, metainfo: string): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    await handle.write(encodeHeader({ status: 0, flags, metainfo, signature: Buffer.alloc(64) }), 0, BLOCK, 0);
+  } finally {
+    await handle.close();
+  }
+}
+
+export const realmfs: Target = {
+  name: 'realmfs',
+  file: (image) => `${image}-realmfs.img`,
+  needsSize: true,
+  takesTimes: true,
+  takesOrder: true,
+  async write(input, tools) {
+    const { metainfo, area } = await seal(input, tools);
+    const handle = await open(input.file, 'a');
+    try {
+      await handle.write(area);
+    } finally {
+      await handle.close();
+    }
+    await writeHeader(input.file, HASH_TREE, metainfo);
+  },
+};
+
+/** The form that citadel-image decompresses: the header, then an xz stream of a block of zeros and the data; no hash tree. */
+export const realmfsXz: Target = {
+  name: 'realmfs-xz',
+  file: (image) => `${image}-realmfs-xz.img`,
+  needsSize: true,
+  takesTimes: true,
+  takesOrder: true,
+  async write(input, tools) {
+    const body = `${input.file}.body`;
+    const { metainfo } = await seal({ ...input, file: body }, tools);
+    // The block of zeros stands where the header would.
+    const script =
+      'head --bytes=4096 /dev/zero >"$2"; { head --bytes=4096 /dev/zero; tail --bytes=+4097 "$1"; } | xz --threads=0 --check=crc64 >>"$2"; rm -- "$1"';
+    await tools.run({ label: 'xz', file: 'bash', args: ['-euo', 'pipefail', '-c', script, 'bash', body, input.file] });
+    await writeHeader(input.file, COMPRESSED, metainfo);
+  },
+};

@@ -1,0 +1,162 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { keygenCommand, signCommand, verifyCommand } from '../../../src/cli/image-commands.ts';
+import { BLOCK, COMPRESSED, encodeHeader, HASH_TREE, metainfoText, VerityTree } from '../../../src/targets/realmfs-format.ts';
+import { tempRoot } from '../../helpers/temp-root.ts';
+
+const salt = createHash('sha256').update('salt').digest();
+
+/** An image of some blocks. */
+function makeImage(folder: string, blocks: number, options: { name?: string; tree?: boolean } = {}): string {
+  const data = Buffer.alloc(blocks * BLOCK);
+  for (let at = 0; at < blocks; at += 1) data.writeUInt32LE(at + 1, at * BLOCK);
+  const tree = new VerityTree(salt, '01234567-89ab-8def-a123-456789abcdef');
+  tree.update(data);
+  const { area, root, shasum } = tree.finish();
+  const info = {
+    name: 'base',
+    channel: 'dev',
+    version: 1,
+    timestamp: 7,
+    blocks,
+    shasum,
+    veritySalt: salt.toString('hex'),
+    verityRoot: root,
+  };
+  const metainfo = metainfoText(info).replace('"base"', `"${options.name ?? 'base'}"`);
+  const hasTree = options.tree !== false;
+  const header = encodeHeader({ status: 0, flags: hasTree ? HASH_TREE : 0, metainfo, signature: Buffer.alloc(64) });
+  const file = path.join(folder, 'base-realmfs.img');
+  writeFileSync(file, Buffer.concat([header, data, hasTree ? area : Buffer.alloc(0)]));
+  return file;
+}
+
+/** A key pair and a signed image. */
+async function signed(blocks = 300): Promise<{ folder: string; image: string; check: () => Promise<string> }> {
+  const folder = tempRoot();
+  await keygenCommand('key', folder);
+  const image = makeImage(folder, blocks);
+  await signCommand({ file: image, key: 'key' }, folder);
+  return { folder, image, check: () => verifyCommand({ files: [image], key: 'key.pub' }, folder) };
+}
+
+function flip(file: string, at: number, bit = 0): void {
+  const bytes = readFileSync(file);
+  bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << bit), at);
+  writeFileSync(file, bytes);
+}
+
+describe('keys and signatures', () => {
+  test('openssl agrees', async () => {
+    const { folder, image } = await signed();
+    expect(statSync(path.join(folder, 'key')).mode & 0o777).toBe(0o600);
+    const header = readFileSync(image).subarray(0, BLOCK);
+    const length = header.readUInt16BE(6);
+    const write = (name: string, bytes: Buffer): string => {
+      writeFileSync(path.join(folder, name), bytes);
+      return path.join(folder, name);
+    };
+    const hex = readFileSync(path.join(folder, 'key.pub'), 'utf8').trim();
+    const der = write('key.der', Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), Buffer.from(hex, 'hex')]));
+    const args = ['pkeyutl', '-verify', '-pubin', '-keyform', 'DER', '-inkey', der, '-rawin'];
+    const files = [
+      '-in',
+      write('metainfo', header.subarray(8, 8 + length)),
+      '-sigfile',
+      write('signature', header.subarray(8 + length, 72 + length)),
+    ];
+    expect(execFileSync('openssl', [...args, ...files], { encoding: 'utf8' })).toContain('Signature Verified Successfully');
+  });
+
+  test('a key in PEM, another key, no key', async () => {
+    const { folder, image, check } = await signed();
+    expect(await check()).toContain('base, channel dev, 300 blocks, data and hash tree good, signed by the key');
+    expect(await verifyCommand({ files: [image], key: undefined }, folder)).toContain('signed, by whom was not asked');
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    writeFileSync(path.join(folder, 'pem'), privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    writeFileSync(path.join(folder, 'pem.pub'), publicKey.export({ format: 'pem', type: 'spki' }));
+    await signCommand({ file: image, key: 'pem' }, folder);
+    await expect(check()).rejects.toThrow('the signature is not that of the key');
+    expect(await verifyCommand({ files: [image], key: 'pem.pub' }, folder)).toContain('signed by the key');
+    await expect(signCommand({ file: image, key: 'pem.pub' }, folder)).rejects.toThrow('is no private Ed25519 key');
+    await expect(keygenCommand('key', folder)).rejects.toMatchObject({ message: expect.stringContaining('EEXIST'), exitCode: 2 });
+  });
+});
+
+describe('every bit that is flipped is found', () => {
+  test.each([
+    ['the magic', 0, 'does not begin with SGOS'],
+    ['the status', 4, 'the status in the header is 1'],
+    ['the flags', 'flags', 'unknown flags: 0x8'],
+    ['the length of the metainfo', 7, /signature|metainfo|padded/],
+    ['the metainfo', 12, /image-type|line that is none|type/],
+    ['the channel', 'channel = "', 'the signature is not that of the key'],
+    ['the signature', 'signature', 'the signature is not that of the key'],
+    ['the padding', 4095, 'the header is not padded with zeros'],
+    ['the first block of data', BLOCK, 'data block 0 of 300 is not'],
+    ['a block of data', BLOCK + 123 * BLOCK + 4095, 'data block 123 of 300 is not'],
+    ['the last block of data', 301 * BLOCK - 1, 'data block 299 of 300 is not'],
+    ['the superblock of the tree', 301 * BLOCK + 8, 'block 0 of the hash tree'],
+    ['the top of the tree', 302 * BLOCK + 1, 'block 1 of the hash tree'],
+    ['a leaf of the tree', 304 * BLOCK + 17, 'block 3 of the hash tree'],
+    ['the end of the tree', 306 * BLOCK - 1, 'block 4 of the hash tree'],
+  ])('%s', async (_, at, message) => {
+    const { image, check } = await signed();
+    const bytes = readFileSync(image);
+    const end = 8 + bytes.readUInt16BE(6);
+    if (at === 'flags') flip(image, 5, 3);
+    else flip(image, typeof at === 'number' ? at : at === 'signature' ? end + 63 : bytes.indexOf(at) + at.length);
+    await expect(check()).rejects.toThrow(message);
+  });
+
+  test('a file that is too long, too short, empty, or something else', async () => {
+    const { folder, image, check } = await signed(2);
+    const whole = readFileSync(image);
+    for (const bytes of [Buffer.concat([whole, Buffer.alloc(BLOCK)]), whole.subarray(0, -BLOCK), whole.subarray(0, 100)]) {
+      writeFileSync(image, bytes);
+      await expect(check()).rejects.toThrow(/should have|does not begin/);
+    }
+    await expect(verifyCommand({ files: ['/etc/passwd'], key: undefined }, folder)).rejects.toThrow('does not begin with SGOS');
+    await expect(verifyCommand({ files: ['none'], key: undefined }, folder)).rejects.toMatchObject({ exitCode: 2 });
+  });
+
+  test.each([
+    ['a'.repeat(41), 'is no name of a realm'],
+    ['1a', 'is no name of a realm'],
+  ])('the name %s', async (name, message) => {
+    await expect(verifyCommand({ files: [makeImage(tempRoot(), 2, { name })], key: undefined }, '/')).rejects.toThrow(message);
+  });
+
+  test.each([0, 4024])('a length of %i of the metainfo', async (length) => {
+    const image = makeImage(tempRoot(), 2);
+    const bytes = readFileSync(image);
+    bytes.writeUInt16BE(length, 6);
+    writeFileSync(image, bytes);
+    await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow(`the metainfo has ${length} bytes`);
+  });
+});
+
+test('without a hash tree the root is compared; one block has no tree', async () => {
+  for (const blocks of [1, 2, 129]) {
+    const image = makeImage(tempRoot(), blocks, { tree: false });
+    expect(await verifyCommand({ files: [image], key: undefined }, '/')).toContain('data good, not signed');
+    flip(image, BLOCK + 5);
+    await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow('is not what the root of the hash tree says');
+  }
+  const image = makeImage(tempRoot(), 2);
+  const bytes = readFileSync(image);
+  bytes.writeUInt8(COMPRESSED, 5);
+  writeFileSync(image, bytes);
+  await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow('the image is compressed');
+});
+
+test('results by their checksums', async () => {
+  const folder = tempRoot({ a: 'one', 'b c': 'two' });
+  spawnSync('bash', ['-c', 'sha256sum a "b c" >SHA256SUMS'], { cwd: folder });
+  expect(await verifyCommand({ files: ['.'], key: undefined }, folder)).toBe('a: good\nb c: good\n');
+  writeFileSync(path.join(folder, 'a'), 'other');
+  await expect(verifyCommand({ files: ['SHA256SUMS'], key: undefined }, folder)).rejects.toThrow('a: is not what SHA256SUMS says');
+});
