@@ -68,11 +68,11 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     // A fault of it is told at the end.
     keepLayers().catch(() => {});
     const packageList = await finalize(stage, ctx);
-    const artifacts = await writeTargets(stage, evaluation, ctx);
+    const { artifacts, isRepeatable } = await writeTargets(stage, evaluation, ctx);
     await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, sources, ctx));
     const files = [...artifacts.map(({ file }) => file), 'SHA256SUMS', 'manifest.json'];
     await finish(files, ctx);
-    return { ...results, files, upToDate: false };
+    return { ...results, key: isRepeatable ? key : '', files, upToDate: false };
   } finally {
     await keepLayers();
   }

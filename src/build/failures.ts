@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { BuilderError, CommandError, FetchError, PreflightError } from '../errors.ts';
+import { hasCode } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
 import { paths } from './context.ts';
 
@@ -28,24 +29,25 @@ async function placeOfSteps(): Promise<string> {
 
 /** Names the cause of a failed command more closely: no space, or a fetch. `folder`: where it wrote; without, it was a step. */
 export async function explain(error: unknown, folder?: string): Promise<unknown> {
-  if (!(error instanceof CommandError)) return error;
+  const isFull = hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT');
+  if (!(error instanceof CommandError) && !isFull) return error;
+  const [tail, said] = error instanceof CommandError ? [error.outputTail, { step: error.step, details: error.details }] : [[], {}];
   const where = folder ?? (await placeOfSteps());
   const { bsize, blocks, bavail, files, ffree } = await statfs(where);
   // Not every program says why it could not write all.
-  if (error.outputTail.some((line) => noSpace.test(line)) || bavail * bsize < NEARLY_NOTHING) {
+  if (isFull || tail.some((line) => noSpace.test(line)) || bavail * bsize < NEARLY_NOTHING) {
     const figures = `${formatSize((blocks - bavail) * bsize)} of ${formatSize(blocks * bsize)} and ${files - ffree} of ${files} inodes in use after the failure`;
     return new PreflightError(`no space left on the build's ${where === paths.staging ? 'output disk' : 'file system'} (${figures})`, {
-      step: error.step,
-      details: error.details,
+      ...said,
       hint:
         where === paths.staging
           ? 'make room there, or put the results elsewhere with --directory'
           : 'give it more with --tmpfs-size SIZE, or build on disk with --no-tmpfs',
     });
   }
-  const fault = error.outputTail.findLast((line) => fetchFault.test(line));
+  const fault = tail.findLast((line) => fetchFault.test(line));
   if (fault !== undefined) {
-    return new FetchError(hideCredentials(fault.slice(3)), { step: error.step, details: error.details, cause: error });
+    return new FetchError(hideCredentials(fault.slice(3)), { ...said, cause: error });
   }
   return error;
 }

@@ -1,8 +1,9 @@
 import { mkdir, readFile, rmdir } from 'node:fs/promises';
 import { CommandError } from '../errors.ts';
-import { availableMemory, formatSize } from '../system/memory.ts';
+import { formatSize } from '../system/memory.ts';
 import { tarArguments } from '../targets/tarball.ts';
 import { type BuildContext, paths } from './context.ts';
+import { freeMemory } from './room.ts';
 
 /** Bytes of a copy in memory beside its content, for each entry. */
 const OF_ENTRY = 4096;
@@ -14,6 +15,8 @@ export interface OrderedTree {
   readonly folder: string;
   /** SHA-256 of the tree as a tarball; empty: it was not asked for. */
   readonly digest: string;
+  /** False: what is made of it need not be the same each time. */
+  readonly isOrdered: boolean;
   /** Gives its memory back. */
   remove(): Promise<void>;
 }
@@ -28,10 +31,10 @@ export async function makeOrderedTree(
   sourceDateEpoch: number,
   ctx: BuildContext,
 ): Promise<OrderedTree> {
-  const itself: OrderedTree = { folder: paths.root, digest: '', remove: async () => {} };
+  const itself: OrderedTree = { folder: paths.root, digest: '', isOrdered: !isNeeded, remove: async () => {} };
   if (!isNeeded) return itself;
   const need = treeSize + treeEntries * OF_ENTRY;
-  const room = (await availableMemory()) - PROGRAMS;
+  const room = (await freeMemory(ctx.request.memoryLimit)) - PROGRAMS;
   const digestFile = `${paths.work}/tree-digest`;
   if (room < need) {
     ctx.steps.warn(`a copy of the tree takes ${formatSize(need)}, and memory is short: images are not the same bytes each time`);
@@ -48,9 +51,11 @@ export async function makeOrderedTree(
   };
   try {
     const unpack =
-      'tar --extract --file=- --directory="$1" --xattrs "--xattrs-include=*" --acls --numeric-owner --same-owner --same-permissions';
+      'tar --extract --file=- --directory="$1" --xattrs "--xattrs-include=*" --acls --numeric-owner --same-owner --same-permissions 2>"$2.said"; ' +
+      // An attribute that cannot be set is a warning for tar.
+      'cat "$2.said" >&2; [[ ! -s $2.said ]]';
     await pack(unpack, folder, digestFile, sourceDateEpoch, ctx);
-    return { folder, digest: await readDigest(digestFile), remove };
+    return { folder, digest: await readDigest(digestFile), isOrdered: true, remove };
   } catch (error) {
     await remove();
     if (!(error instanceof CommandError)) throw error;

@@ -1,7 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Evaluation, words } from '../config/evaluate.ts';
+import { findProgram } from '../config/tools.ts';
 import { keyOf } from '../store/layers.ts';
+import { statOrUndefined } from '../system/files.ts';
+import { findTarget } from '../targets/all.ts';
 import { hookVariables } from './binary-hooks.ts';
 import { type BuildContext, paths } from './context.ts';
 import { mustRun } from './cuts.ts';
@@ -28,12 +31,23 @@ export async function resultsKey(stage: Stage, top: string, evaluation: Evaluati
     config: JSON.stringify({ ...rest, raw: undefined }),
     own: JSON.stringify({ ...ownSettings(stage), epoch: stage.sourceDateEpoch, mirrors: [stage.mirror, stage.securityMirror] }),
     manifest: JSON.stringify(await manifestInputs(stage, sources, ctx)),
+    programs: await programs(customisation.targets),
     targets: JSON.stringify([customisation.targets, customisation.provides]),
     archives: buildArchives(customisation.archives),
     // They see all of the project.
     hooks: binaryHooks.length === 0 ? '' : `${JSON.stringify(hookVariables(stage, evaluation))} ${await sources.everything()}`,
     keepRootfs: String(ctx.request.keepRootfs),
   });
+}
+
+/** The programs that write targets, as far as they can be told apart without running them. */
+async function programs(names: readonly string[]): Promise<string> {
+  const wanted = [...new Set(['tar', 'xz', 'mkfs.ext4', 'debugfs', ...names.flatMap((name) => Object.keys(findTarget(name).tools ?? {}))])];
+  const lines = wanted.map(async (name) => {
+    const stat = await statOrUndefined((await findProgram(name)) ?? '/nonexistent');
+    return `${name} ${stat?.size} ${stat?.mtimeMs}`;
+  });
+  return (await Promise.all(lines)).join('\n');
 }
 
 /** The names of the results, if the output folder holds those of this key, untouched. */

@@ -22,12 +22,17 @@ const upperDisks = new Set([0xef53, 0x58465342, 0x9123683e, 0x01021994, 0xf2f520
  */
 export async function shortage(step: string, known: number | undefined, memoryLimit: number): Promise<string | undefined> {
   const need = known === undefined ? (guesses[step] ?? OTHERS) : known * GROWTH + MARGIN;
-  const { blocks, bavail, bsize } = await statfs(paths.work);
-  const free = Math.min(await availableMemory(), memoryLimit - (blocks - bavail) * bsize);
-  const room = Math.min(bavail * bsize, Math.max(0, free - PROGRAMS));
+  const { bavail, bsize } = await statfs(paths.work);
+  const room = Math.min(bavail * bsize, Math.max(0, (await freeMemory(memoryLimit)) - PROGRAMS));
   if (room >= need) return undefined;
   const disk = await statfs(paths.staging);
   const onDisk = disk.bavail * disk.bsize;
   if (!upperDisks.has(disk.type) || onDisk < need || onDisk < room) return undefined;
   return `it may need ${formatSize(Math.ceil(need))}, and ${formatSize(Math.floor(room))} of memory are left`;
+}
+
+/** Bytes of memory that are left; what the build itself has on its tmpfs counts against the limit of a control group. */
+export async function freeMemory(memoryLimit: number): Promise<number> {
+  const { blocks, bavail, bsize } = await statfs(paths.work);
+  return Math.min(await availableMemory(), memoryLimit - (blocks - bavail) * bsize);
 }

@@ -2,10 +2,10 @@ import { mkdir, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Evaluation } from '../config/evaluate.ts';
+import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
-import { availableMemory } from '../system/memory.ts';
 import { together } from '../system/together.ts';
 import { findTarget } from '../targets/all.ts';
 import type { Target, TargetCommand, TargetInput } from '../targets/target.ts';
@@ -13,6 +13,7 @@ import { runBinaryHooks } from './binary-hooks.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
 import { makeOrderedTree, type OrderedTree } from './ordered-tree.ts';
+import { freeMemory } from './room.ts';
 import type { Stage } from './stage.ts';
 
 /** Bytes of a block of a file system, as targets count them. */
@@ -31,7 +32,11 @@ interface Writing {
 }
 
 /** Writes every target of the plan, runs the binary hooks, and hashes what is kept of it in the staging folder. */
-export async function writeTargets(stage: Stage, evaluation: Evaluation, ctx: BuildContext): Promise<Artifact[]> {
+export async function writeTargets(
+  stage: Stage,
+  evaluation: Evaluation,
+  ctx: BuildContext,
+): Promise<{ readonly artifacts: Artifact[]; readonly isRepeatable: boolean }> {
   const { config, customisation, binaryHooks } = stage.plan;
   const all = customisation.targets.map(findTarget);
   const hasHooks = binaryHooks.length > 0;
@@ -49,7 +54,7 @@ export async function writeTargets(stage: Stage, evaluation: Evaluation, ctx: Bu
   const input = { sourceDateEpoch: stage.sourceDateEpoch, ...size, freeSpace, identity: tree.digest, name, channel };
   const digests = new Map<string, string>();
   try {
-    const limit = pLimit(await targetsAtOnce());
+    const limit = pLimit(await targetsAtOnce(ctx.request.memoryLimit));
     const state = { hasFailed: false };
     await together(
       all.map((target) =>
@@ -60,6 +65,8 @@ export async function writeTargets(stage: Stage, evaluation: Evaluation, ctx: Bu
             if (digest !== undefined) digests.set(target.name, digest);
           } catch (error) {
             state.hasFailed = true;
+            // Others run beside it: which one it was is known here alone.
+            if (error instanceof BuilderError && error.step === '') error.step = `target/${target.name}`;
             throw error;
           }
         }),
@@ -73,12 +80,12 @@ export async function writeTargets(stage: Stage, evaluation: Evaluation, ctx: Bu
   const limit = pLimit(HASHES_AT_ONCE);
   const artifacts = await Promise.all(kept.map((one) => limit(() => describe(one, digests.get(one.target)))));
   for (const artifact of artifacts) ctx.report({ kind: 'artifact', artifact });
-  return artifacts;
+  return { artifacts, isRepeatable: tree.isOrdered };
 }
 
 /** As many as there are processors, and memory for their programs. */
-async function targetsAtOnce(): Promise<number> {
-  return Math.max(1, Math.min(availableParallelism(), Math.floor((await availableMemory()) / MEMORY_OF_ONE)));
+async function targetsAtOnce(memoryLimit: number): Promise<number> {
+  return Math.max(1, Math.min(availableParallelism(), Math.floor((await freeMemory(memoryLimit)) / MEMORY_OF_ONE)));
 }
 
 /** Writes one target as a step of its own; its digest, if it was hashed meanwhile. */

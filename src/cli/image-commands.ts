@@ -1,30 +1,46 @@
+import type { KeyObject } from 'node:crypto';
 import { lstat, open, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { manifestSchema, sumsText } from '../build/manifest.ts';
 import { BuilderError, UsageError } from '../errors.ts';
-import { hasCode, sha256File, writeWhole } from '../system/files.ts';
+import { giveTo, hasCode, removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 import { FormatError } from '../targets/realmfs-format.ts';
-import { newSeed, publicHex, type RealmfsImage, readPrivateKey, readPublicKey, signImage, verifyImage } from '../targets/realmfs-image.ts';
+import {
+  newSeed,
+  publicHex,
+  publicPem,
+  type RealmfsImage,
+  readPrivateKey,
+  readPublicKey,
+  signImage,
+  verifyImage,
+} from '../targets/realmfs-image.ts';
 
 /** Makes a key for RealmFS images: FILE has the private one, FILE.pub the public one. Returns what is said of it. */
 export async function keygenCommand(file: string, cwd: string): Promise<string> {
   const target = path.resolve(cwd, file);
   const seed = newSeed();
-  const hex = publicHex(readPrivateKey(seed));
-  // Never over a key that is there.
-  for (const [name, text, mode] of [
-    [target, seed, 0o600],
-    [`${target}.pub`, hex, 0o644],
-  ] as const) {
-    const handle = await named(name, () => open(name, 'wx', mode));
-    try {
-      await handle.writeFile(`${text}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
+  const key = readPrivateKey(seed);
+  const made: string[] = [];
+  try {
+    // Never over a key that is there.
+    for (const [name, text, mode] of [
+      [`${target}.pub`, publicPem(key), 0o644],
+      [target, `${seed}\n`, 0o600],
+    ] as const) {
+      const handle = await named(name, () => open(name, 'wx', mode));
+      made.push(name);
+      try {
+        await handle.writeFile(text);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
     }
+  } catch (error) {
+    for (const name of made) await removeFile(name);
+    throw error;
   }
-  return `${target}\n${target}.pub\n`;
+  return `${target}\n${target}.pub\npublic key: ${publicHex(key)}\n`;
 }
 
 /** Signs the header of an image; checksums of it beside it are made anew. Returns what is said of it. */
@@ -46,7 +62,7 @@ export async function verifyCommand(
   for (const name of options.files) {
     const file = path.resolve(cwd, name);
     const isFolder = (await named(file, () => lstat(file))).isDirectory();
-    if (isFolder || path.basename(file) === 'SHA256SUMS') text += await verifySums(isFolder ? path.join(file, 'SHA256SUMS') : file);
+    if (isFolder || path.basename(file) === 'SHA256SUMS') text += await verifySums(isFolder ? path.join(file, 'SHA256SUMS') : file, key);
     else text += describe(file, await named(file, () => verifyImage(file, key)), key !== undefined);
   }
   return text;
@@ -57,41 +73,63 @@ function describe(file: string, { info, isSigned, hasHashTree }: RealmfsImage, i
   return `${file}: ${info.name}, channel ${info.channel}, ${info.blocks} blocks, ${hasHashTree ? 'data and hash tree' : 'data'} good, ${signed}\n`;
 }
 
-async function verifySums(file: string): Promise<string> {
+async function verifySums(file: string, key: KeyObject | undefined): Promise<string> {
   const text = await named(file, () => readFile(file, 'utf8'));
   const bad: string[] = [];
   let said = '';
   for (const line of text.split('\n').filter((one) => one !== '')) {
-    const [, digest = '', name = ''] = /^([0-9a-f]{64}) [ *](.+)$/.exec(line) ?? [];
+    const [, digest = '', name = ''] = SUMS_LINE.exec(line) ?? [];
     if (name === '' || name.includes('/')) throw new BuilderError(`${file} has a line that is none: ${line}`);
-    const is = await sha256File(path.join(path.dirname(file), name)).catch((error: unknown) =>
-      hasCode(error, 'ENOENT') ? 'missing' : 'unreadable',
-    );
-    if (is === digest) said += `${name}: good\n`;
-    else bad.push(`${name}: ${is.length === 64 ? 'is not what SHA256SUMS says' : is}`);
+    const image = path.join(path.dirname(file), name);
+    const is = await sha256File(image).catch((error: unknown) => (hasCode(error, 'ENOENT') ? 'missing' : 'unreadable'));
+    if (is !== digest) bad.push(`${name}: ${is.length === 64 ? 'is not what SHA256SUMS says' : is}`);
+    else if (key === undefined || !name.endsWith('-realmfs.img')) said += `${name}: good\n`;
+    else said += describe(image, await named(image, () => verifyImage(image, key)), true);
   }
   if (bad.length > 0) throw new BuilderError(bad.join('; '));
+  if (said === '') throw new BuilderError(`${file} names nothing`);
+  if (key !== undefined && !said.includes('signed by the key'))
+    throw new BuilderError(`${file} names no RealmFS image that could be signed`);
   return said;
 }
+
+/** `DIGEST  NAME`, as sha256sum writes it. */
+const SUMS_LINE = /^([0-9a-f]{64}) [ *](.+)$/;
 
 /** Puts the new checksum of a file into SHA256SUMS and manifest.json beside it, where they name it. Returns their paths. */
 async function renewSums(file: string): Promise<string[]> {
   const folder = path.dirname(file);
-  const [sums, manifest] = ['SHA256SUMS', 'manifest.json'].map((name) => path.join(folder, name)) as [string, string];
   const name = path.basename(file);
-  let known: ReturnType<typeof manifestSchema.parse>;
-  try {
-    known = manifestSchema.parse(JSON.parse(await readFile(manifest, 'utf8')));
-  } catch {
-    // None, or that of something else.
-    return [];
-  }
-  if (!known.artifacts.some((artifact) => artifact.file === name)) return [];
-  const sha256 = await sha256File(file);
-  const artifacts = known.artifacts.map((artifact) => (artifact.file === name ? { ...artifact, sha256 } : artifact));
-  await writeWhole(sums, sumsText(artifacts));
-  await writeWhole(manifest, `${JSON.stringify({ ...known, artifacts }, null, 2)}\n`);
-  return [sums, manifest];
+  const changed: string[] = [];
+  const renew = async (other: string, edit: (text: string, sha256: string) => string): Promise<void> => {
+    const target = path.join(folder, other);
+    const stat = await statOrUndefined(target);
+    if (!stat?.isFile()) return;
+    await named(target, async () => {
+      const text = await readFile(target, 'utf8');
+      const now = edit(text, await sha256File(file));
+      if (now === text) return;
+      await writeWhole(target, now, stat.mode & 0o777);
+      // It stays its owner's.
+      if (process.getuid?.() === 0) await giveTo(target, stat);
+      changed.push(target);
+    });
+  };
+  await renew('SHA256SUMS', (text, sha256) =>
+    text.replace(/^.*$/gm, (line) => (SUMS_LINE.exec(line)?.[2] === name ? `${sha256}  ${name}` : line)),
+  );
+  await renew('manifest.json', (text, sha256) => {
+    const known = JSON.parse(text);
+    const own = Array.isArray(known?.artifacts) ? known.artifacts.find((artifact: unknown) => isOf(artifact, name)) : undefined;
+    if (own === undefined) return text;
+    own.sha256 = sha256;
+    return `${JSON.stringify(known, null, 2)}\n`;
+  });
+  return changed;
+}
+
+function isOf(artifact: unknown, name: string): boolean {
+  return typeof artifact === 'object' && artifact !== null && 'file' in artifact && artifact.file === name;
 }
 
 async function readKey<T>(file: string, read: (text: string) => T): Promise<T> {
@@ -103,7 +141,7 @@ async function named<T>(file: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {
-    if (error instanceof FormatError) throw new BuilderError(`${file}: ${error.message}`, { cause: error });
+    if (error instanceof FormatError || error instanceof SyntaxError) throw new BuilderError(`${file}: ${error.message}`, { cause: error });
     if (error instanceof Error && 'code' in error && 'syscall' in error)
       throw new UsageError(`${file}: ${error.message.replace(/, .*$/, '')}`);
     throw error;

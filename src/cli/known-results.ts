@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { statOrUndefined, writeWhole } from '../system/files.ts';
-import { targets } from '../targets/all.ts';
+import { isTargetFile, targets } from '../targets/all.ts';
 
 /** Names that results can have in the output folder, the log and those of binary hooks left out. */
 export const resultNames: string[] = [...targets.map(({ file }) => file('base')), 'SHA256SUMS', 'manifest.json', 'rootfs'];
@@ -50,7 +50,9 @@ export function nameOf(output: string): string {
 /** Names in the project folder that the results have, or the folder that holds them; those of an earlier build in the project folder itself, too. */
 export async function namesOfOutput(project: string, output: string, last: readonly string[] = []): Promise<string[]> {
   const below = path.relative(project, output);
-  if (below === '') return [...resultNames, ...last];
-  const earlier = project !== '' && (await statOrUndefined(path.join(project, 'realmfs-build.log'))) !== undefined ? resultNames : [];
+  const isUsed = project !== '' && (await statOrUndefined(path.join(project, 'realmfs-build.log'))) !== undefined;
+  const made = isUsed ? (await readdir(project)).filter(isTargetFile) : [];
+  if (below === '') return [...new Set([...resultNames, ...made, ...last])];
+  const earlier = isUsed ? [...resultNames, ...made] : [];
   return below.startsWith('..') ? earlier : [...earlier, below.split(path.sep)[0] ?? ''];
 }

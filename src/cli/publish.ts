@@ -2,6 +2,7 @@ import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
 import { giveTo, statOrUndefined, syncPath } from '../system/files.ts';
+import { isTargetFile } from '../targets/all.ts';
 import type { Owner } from './place.ts';
 
 /** Gives the results their final names, the manifest last. Returns their paths. */
@@ -11,7 +12,7 @@ export async function publish(options: {
   files: readonly string[];
   rootfs: boolean;
   owner: Owner | undefined;
-  /** Names that results may take the place of; what else is there is in the way. */
+  /** Names that results may take the place of, beside those of targets; what else is there is in the way. */
   known: readonly string[];
 }): Promise<string[]> {
   const { staging, output, files, rootfs, owner, known } = options;
@@ -20,7 +21,7 @@ export async function publish(options: {
     const final = path.join(output, file);
     const there = await statOrUndefined(final);
     if (there?.isDirectory()) throw new PreflightError(`${final} is a folder: the result cannot take its name`, { step: 'publish' });
-    if (there !== undefined && !known.includes(file))
+    if (there !== undefined && !known.includes(file) && !isTargetFile(file))
       throw new PreflightError(`${final} is in the way: it is no result of an earlier build`, {
         step: 'publish',
         hint: 'move it away, or put the results elsewhere with --directory',

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { constants, createReadStream, createWriteStream } from 'node:fs';
-import { chown, lstat, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { chown, type FileHandle, lstat, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
@@ -81,7 +81,21 @@ export async function sha256WhileWritten(file: string, written: Promise<unknown>
  * `limit` bytes. Undefined if it is anything else, or nothing.
  */
 export async function readForeign(file: string, limit = 64 * 1024 ** 2): Promise<Buffer | undefined> {
-  let handle: Awaited<ReturnType<typeof open>>;
+  return withForeign(file, async (handle) => ((await handle.stat()).size <= limit ? handle.readFile() : undefined));
+}
+
+/** Copies a file that somebody else could have put there: no link, no pipe, no device. False: it is anything else, or nothing. */
+export async function copyForeign(from: string, to: string): Promise<boolean> {
+  const copied = await withForeign(from, async (handle) => {
+    await pipeline(handle.createReadStream({ highWaterMark: AT_ONCE, autoClose: false }), createWriteStream(to));
+    return true;
+  });
+  return copied === true;
+}
+
+/** Opens a regular file, and nothing else; undefined if it is anything else, or nothing. */
+async function withForeign<T>(file: string, body: (handle: FileHandle) => Promise<T>): Promise<T | undefined> {
+  let handle: FileHandle;
   try {
     handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
@@ -89,28 +103,9 @@ export async function readForeign(file: string, limit = 64 * 1024 ** 2): Promise
     throw error;
   }
   try {
-    const stat = await handle.stat();
-    return stat.isFile() && stat.size <= limit ? await handle.readFile() : undefined;
+    return (await handle.stat()).isFile() ? await body(handle) : undefined;
   } finally {
     await handle.close();
-  }
-}
-
-/** Copies a file that somebody else could have put there: no link, no pipe, no device. False: it is anything else, or nothing. */
-export async function copyForeign(from: string, to: string): Promise<boolean> {
-  let source: Awaited<ReturnType<typeof open>>;
-  try {
-    source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].some((code) => hasCode(error, code))) return false;
-    throw error;
-  }
-  try {
-    if (!(await source.stat()).isFile()) return false;
-    await pipeline(source.createReadStream({ highWaterMark: AT_ONCE, autoClose: false }), createWriteStream(to));
-    return true;
-  } finally {
-    await source.close();
   }
 }
 

@@ -22,6 +22,15 @@ export function targetsOf(name: string): Target[] {
   return (groups[name] ?? [name]).map(findTarget);
 }
 
+/** Whether a name can be that of a target's artefact, whatever the image is called. */
+export function isTargetFile(name: string): boolean {
+  return targets.some((target) => {
+    const [before = '', after] = target.file('\0').split('\0');
+    if (after === undefined) return name === before;
+    return name.length > before.length + after.length && name.startsWith(before) && name.endsWith(after);
+  });
+}
+
 /** The target of a name, which has been checked before. */
 export function findTarget(name: string): Target {
   const found = targets.find((target) => target.name === name);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { BuilderError } from '../errors.ts';
 import type { Target, TargetInput, TargetTools } from './target.ts';
 
 const BLOCK = 4096;
@@ -39,6 +40,7 @@ export function usedInodes(dump: string): number[] {
       if (first !== '') for (let inode = Number(first); inode <= Number(last); inode += 1) free.add(inode);
     }
   }
+  if (count === 0 || !/^ {2}Free inodes:/m.test(dump)) throw new BuilderError('dumpe2fs does not say which inodes are in use');
   return Array.from({ length: count }, (_, at) => at + 1).filter((inode) => (inode === 2 || inode >= FIRST_INODE) && !free.has(inode));
 }
 
@@ -79,7 +81,7 @@ export async function writeExt4(input: TargetInput, { run, capture }: TargetTool
   const used = usedInodes(await capture({ label: 'dumpe2fs', file: 'dumpe2fs', args: [device], env }));
   const script =
     'device=$1 time=$2; shift 2; for range; do seq "${range%-*}" "${range#*-}"; done | ' +
-    'sed "s/.*/sif <&> atime @$time\\nsif <&> ctime @$time/" | debugfs -w -f /dev/stdin "$device" >/dev/null';
+    'sed "s/.*/sif <&> atime @$time\\nsif <&> ctime @$time/" | debugfs -w -f /dev/stdin "$device" 2>&1 >/dev/null | { ! grep --invert-match "^debugfs [0-9]"; }';
   const args = ['-euo', 'pipefail', '-c', script, 'bash', device, String(sourceDateEpoch), ...ranges(used)];
   await run({ label: 'debugfs', file: 'bash', args, env });
   await run({ label: 'e2fsck', file: 'e2fsck', args: ['-f', '-n', device] });

@@ -14,6 +14,11 @@ const METAINFO = 8;
 const SIGNATURE = 64;
 /** The metainfo is shorter than this, in bytes: readers panic otherwise. */
 const METAINFO_LIMIT = BLOCK - METAINFO - SIGNATURE;
+/** Blocks that an image may have: 64 GiB. Its digests are held in memory. */
+const MOST_BLOCKS = 2 ** 24;
+/** Keys of the metainfo that are known, by the form of their values. */
+const TEXTS = ['image-type', 'realmfs-name', 'channel', 'timestamp', 'shasum', 'verity-salt', 'verity-root'];
+const NUMBERS = ['nblocks', 'version'];
 /** Characters of a realm's image name. */
 const NAME_LIMIT = 40;
 
@@ -107,7 +112,7 @@ export function decodeHeader(block: Buffer): RealmfsHeader {
   return {
     status,
     flags,
-    metainfo: block.toString('utf8', METAINFO, METAINFO + length),
+    metainfo: textOf(block.subarray(METAINFO, METAINFO + length)),
     signature: Buffer.from(block.subarray(METAINFO + length, end)),
   };
 }
@@ -116,31 +121,43 @@ export function decodeHeader(block: Buffer): RealmfsHeader {
 export function parseMetainfo(text: string): RealmfsMetainfo {
   const fields = new Map<string, string>();
   for (const line of text.split('\n')) {
-    const [, key = '', quoted, bare] = /^([A-Za-z0-9_-]+)\s*=\s*(?:"([^"]*)"|(\S+))\s*$/.exec(line) ?? [];
+    const [, key = '', quoted, bare] = /^([A-Za-z0-9_-]+)\s*=\s*(?:"([ !#-[\]-~]*)"|(\S+))\s*$/.exec(line) ?? [];
+    if (fields.has(key)) throw new FormatError(`the metainfo has ${key} twice`);
+    const isNumber = NUMBERS.includes(key);
+    if (TEXTS.includes(key) ? quoted === undefined : isNumber && !/^(?:0|[1-9]\d{0,9})$/.test(bare ?? ''))
+      throw new FormatError(`the metainfo has ${isNumber ? 'no number' : 'no text in quotes'} as ${key}`);
     if (key !== '') fields.set(key, quoted ?? bare ?? '');
     else if (line.trim() !== '' && !line.startsWith('#'))
       throw new FormatError(`the metainfo has a line that is none: ${JSON.stringify(line)}`);
   }
   const field = (key: string): string => fields.get(key) ?? '';
-  const number = (key: string, fallback: string): number => {
-    const value = fields.get(key) ?? fallback;
-    if (!/^\d{1,10}$/.test(value)) throw new FormatError(`the metainfo has no number as ${key}`);
-    return Number(value);
-  };
   if (field('image-type') !== 'realmfs') throw new FormatError(`the image is of the type '${field('image-type')}', not realmfs`);
   if (!isRealmfsName(field('realmfs-name'))) throw new FormatError(`'${field('realmfs-name')}' is no name of a realm's image`);
   for (const key of ['verity-root', 'verity-salt'])
     if (!/^[0-9a-f]{64}$/.test(field(key))) throw new FormatError(`the metainfo has no ${key}`);
+  const blocks = Number(fields.get('nblocks') ?? 0);
+  if (blocks === 0 || blocks > MOST_BLOCKS)
+    throw new FormatError(`the metainfo says that there are ${blocks} blocks: 1 to ${MOST_BLOCKS} can be read`);
+  if (!/^[0-9a-f]{64}$/.test(field('shasum'))) throw new FormatError('the metainfo has no shasum');
   return {
     name: field('realmfs-name'),
     channel: field('channel'),
-    version: number('version', '0'),
-    timestamp: number('timestamp', '0'),
-    blocks: number('nblocks', ''),
+    version: Number(fields.get('version') ?? 0),
+    timestamp: Number(field('timestamp')),
+    blocks,
     shasum: field('shasum'),
     veritySalt: field('verity-salt'),
     verityRoot: field('verity-root'),
   };
+}
+
+/** Text of a header; what is no UTF-8 would not be signed as it stands. */
+function textOf(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new FormatError('the metainfo is no UTF-8');
+  }
 }
 
 /** A digest of a block, with the salt before it. */
@@ -152,7 +169,9 @@ export function digestOf(salt: Buffer, block: Buffer): Buffer {
 export class VerityTree {
   readonly #salt: Buffer;
   readonly #uuid: string;
-  readonly #digests: Buffer[] = [];
+  /** The digests of the data blocks, one behind the other; room for more behind them. */
+  #digests = Buffer.alloc(1024 * 32);
+  #count = 0;
   readonly #data = createHash('sha256');
   readonly #zero = Buffer.alloc(BLOCK);
   readonly #zeroDigest: Buffer;
@@ -173,7 +192,9 @@ export class VerityTree {
     const whole = bytes.length - (bytes.length % BLOCK);
     for (let at = 0; at < whole; at += BLOCK) {
       const block = bytes.subarray(at, at + BLOCK);
-      this.#digests.push(block.equals(this.#zero) ? this.#zeroDigest : digestOf(this.#salt, block));
+      if (this.#digests.length === this.#count * 32) this.#digests = Buffer.concat([this.#digests], this.#digests.length * 2);
+      (block.equals(this.#zero) ? this.#zeroDigest : digestOf(this.#salt, block)).copy(this.#digests, this.#count * 32);
+      this.#count += 1;
     }
     this.#rest = Buffer.from(bytes.subarray(whole));
   }
@@ -181,23 +202,18 @@ export class VerityTree {
   /** What follows the data, and what stands in the metainfo. */
   finish(): { readonly area: Buffer; readonly root: string; readonly shasum: string; readonly blocks: number } {
     if (this.#rest.length > 0) throw new FormatError(`the data ends within a block of ${BLOCK} bytes`);
-    const blocks = this.#digests.length;
+    const blocks = this.#count;
     if (blocks === 0) throw new FormatError('there is no data');
     const levels: Buffer[] = [];
-    let level: readonly Buffer[] = this.#digests;
-    while (level.length > 1) {
-      const perBlock = BLOCK / 32;
-      const next: Buffer[] = [];
-      const written: Buffer[] = [];
-      for (let at = 0; at < level.length; at += perBlock) {
-        const block = Buffer.concat(level.slice(at, at + perBlock), BLOCK);
-        written.push(block);
-        next.push(digestOf(this.#salt, block));
-      }
-      levels.unshift(Buffer.concat(written));
-      level = next;
+    let digests: Buffer = this.#digests.subarray(0, blocks * 32);
+    while (digests.length > 32) {
+      const level = Buffer.concat([digests], Math.ceil(digests.length / BLOCK) * BLOCK);
+      levels.unshift(level);
+      digests = Buffer.alloc((level.length / BLOCK) * 32);
+      for (let at = 0; at < level.length; at += BLOCK)
+        digestOf(this.#salt, level.subarray(at, at + BLOCK)).copy(digests, (at / BLOCK) * 32);
     }
-    const root = level[0]?.toString('hex') ?? '';
+    const root = digests.toString('hex');
     return { area: Buffer.concat([this.#superblock(blocks), ...levels]), root, shasum: this.#data.digest('hex'), blocks };
   }
 

@@ -11,6 +11,7 @@ import {
   parseMetainfo,
   type RealmfsHeader,
   type RealmfsMetainfo,
+  VerityTree,
 } from './realmfs-format.ts';
 
 /** Bytes that are read at once. */
@@ -38,32 +39,34 @@ export function newSeed(): string {
 
 /** Reads a private key: a seed of 64 hex digits, or PEM. */
 export function readPrivateKey(text: string): KeyObject {
-  try {
-    const seed = /^\s*([0-9a-f]{64})\s*$/i.exec(text)?.[1];
-    const key =
-      seed === undefined
-        ? createPrivateKey(text)
-        : createPrivateKey({ key: Buffer.concat([PRIVATE_PREFIX, Buffer.from(seed, 'hex')]), format: 'der', type: 'pkcs8' });
-    if (key.asymmetricKeyType === 'ed25519') return key;
-  } catch {
-    // Said below.
-  }
-  throw new FormatError('is no private Ed25519 key: 64 hex digits, or PEM');
+  return readKey('private', text, (raw) =>
+    raw === undefined
+      ? createPrivateKey(text)
+      : createPrivateKey({ key: Buffer.concat([PRIVATE_PREFIX, raw]), format: 'der', type: 'pkcs8' }),
+  );
 }
 
 /** Reads a public key: 64 hex digits, or PEM. */
 export function readPublicKey(text: string): KeyObject {
+  return readKey('public', text, (raw) =>
+    raw === undefined ? createPublicKey(text) : createPublicKey({ key: Buffer.concat([PUBLIC_PREFIX, raw]), format: 'der', type: 'spki' }),
+  );
+}
+
+function readKey(kind: string, text: string, make: (raw: Buffer | undefined) => KeyObject): KeyObject {
+  const hex = /^\s*([0-9a-f]{64})\s*$/i.exec(text)?.[1];
   try {
-    const hex = /^\s*([0-9a-f]{64})\s*$/i.exec(text)?.[1];
-    const key =
-      hex === undefined
-        ? createPublicKey(text)
-        : createPublicKey({ key: Buffer.concat([PUBLIC_PREFIX, Buffer.from(hex, 'hex')]), format: 'der', type: 'spki' });
+    const key = make(hex === undefined ? undefined : Buffer.from(hex, 'hex'));
     if (key.asymmetricKeyType === 'ed25519') return key;
   } catch {
     // Said below.
   }
-  throw new FormatError('is no public Ed25519 key: 64 hex digits, or PEM');
+  throw new FormatError(`is no ${kind} Ed25519 key: 64 hex digits, or PEM`);
+}
+
+/** The public half of a key, as PEM: 64 hex digits could be taken for a private one. */
+export function publicPem(key: KeyObject): string {
+  return createPublicKey(key).export({ format: 'pem', type: 'spki' }).toString();
 }
 
 /** The public half of a key, as hex. */
@@ -81,7 +84,7 @@ export async function readImage(file: string): Promise<RealmfsImage> {
   }
 }
 
-async function readHeader(handle: FileHandle): Promise<RealmfsImage> {
+async function readHeader(handle: FileHandle, canBeAlone = false): Promise<RealmfsImage> {
   const block = Buffer.alloc(BLOCK);
   const { bytesRead } = await handle.read(block, 0, BLOCK, 0);
   const header = decodeHeader(block.subarray(0, bytesRead));
@@ -89,7 +92,7 @@ async function readHeader(handle: FileHandle): Promise<RealmfsImage> {
   const { size } = await handle.stat();
   const isCompressed = (header.flags & COMPRESSED) !== 0;
   const hasHashTree = (header.flags & HASH_TREE) !== 0;
-  if (!isCompressed) {
+  if (!isCompressed && !(canBeAlone && size === BLOCK)) {
     const blocks = 1 + info.blocks + (hasHashTree ? 1 + levelSizes(info.blocks).reduce((sum, count) => sum + count, 0) : 0);
     if (size !== blocks * BLOCK) throw new FormatError(`the file has ${size} bytes, and should have ${blocks * BLOCK} by its header`);
   }
@@ -114,7 +117,7 @@ export async function verifyImage(file: string, publicKey: KeyObject | undefined
   const handle = await open(file, 'r');
   try {
     const image = await readHeader(handle);
-    const { header, info } = image;
+    const { header } = image;
     if (publicKey !== undefined) {
       if (!image.isSigned) throw new FormatError('the image is not signed');
       if (!verify(null, Buffer.from(header.metainfo), publicKey, header.signature))
@@ -122,7 +125,6 @@ export async function verifyImage(file: string, publicKey: KeyObject | undefined
     }
     if (image.isCompressed) throw new FormatError('the image is compressed: its data can be checked once it was decompressed');
     await verifyData(handle, image);
-    if (info.blocks === 0) throw new FormatError('the image has no data');
     return image;
   } finally {
     await handle.close();
@@ -132,24 +134,24 @@ export async function verifyImage(file: string, publicKey: KeyObject | undefined
 async function verifyData(handle: FileHandle, { info, hasHashTree }: RealmfsImage): Promise<void> {
   const salt = Buffer.from(info.veritySalt, 'hex');
   const leaves = hasHashTree ? await verifyTree(handle, info, salt) : undefined;
-  const digests: Buffer[] = [];
+  const tree = new VerityTree(salt, '');
   const sum = createHash('sha256');
   let at = 0;
   const stream = handle.createReadStream({ start: BLOCK, end: (info.blocks + 1) * BLOCK - 1, highWaterMark: CHUNK, autoClose: false });
   for await (const chunk of stream) {
     const bytes: Buffer = chunk;
     sum.update(bytes);
-    for (let from = 0; from < bytes.length; from += BLOCK, at += 1) {
-      const digest = digestOf(salt, bytes.subarray(from, from + BLOCK));
-      if (leaves === undefined) digests.push(digest);
-      else if (!digest.equals(leaves.subarray(at * DIGEST, (at + 1) * DIGEST)))
-        throw new FormatError(`data block ${at} of ${info.blocks} is not what the hash tree says`);
-    }
+    if (leaves === undefined) tree.update(bytes);
+    else
+      for (let from = 0; from < bytes.length; from += BLOCK, at += 1) {
+        const digest = digestOf(salt, bytes.subarray(from, from + BLOCK));
+        if (!digest.equals(leaves.subarray(at * DIGEST, (at + 1) * DIGEST)))
+          throw new FormatError(`data block ${at} of ${info.blocks} is not what the hash tree says`);
+      }
   }
-  if (leaves === undefined && rootOf(digests, salt) !== info.verityRoot)
+  if (leaves === undefined && tree.finish().root !== info.verityRoot)
     throw new FormatError('the data is not what the root of the hash tree says');
-  if (info.shasum !== '' && sum.digest('hex') !== info.shasum)
-    throw new FormatError('the data is not what the checksum in the header says');
+  if (sum.digest('hex') !== info.shasum) throw new FormatError('the data is not what the checksum in the header says');
 }
 
 /** Checks the hash tree from its root down; returns the digests of the data blocks. */
@@ -187,23 +189,19 @@ async function verifyTree(handle: FileHandle, info: RealmfsMetainfo, salt: Buffe
   return digests;
 }
 
-function rootOf(digests: readonly Buffer[], salt: Buffer): string {
-  let level = digests;
-  while (level.length > 1) {
-    const next: Buffer[] = [];
-    for (let at = 0; at < level.length; at += PER_BLOCK) next.push(digestOf(salt, Buffer.concat(level.slice(at, at + PER_BLOCK), BLOCK)));
-    level = next;
-  }
-  return level[0]?.toString('hex') ?? '';
+/** Writes bytes to the beginning of a file, all of them. */
+export async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
+  const { bytesWritten } = await handle.write(bytes, 0, bytes.length, 0);
+  if (bytesWritten !== bytes.length) throw new FormatError('the header could not be written');
 }
 
-/** Signs the metainfo of an image; its data is not looked at. */
+/** Signs the metainfo of an image, or of a header alone; data is not looked at. */
 export async function signImage(file: string, key: KeyObject): Promise<RealmfsImage> {
   const handle = await open(file, 'r+');
   try {
-    const image = await readHeader(handle);
+    const image = await readHeader(handle, true);
     const header = { ...image.header, signature: sign(null, Buffer.from(image.header.metainfo), key) };
-    await handle.write(encodeHeader(header), 0, BLOCK, 0);
+    await writeAll(handle, encodeHeader(header));
     await handle.sync();
     return { ...image, header, isSigned: true };
   } finally {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { derivedUuid, writeExt4 } from './ext4.ts';
 import { BLOCK, COMPRESSED, encodeHeader, HASH_TREE, metainfoText, VerityTree } from './realmfs-format.ts';
+import { writeAll } from './realmfs-image.ts';
 import type { Target, TargetInput, TargetTools } from './target.ts';
 
 /** Bytes that are read at once. */
@@ -44,7 +45,7 @@ async function seal(input: TargetInput, tools: TargetTools): Promise<Sealed> {
 async function writeHeader(file: string, flags: number, metainfo: string): Promise<void> {
   const handle = await open(file, 'r+');
   try {
-    await handle.write(encodeHeader({ status: 0, flags, metainfo, signature: Buffer.alloc(64) }), 0, BLOCK, 0);
+    await writeAll(handle, encodeHeader({ status: 0, flags, metainfo, signature: Buffer.alloc(64) }));
   } finally {
     await handle.close();
   }
@@ -60,7 +61,7 @@ export const realmfs: Target = {
     const { metainfo, area } = await seal(input, tools);
     const handle = await open(input.file, 'a');
     try {
-      await handle.write(area);
+      await handle.appendFile(area);
     } finally {
       await handle.close();
     }

@@ -12,7 +12,7 @@ function makeSquashfs(name: string, ending: string, compression: readonly string
       run({
         label: 'mksquashfs',
         file: 'mksquashfs',
-        args: ['.', file, '-quiet', '-no-progress', '-noappend', '-xattrs', ...compression],
+        args: ['.', file, '-quiet', '-no-progress', '-noappend', '-xattrs', '-mem', '512M', ...compression],
         env: { SOURCE_DATE_EPOCH: String(sourceDateEpoch) },
       }),
   };

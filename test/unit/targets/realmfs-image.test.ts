@@ -59,9 +59,7 @@ describe('keys and signatures', () => {
       writeFileSync(path.join(folder, name), bytes);
       return path.join(folder, name);
     };
-    const hex = readFileSync(path.join(folder, 'key.pub'), 'utf8').trim();
-    const der = write('key.der', Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), Buffer.from(hex, 'hex')]));
-    const args = ['pkeyutl', '-verify', '-pubin', '-keyform', 'DER', '-inkey', der, '-rawin'];
+    const args = ['pkeyutl', '-verify', '-pubin', '-inkey', path.join(folder, 'key.pub'), '-rawin'];
     const files = [
       '-in',
       write('metainfo', header.subarray(8, 8 + length)),
@@ -82,6 +80,7 @@ describe('keys and signatures', () => {
     await expect(check()).rejects.toThrow('the signature is not that of the key');
     expect(await verifyCommand({ files: [image], key: 'pem.pub' }, folder)).toContain('signed by the key');
     await expect(signCommand({ file: image, key: 'pem.pub' }, folder)).rejects.toThrow('is no private Ed25519 key');
+    await expect(signCommand({ file: image, key: 'key.pub' }, folder)).rejects.toThrow('is no private Ed25519 key');
     await expect(keygenCommand('key', folder)).rejects.toMatchObject({ message: expect.stringContaining('EEXIST'), exitCode: 2 });
   });
 });
@@ -151,6 +150,62 @@ test('without a hash tree the root is compared; one block has no tree', async ()
   bytes.writeUInt8(COMPRESSED, 5);
   writeFileSync(image, bytes);
   await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow('the image is compressed');
+});
+
+test.each([
+  ['a key twice', (text: string) => `${text}nblocks = 2\n`, 'the metainfo has nblocks twice'],
+  ['a number in quotes', (text: string) => text.replace('nblocks = 2', 'nblocks = "2"'), 'no number as nblocks'],
+  ['a leading zero', (text: string) => text.replace('nblocks = 2', 'nblocks = 02'), 'no number as nblocks'],
+  ['a text without quotes', (text: string) => text.replace('"dev"', 'dev'), 'no text in quotes as channel'],
+  ['no blocks', (text: string) => text.replace('nblocks = 2', 'nblocks = 0'), 'there are 0 blocks'],
+  ['too many blocks', (text: string) => text.replace('nblocks = 2', 'nblocks = 4294967295'), 'there are 4294967295 blocks'],
+  ['no checksum', (text: string) => text.replace(/^shasum.*\n/m, ''), 'no shasum'],
+  ['control characters', (text: string) => text.replace('dev', 'd\u001bev'), 'no text in quotes as channel'],
+])('metainfo with %s is refused', async (_, edit, message) => {
+  const image = makeImage(tempRoot(), 2);
+  const bytes = readFileSync(image);
+  const length = bytes.readUInt16BE(6);
+  const header = encodeHeader({
+    status: 0,
+    flags: HASH_TREE,
+    metainfo: edit(bytes.toString('utf8', 8, 8 + length)),
+    signature: Buffer.alloc(64),
+  });
+  writeFileSync(image, Buffer.concat([header, bytes.subarray(BLOCK)]));
+  await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow(message);
+});
+
+test('the header alone is signed, and put back', async () => {
+  const folder = tempRoot();
+  await keygenCommand('key', folder);
+  const image = makeImage(folder, 2);
+  const bytes = readFileSync(image);
+  writeFileSync(path.join(folder, 'header'), bytes.subarray(0, BLOCK));
+  await signCommand({ file: 'header', key: 'key' }, folder);
+  writeFileSync(image, Buffer.concat([readFileSync(path.join(folder, 'header')), bytes.subarray(BLOCK)]));
+  expect(await verifyCommand({ files: [image], key: 'key.pub' }, folder)).toContain('signed by the key');
+});
+
+test('signing renews checksums beside the image, and nothing else of them', async () => {
+  const folder = tempRoot({ other: 'x' });
+  await keygenCommand('key', folder);
+  const image = makeImage(folder, 2);
+  spawnSync('bash', ['-c', 'sha256sum other base-realmfs.img >SHA256SUMS; chmod 640 SHA256SUMS'], { cwd: folder });
+  const old = createHash('sha256').update(readFileSync(image)).digest('hex');
+  writeFileSync(path.join(folder, 'manifest.json'), JSON.stringify({ mine: 1, artifacts: [{ file: 'base-realmfs.img', sha256: old }] }));
+  const said = await signCommand({ file: image, key: 'key' }, folder);
+  expect(said).toContain('SHA256SUMS: the checksum is that of the signed image');
+  expect(await verifyCommand({ files: [folder], key: 'key.pub' }, folder)).toMatch(/^other: good\n.*signed by the key\n$/);
+  const now = createHash('sha256').update(readFileSync(image)).digest('hex');
+  expect(JSON.parse(readFileSync(path.join(folder, 'manifest.json'), 'utf8'))).toEqual({
+    mine: 1,
+    artifacts: [{ file: 'base-realmfs.img', sha256: now }],
+  });
+  expect(statSync(path.join(folder, 'SHA256SUMS')).mode & 0o777).toBe(0o640);
+  await keygenCommand('two', folder);
+  await expect(verifyCommand({ files: [folder], key: 'two.pub' }, folder)).rejects.toThrow('the signature is not that of the key');
+  writeFileSync(path.join(folder, 'SHA256SUMS'), '');
+  await expect(verifyCommand({ files: [folder], key: undefined }, folder)).rejects.toThrow('names nothing');
 });
 
 test('results by their checksums', async () => {

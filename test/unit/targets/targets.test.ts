@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { findTarget, groups, targets, targetsOf } from '../../../src/targets/all.ts';
+import { findTarget, groups, isTargetFile, targets, targetsOf } from '../../../src/targets/all.ts';
 import { derivedUuid, ext4, ext4Geometry, usedInodes } from '../../../src/targets/ext4.ts';
 import { tarball, tarballXz } from '../../../src/targets/tarball.ts';
 import type { Target, TargetCommand, TargetInput, TargetTools } from '../../../src/targets/target.ts';
@@ -49,6 +49,8 @@ test('names and files of the targets', () => {
     'tarball-zst': 'realmfs-rootfs.tar.zst',
   });
   for (const target of targets) expect(findTarget(target.name)).toBe(target);
+  for (const target of targets) for (const name of ['base', 'web-1']) expect(isTargetFile(target.file(name))).toBe(true);
+  for (const name of ['notes.txt', 'build.conf', '.squashfs', 'realmfs.img']) expect(isTargetFile(name)).toBe(false);
   expect(() => findTarget('qcow2')).toThrow('no target qcow2');
   expect(targetsOf('all')).toEqual(targets);
   expect(targetsOf('ext4')).toEqual([ext4]);
@@ -121,6 +123,10 @@ describe('ext4', () => {
     expect(dump).toEqual({ label: 'dumpe2fs', file: 'dumpe2fs', args: ['/o/x'], env });
     expect(times?.args.slice(-5)).toEqual(['/o/x', '7', '2-2', '11-13', '15-16']);
     expect(check).toMatchObject({ file: 'e2fsck', args: ['-f', '-n', '/o/x'] });
+  });
+
+  test('a dumpe2fs that says something else', () => {
+    expect(() => usedInodes('Inodes: 5\n')).toThrow('does not say which inodes are in use');
   });
 
   test('inodes in use', () => {
