@@ -7,7 +7,7 @@ import { BuilderError, CommandError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
-import { syncPath } from '../system/files.ts';
+import { statOrUndefined, syncPath } from '../system/files.ts';
 import { commandLine } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain } from './failures.ts';
@@ -61,7 +61,7 @@ export async function runBinaryHooks(
   const results: Result[] = [];
   for (const [file, target] of makers) {
     const isWanted = customisation.provides?.includes(file) ?? true;
-    const stat = await lstat(path.join(output, file)).catch(() => undefined);
+    const stat = await statOrUndefined(path.join(output, file));
     // A hook has removed it.
     if (stat === undefined && !isUnfit(file)) continue;
     if (!isWanted) ctx.steps.note(`${file} is not kept: no set that was asked for provides it`);

@@ -72,9 +72,12 @@ export async function writeTargets(
         }),
       ),
     );
-  } finally {
-    await tree.remove();
+  } catch (error) {
+    // What went wrong first is told.
+    await tree.remove().catch(() => {});
+    throw error;
   }
+  await tree.remove();
   const made = all.map((target) => ({ target: target.name, file: target.file(name) }));
   const kept = await runBinaryHooks(made, output, stage, evaluation, ctx);
   const limit = pLimit(HASHES_AT_ONCE);

@@ -1,6 +1,6 @@
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import { isMissing, readForeign, sha256File } from '../system/files.ts';
+import { isMissing, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
 import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
 
 /** An entry that is copied onto the root. */
@@ -50,7 +50,7 @@ const HIGHEST_ID = 2 ** 32 - 2;
  * says otherwise. Undefined: there is no such folder.
  */
 export async function readPlacement(project: string, folder: string, findings: Findings, owners?: string): Promise<Placement | undefined> {
-  const stat = await lstat(path.join(project, folder)).catch(() => undefined);
+  const stat = await statOrUndefined(path.join(project, folder));
   if (stat === undefined) return undefined;
   const there = await insideOf(project, folder);
   if (there === undefined || !(await lstat(there)).isDirectory()) {
@@ -71,7 +71,7 @@ export async function readPlacement(project: string, folder: string, findings: F
         leftOut.push(at);
         continue;
       }
-      const found = await lstat(path.join(there ?? '', at)).catch(() => undefined);
+      const found = await statOrUndefined(path.join(there ?? '', at));
       if (found === undefined) {
         refuse(at, 'its name is no UTF-8');
         continue;

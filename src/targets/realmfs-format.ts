@@ -214,21 +214,27 @@ export class VerityTree {
         digestOf(this.#salt, level.subarray(at, at + BLOCK)).copy(digests, (at / BLOCK) * 32);
     }
     const root = digests.toString('hex');
-    return { area: Buffer.concat([this.#superblock(blocks), ...levels]), root, shasum: this.#data.digest('hex'), blocks };
+    return {
+      area: Buffer.concat([superblockOf(blocks, this.#salt, Buffer.from(this.#uuid.replaceAll('-', ''), 'hex')), ...levels]),
+      root,
+      shasum: this.#data.digest('hex'),
+      blocks,
+    };
   }
+}
 
-  #superblock(blocks: number): Buffer {
-    const block = Buffer.alloc(BLOCK);
-    block.write('verity\0\0', 0, 'latin1');
-    block.writeUInt32LE(1, 8);
-    block.writeUInt32LE(1, 12);
-    Buffer.from(this.#uuid.replaceAll('-', ''), 'hex').copy(block, 16);
-    block.write('sha256', 32, 'latin1');
-    block.writeUInt32LE(BLOCK, 64);
-    block.writeUInt32LE(BLOCK, 68);
-    block.writeBigUInt64LE(BigInt(blocks), 72);
-    block.writeUInt16LE(this.#salt.length, 80);
-    this.#salt.copy(block, 88);
-    return block;
-  }
+/** The superblock of a hash tree; `uuid`: 16 bytes. */
+export function superblockOf(blocks: number, salt: Buffer, uuid: Buffer): Buffer {
+  const block = Buffer.alloc(BLOCK);
+  block.write('verity\0\0', 0, 'latin1');
+  block.writeUInt32LE(1, 8);
+  block.writeUInt32LE(1, 12);
+  uuid.copy(block, 16);
+  block.write('sha256', 32, 'latin1');
+  block.writeUInt32LE(BLOCK, 64);
+  block.writeUInt32LE(BLOCK, 68);
+  block.writeBigUInt64LE(BigInt(blocks), 72);
+  block.writeUInt16LE(salt.length, 80);
+  salt.copy(block, 88);
+  return block;
 }

@@ -11,6 +11,7 @@ import {
   parseMetainfo,
   type RealmfsHeader,
   type RealmfsMetainfo,
+  superblockOf,
   VerityTree,
 } from './realmfs-format.ts';
 
@@ -75,15 +76,6 @@ export function publicHex(key: KeyObject): string {
 }
 
 /** Reads the header of an image, and checks what can be checked without its data. */
-export async function readImage(file: string): Promise<RealmfsImage> {
-  const handle = await open(file, 'r');
-  try {
-    return await readHeader(handle);
-  } finally {
-    await handle.close();
-  }
-}
-
 async function readHeader(handle: FileHandle, canBeAlone = false): Promise<RealmfsImage> {
   const block = Buffer.alloc(BLOCK);
   const { bytesRead } = await handle.read(block, 0, BLOCK, 0);
@@ -160,18 +152,8 @@ async function verifyTree(handle: FileHandle, info: RealmfsMetainfo, salt: Buffe
   const block = Buffer.alloc(BLOCK);
   await handle.read(block, 0, BLOCK, start);
   const name = (at: number): string => `block ${at} of the hash tree`;
-  const expected = Buffer.alloc(BLOCK);
-  expected.write('verity\0\0', 0, 'latin1');
-  expected.writeUInt32LE(1, 8);
-  expected.writeUInt32LE(1, 12);
   // The UUID is in no digest.
-  block.copy(expected, 16, 16, 32);
-  expected.write('sha256', 32, 'latin1');
-  expected.writeUInt32LE(BLOCK, 64);
-  expected.writeUInt32LE(BLOCK, 68);
-  expected.writeBigUInt64LE(BigInt(info.blocks), 72);
-  expected.writeUInt16LE(salt.length, 80);
-  salt.copy(expected, 88);
+  const expected = superblockOf(info.blocks, salt, block.subarray(16, 32));
   if (!block.equals(expected)) throw new FormatError(`${name(0)}, its superblock, is not what the header says`);
   let digests = Buffer.from(info.verityRoot, 'hex');
   let at = 1;

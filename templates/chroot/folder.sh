@@ -160,6 +160,11 @@ put_back() {
         pack "$at" "$run/out/wanted" | unpack "$expected"
     done
     while IFS= read -r -d '' path; do
+        # Two digests of nothing would be equal.
+        [[ -e $expected/$path || -L $expected/$path ]] || {
+            printf '%s cannot be compared with what the packages have left\n' "$REALMFS_FOLDER/${path#./}" >&2
+            exit 1
+        }
         [[ $(digest "$expected" "$path") != "$(digest / "$path")" ]] || continue
         package=$(shipped_by "$path" | sort -u | paste -s -d ,)
         if [[ -z $package ]]; then
