@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { findSetting, isSecret } from '../config/settings.ts';
 import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
+import { parsePackageList } from '../records/packages.ts';
 import { version } from '../resources.ts';
 import { readForeign, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -59,17 +60,19 @@ export const manifestSchema = z.object({
     files: z.array(z.object({ file: z.string(), sha256: digest })),
   }),
   steps: z.array(z.object({ step: z.string(), start: z.string(), seconds: z.number(), cached: z.boolean() })),
-  packages: z.array(z.object({ name: z.string(), version: z.string(), arch: z.string() })),
+  packages: z.array(
+    z.object({
+      name: z.string(),
+      version: z.string(),
+      arch: z.string(),
+      source: z.string(),
+      sourceVersion: z.string(),
+      /** Bytes. */
+      installedSize: z.number(),
+    }),
+  ),
   artifacts: z.array(z.object({ target: z.string(), file: z.string(), size: z.number(), sha256: digest })),
 });
-
-/** The text of dpkg-query's `name\tversion\tarch` lines as data. */
-export function parsePackageList(text: string): { name: string; version: string; arch: string }[] {
-  return text.split('\n').flatMap((line) => {
-    const [name, packageVersion, arch] = line.split('\t');
-    return name && packageVersion && arch ? [{ name, version: packageVersion, arch }] : [];
-  });
-}
 
 /** SHA256SUMS in the form that `sha256sum --check` reads. */
 export function sumsText(artifacts: readonly Artifact[]): string {

@@ -37,5 +37,10 @@ find /run -xdev -mindepth 1 -maxdepth 1 ! -path /run/realmfs -exec rm -rf --one-
 mkdir -p /run/lock
 chmod 1777 /run/lock
 
-# The package list of the manifest.
-dpkg-query --show --showformat='${binary:Package}\t${Version}\t${Architecture}\n' >/run/realmfs/out/packages
+# What the records of the build say of packages.
+dpkg-query --show \
+    --showformat='${db:Status-Status}\t${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${Installed-Size}\n' \
+    >/run/realmfs/out/packages
+# Of packages without it, the licence is not known: that is no failure.
+grep --devices=skip --text --null --with-filename --extended-regexp '^(Format|Format-Specification|License):' \
+    -- /usr/share/doc/*/copyright /dev/null >/run/realmfs/out/licences || true

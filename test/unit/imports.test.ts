@@ -7,7 +7,7 @@ const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((na
 const entries = ['cli.ts', 'main.ts', 'builder.ts'];
 
 /** Who may import whom, downwards; folders of one line share types alone. `.` is errors.ts, events.ts and resources.ts. */
-const layers = [['cli'], ['build'], ['customize', 'targets', 'store', 'sandbox', 'config'], ['system'], ['.']];
+const layers = [['cli'], ['build', 'images'], ['customize', 'records', 'targets', 'store', 'sandbox', 'config'], ['system'], ['.']];
 const layerOf = (folder: string): number => layers.findIndex((names) => names.includes(folder));
 const folderOf = (file: string): string => (path.dirname(file) === '.' ? '.' : (file.split('/')[0] ?? ''));
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { errorLines, explain, guiltyPackage, hideCredentials } from '../../../src/build/failures.ts';
-import { parsePackageList, sumsText } from '../../../src/build/manifest.ts';
 import { chooseMirrors, parseRepositories } from '../../../src/build/mirror.ts';
 import { shownPlace } from '../../../src/build/module-failure.ts';
 import { planBuild } from '../../../src/build/plan.ts';
@@ -192,12 +191,4 @@ test('progress', () => {
   expect(aptProgress('dlstatus:1:12.6:Retrieving file 1 of 2')).toEqual({ percent: 13, text: 'Retrieving file 1 of 2' });
   expect(aptProgress('pmstatus:man-db:40.0:Configuring man-db (amd64)')).toEqual({ percent: 40, text: 'Configuring man-db (amd64)' });
   expect(aptProgress('pmerror:x:1:y')).toBeUndefined();
-});
-
-test('package list and checksums', () => {
-  expect(parsePackageList('a\t1:2\tamd64\n\nb\t3\tall\n')).toEqual([
-    { name: 'a', version: '1:2', arch: 'amd64' },
-    { name: 'b', version: '3', arch: 'all' },
-  ]);
-  expect(sumsText([{ target: 'tarball', file: 'x.tar', size: 1, sha256: 'ab' }])).toBe('ab  x.tar\n');
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { paths, StepClock } from '../../../src/build/context.ts';
 import { errorLines, explain, guiltyPackage, hideCredentials, renamed } from '../../../src/build/failures.ts';
-import { manifestSchema, parsePackageList, sumsText } from '../../../src/build/manifest.ts';
+import { manifestSchema, sumsText } from '../../../src/build/manifest.ts';
 import { chooseMirrors, hostRepositories, parseRepositories } from '../../../src/build/mirror.ts';
 import { shownPlace } from '../../../src/build/module-failure.ts';
 import { planBuild } from '../../../src/build/plan.ts';
@@ -280,7 +280,7 @@ describe('the manifest', () => {
       files: [{ file: 'etc/motd', sha256: digest }],
     },
     steps: [{ step: 'config', start: '2026-01-01T00:00:00.000Z', seconds: 0.5, cached: false }],
-    packages: [{ name: 'libc6', version: '2.41-12', arch: 'amd64' }],
+    packages: [{ name: 'libc6', version: '2.41-12', arch: 'amd64', source: 'glibc', sourceVersion: '2.41-12', installedSize: 1024 }],
     artifacts: [{ target: 'tarball', file: 'realmfs-rootfs.tar', size: 5, sha256: digest }],
   };
 
@@ -307,12 +307,6 @@ describe('the manifest', () => {
     expect(sumsText([])).toBe('');
     const { stderr } = bash('sha256sum --check --strict --status <(printf %s "$1")', sumsText(artifacts));
     expect(stderr).not.toContain('improperly formatted');
-  });
-
-  test('package lists', () => {
-    expect(parsePackageList('libc6:amd64\t2.41\tamd64\nbroken\t1\n\t1\tall\n')).toEqual([
-      { name: 'libc6:amd64', version: '2.41', arch: 'amd64' },
-    ]);
   });
 });
 
