@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { manifestSchema } from '../../src/build/manifest.ts';
+import { manifestSchema } from '../../src/records/manifest-schema.ts';
 import { bare, Machine, sha256 } from '../helpers/machine.ts';
 
 const machine = new Machine();

@@ -1,7 +1,7 @@
 import { chmodSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { manifestSchema } from '../../src/build/manifest.ts';
+import { manifestSchema } from '../../src/records/manifest-schema.ts';
 import { makeDeb, makeLeadingDeb } from '../helpers/debs.ts';
 import { Machine } from '../helpers/machine.ts';
 import { steps } from '../helpers/steps.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { paths, StepClock } from '../../../src/build/context.ts';
 import { errorLines, explain, guiltyPackage, hideCredentials, renamed } from '../../../src/build/failures.ts';
-import { manifestSchema, sumsText } from '../../../src/build/manifest.ts';
+import { sumsText } from '../../../src/build/manifest.ts';
+import { manifestSchema } from '../../../src/records/manifest-schema.ts';
 import { chooseMirrors, hostRepositories, parseRepositories } from '../../../src/build/mirror.ts';
 import { shownPlace } from '../../../src/build/module-failure.ts';
 import { planBuild } from '../../../src/build/plan.ts';
