@@ -96,8 +96,7 @@ export function isTar(bytes: Buffer): boolean {
 /** The sum of a header's bytes, its own place taken as blanks. */
 export function tarChecksum(header: Buffer): number {
   let sum = CHECKSUM.length * 0x20;
-  for (let at = 0; at < TAR_BLOCK; at += 1)
-    if (at < CHECKSUM.offset || at >= CHECKSUM.offset + CHECKSUM.length) sum += header[at] ?? 0;
+  for (let at = 0; at < TAR_BLOCK; at += 1) if (at < CHECKSUM.offset || at >= CHECKSUM.offset + CHECKSUM.length) sum += header[at] ?? 0;
   return sum;
 }
 
