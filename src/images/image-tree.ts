@@ -48,11 +48,8 @@ const LONGEST_LINK = 4096;
 /** Called now and then while something long is done; throws when it is to end. */
 export type Turn = () => void;
 
-/** The digest of a file whose content the tree itself cannot read; `path` begins with `./`. */
-export type OtherContent = (path: string) => string;
-
 /** All entries of a tree: files with their digests, a name on each line as mtree(5) has it. */
-export async function listImage(tree: ImageTree, turn: Turn, other?: OtherContent): Promise<string> {
+export async function listImage(tree: ImageTree, turn: Turn): Promise<string> {
   const lines = [MTREE_HEAD];
   const digests = new Map<number, string>();
   for await (const { path, number, inode } of walk(tree, turn)) {
@@ -60,7 +57,7 @@ export async function listImage(tree: ImageTree, turn: Turn, other?: OtherConten
     const common = { path, type, mode, uid, gid, time };
     const more: Partial<FileEntry> =
       type === 'file'
-        ? { links, size, sha256: digestOf(tree, number, path, digests, other) }
+        ? { links, size, sha256: digestOf(tree, number, path, digests) }
         : type === 'link'
           ? { link: linkOf(tree, number, inode) }
           : device === undefined
@@ -129,19 +126,24 @@ async function* walk(tree: ImageTree, turn: Turn): AsyncGenerator<Found> {
   }
 }
 
-function digestOf(tree: ImageTree, number: number, path: string, known: Map<number, string>, other: OtherContent | undefined): string {
+function digestOf(tree: ImageTree, number: number, path: string, known: Map<number, string>): string {
   const before = known.get(number);
   if (before !== undefined) return before;
   const content = tree.content(number);
-  let digest: string;
-  if (content !== undefined) {
-    const hash = createHash('sha256');
-    for (const piece of content) hash.update(piece);
-    digest = hash.digest('hex');
-  } else if (other !== undefined) digest = other(path);
-  else throw new ImageError(`${path} is compressed in a way that cannot be read`);
+  if (content === undefined) throw new ImageError(`${path} is compressed in a way that cannot be read`);
+  const hash = createHash('sha256');
+  for (const piece of content) hash.update(piece);
+  const digest = hash.digest('hex');
   known.set(number, digest);
   return digest;
+}
+
+/** The files whose content the tree cannot read by itself: their inodes, with a path of each. */
+export async function unreadable(tree: ImageTree, turn: Turn): Promise<Map<number, string>> {
+  const found = new Map<number, string>();
+  for await (const { path, number, inode } of walk(tree, turn))
+    if (inode.type === 'file' && tree.content(number) === undefined) found.set(number, path);
+  return found;
 }
 
 function linkOf(tree: ImageTree, number: number, { size }: Inode): string {
@@ -149,15 +151,8 @@ function linkOf(tree: ImageTree, number: number, { size }: Inode): string {
   return Buffer.concat([...(tree.content(number) ?? [])]).toString('latin1');
 }
 
-/** A file of a tree. */
-export interface FileOfImage {
-  readonly size: number;
-  /** Undefined: it is compressed in a way that is not read here. */
-  readonly content: Buffer | undefined;
-}
-
 /** Reads a file of a tree, and follows links as if the tree were `/`; undefined: there is none, or it is larger than `limit`. */
-export function fileOfImage(tree: ImageTree, file: string, limit: number): FileOfImage | undefined {
+export function fileOfImage(tree: ImageTree, file: string, limit: number): Buffer | undefined {
   let parts = file.split('/');
   let place: number[] = [tree.root];
   for (let links = 0; parts.length > 0; ) {
@@ -185,8 +180,7 @@ export function fileOfImage(tree: ImageTree, file: string, limit: number): FileO
   const number = place.at(-1) ?? tree.root;
   const { type, size } = tree.inode(number);
   if (type !== 'file' || size > limit) return undefined;
-  const pieces = tree.content(number);
-  return { size, content: pieces === undefined ? undefined : Buffer.concat([...pieces]) };
+  return Buffer.concat([...(tree.content(number) ?? [])]);
 }
 
 /** The type that a mode says, as Unix has numbered them. */

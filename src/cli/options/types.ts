@@ -56,6 +56,29 @@ export interface MakeHooksOptions {
   readonly quiet: boolean;
 }
 
+/** What the command line of `inspect` says. */
+export interface InspectOptions {
+  readonly file: string;
+  readonly json: boolean;
+  /** List all packages, not the biggest alone. */
+  readonly packages: boolean;
+  readonly debug: boolean;
+  readonly color: ColorChoice;
+}
+
+/** What the command line of `diff` says. */
+export interface DiffOptions {
+  readonly a: string;
+  readonly b: string;
+  readonly json: boolean;
+  /** List all that differs. */
+  readonly all: boolean;
+  /** Exit code 1 if they differ. */
+  readonly exitCode: boolean;
+  readonly debug: boolean;
+  readonly color: ColorChoice;
+}
+
 /** What is to be done: build with options, run a command, or print a text and end. */
 export type Parsed =
   | { readonly kind: 'options'; readonly options: CliOptions }
@@ -67,4 +90,6 @@ export type Parsed =
   | { readonly kind: 'keygen'; readonly options: { readonly file: string } }
   | { readonly kind: 'sign'; readonly options: { readonly file: string; readonly key: string } }
   | { readonly kind: 'verify'; readonly options: { readonly files: readonly string[]; readonly key: string | undefined } }
+  | { readonly kind: 'inspect'; readonly options: InspectOptions }
+  | { readonly kind: 'diff'; readonly options: DiffOptions }
   | { readonly kind: 'text'; readonly text: string };
