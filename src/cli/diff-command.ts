@@ -21,7 +21,9 @@ export async function diffCommand(options: DiffOptions, around: ReadSurroundings
   const [a, b] = sides;
   if (a === undefined || b === undefined) throw new Error('two sides were read');
   const diff: Diff = diffOf(a, b);
-  const text = options.json ? `${JSON.stringify(diffReport(diff))}\n` : diffText(diff, options.all);
+  const text = options.json
+    ? `${JSON.stringify(diffReport(diff))}\n`
+    : diffText({ ...diff, a: { ...a, path: options.a }, b: { ...b, path: options.b } }, options.all);
   return { text, exitCode: options.exitCode && !diff.same ? 1 : 0 };
 }
 

@@ -26,7 +26,7 @@ export function diffText(diff: Diff, all: boolean): string {
 }
 
 function sideLine(letter: string, { path, description, filesFrom }: Side): string {
-  return `${letter}: ${plainWord(path)} (${description}${filesFrom === '' ? '' : `; files from ${plainWord(filesFrom)}`})`;
+  return `${letter}: ${plainWord(path)} (${description}${filesFrom === '' || filesFrom === 'itself' ? '' : `; files from ${plainWord(filesFrom)}`})`;
 }
 
 function conclusion({ same, packages, files }: Diff): string {

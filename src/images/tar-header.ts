@@ -47,8 +47,9 @@ export function headerOf(block: Buffer, pax: Pax, count: number): Header {
   if (!isTar(block)) throw new ImageError(`is damaged: what follows its first ${count} members is none`);
   const text = (from: number, length: number): string => block.toString('latin1', from, from + length).replace(/\0.*$/s, '');
   const flag = block.toString('latin1', 156, 157);
-  const isUstar = text(257, 6) === 'ustar';
-  const prefix = isUstar ? text(345, 155) : '';
+  // GNU's own format has other things in the place of the prefix.
+  const isUstar = text(257, 5) === 'ustar';
+  const prefix = text(257, 6) === 'ustar' ? text(345, 155) : '';
   const name = pax.get('path') ?? (prefix === '' ? text(0, 100) : `${prefix}/${text(0, 100)}`);
   const found = kindsOfFlags[flag] ?? 'other';
   const isMeta = found === 'pax' || found === 'global' || found === 'long-name' || found === 'long-link';

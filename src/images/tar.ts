@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type FileEntry, type FileType, MTREE_HEAD, mtreeLine } from '../records/mtree.ts';
 import { ImageError } from './bytes.ts';
+import type { Totals } from './image-tree.ts';
 import { type Header, headerOf, type Pax, parsePax, timeOfPax } from './tar-header.ts';
 
 const BLOCK = 512;
@@ -69,6 +70,12 @@ export class TarReader {
       return mtreeLine(entry.type === 'file' && links > 1 ? { ...entry, links } : entry);
     });
     return MTREE_HEAD + lines.join('');
+  }
+
+  /** What it holds; a file with several names counts once. */
+  totals(): Totals {
+    const files = [...this.entries.values()].filter(({ path, type }) => type === 'file' && !this.#links.has(path));
+    return { entries: this.entries.size, files: files.length, bytes: files.reduce((sum, { size = 0 }) => sum + size, 0) };
   }
 
   #fileOf(path: string): string {

@@ -106,13 +106,12 @@ export async function readTarball(source: Source, { wantsFiles }: ReadRequest, {
   const tar = new TarReader({ hashes: wantsFiles, wanted });
   await told(() => runner.stream(bytesOfSource(source), (chunk) => tar.push(chunk)));
   tar.end();
-  const files = [...tar.entries.values()].filter(({ type }) => type === 'file');
   const contentOf = (names: readonly string[]): string | null =>
     names.map((name) => tar.contents.get(name)?.toString('utf8')).find((text) => text !== undefined) ?? null;
   return {
     osRelease: contentOf(OS_RELEASE),
     dpkgStatus: contentOf([DPKG_STATUS]),
-    totals: { entries: tar.entries.size, files: files.length, bytes: files.reduce((sum, { size = 0 }) => sum + size, 0) },
+    totals: tar.totals(),
     files: wantsFiles ? tar.list() : null,
     notes: [
       ...(tar.entries.has('./oci-layout') || tar.entries.has('./repositories')
@@ -134,17 +133,16 @@ export async function readSquashfs(
   const at = ['-offset', String(offset)];
   const text = async (names: readonly string[]): Promise<string | null> => {
     for (const name of names) {
-      // It fails for what is not there, and for what is damaged.
-      const found = await runner.capture(
-        reader('unsquashfs', ['bash', '-c', 'unsquashfs "$@" 2>/dev/null || :', 'read', ...at, '-cat', file, name]),
-      );
+      // It ends with 2 if there is no such file.
+      const command = { ...reader('unsquashfs', ['unsquashfs', ...at, '-cat', file, name]), okExitCodes: [2] };
+      const found = await told(() => runner.capture(command));
       if (found !== '') return found;
     }
     return null;
   };
   const totals = { entries: 0, files: 0, bytes: 0 };
   const lines = new LineSplitter((line) => {
-    const [, type, size] = /^([-dlpscb])\S+ \d+\/\d+ +(\d+) /.exec(line) ?? [];
+    const [, type, size] = /^([-dlpscb])\S+ \d+\/\d+ +(\d+)[, ]/.exec(line) ?? [];
     if (type === undefined) return;
     totals.entries += 1;
     if (type === '-') Object.assign(totals, { files: totals.files + 1, bytes: totals.bytes + Number(size) });
@@ -154,12 +152,14 @@ export async function readSquashfs(
   await told(() => runner.stream(reader('unsquashfs', listing), (chunk) => lines.push(chunk)));
   lines.end();
   const list = new PseudoFileReader();
-  const args = ['unsquashfs', ...at, '-quiet', '-no-progress', '-no-xattrs', '-pf', '/dev/stdout', file];
+  // What is opened by a name must not be a socket.
+  const script = 'set -o pipefail; unsquashfs "$@" | cat';
+  const args = ['bash', '-c', script, 'read', ...at, '-quiet', '-no-progress', '-no-xattrs', '-pf', '/dev/stdout', file];
   if (wantsFiles) await told(() => runner.stream(reader('unsquashfs', args), (chunk) => list.push(chunk)));
   return {
     osRelease: await text(OS_RELEASE),
     dpkgStatus: await text([DPKG_STATUS]),
-    totals: null,
+    totals,
     files: wantsFiles ? list.list() : null,
     notes: [],
   };

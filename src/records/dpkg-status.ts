@@ -11,7 +11,13 @@ export function parseDpkgStatus(text: string): InstalledPackage[] {
   const stanzas = text.split(/\n{2,}/).map(fieldsOf);
   const installed = stanzas.filter((fields) => fields.get('status')?.split(' ')[2] === 'installed');
   const native = installed.find((fields) => fields.get('package') === 'dpkg')?.get('architecture') ?? '';
-  return installed.flatMap((fields) => packageOf(fields, native) ?? []).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return installed.flatMap((fields) => packageOf(fields, native) ?? []).sort(byName);
+}
+
+/** The architecture counts where the name is the same. */
+function byName(one: InstalledPackage, other: InstalledPackage): number {
+  const [a, b] = [one, other].map(({ name, arch }) => `${name.replace(/:.*$/, '')}\0${arch}`);
+  return (a ?? '') < (b ?? '') ? -1 : 1;
 }
 
 function packageOf(fields: ReadonlyMap<string, string>, native: string): InstalledPackage | undefined {
