@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { diffSchema } from '../../src/images/diff-report.ts';
 import { inspectSchema } from '../../src/images/report.ts';
 import { listTree } from '../../src/records/list-tree.ts';
 import { type Manifest, manifestSchema } from '../../src/records/manifest-schema.ts';
+import { COMPRESSED, encodeHeader, metainfoText } from '../../src/targets/realmfs-format.ts';
 import { Machine, type Run } from '../helpers/machine.ts';
 import { oddTree } from '../helpers/odd-tree.ts';
 
@@ -25,6 +26,7 @@ more() {
 const otherOut = path.join(other, 'realmfs');
 /** Images by other tools, and what is not whole. */
 const made = path.join(machine.folder, 'made');
+const header = path.join(machine.folder, 'header');
 let manifest: Manifest;
 
 /** Runs a command that must leave everything as it was. */
@@ -56,15 +58,15 @@ beforeAll(async () => {
   const second = await machine.run(['--no-confirm', '-i'], { cwd: other });
   expect(second.code, second.stderr).toBe(0);
   manifest = manifestSchema.parse(JSON.parse(readFileSync(path.join(out, 'manifest.json'), 'utf8')));
+  const [digest, name] = ['00'.repeat(32), { name: 'small', channel: 'test', version: 3, timestamp: 1 }];
+  const metainfo = metainfoText({ ...name, blocks: 64 * 256, shasum: digest, veritySalt: digest, verityRoot: digest });
+  writeFileSync(header, encodeHeader({ status: 0, flags: COMPRESSED, metainfo, signature: Buffer.alloc(64, 1) }));
   // Copies have no manifest beside them.
   machine.shell(
     `mkdir "$2"; cd "$2"; chmod 0755 .
      cp "$1/base.erofs" "$1/base-realmfs.img" "$1/citadel-realmfs.ext4" .
      mksquashfs "$1/rootfs" base.squashfs -quiet -no-progress -comp zstd -Xcompression-level 1 >/dev/null
      zstd -1 -q "$1/realmfs-rootfs.tar" -o base.tar.zst
-     blocks=$(head -c 4096 base-realmfs.img | grep -a -o 'nblocks = [0-9]*' | tr -dc 0-9)
-     { head -c 5 base-realmfs.img; printf '\\004'; head -c 4096 base-realmfs.img | tail -c +7
-       { head -c 4096 /dev/zero; tail -c +4097 base-realmfs.img | head -c $((blocks * 4096)); } | xz -0; } >xz.img
      mkdir -p tree/etc tree/usr/lib tree/var/lib/dpkg tree/dev; printf 'ID=other\\nPRETTY_NAME="Other \\033[31m 1"\\n' >tree/usr/lib/os-release
      printf 'Package: one\\nStatus: install ok installed\\nArchitecture: all\\nVersion: 1-1\\nInstalled-Size: 7\\n\\nPackage: gone\\nStatus: deinstall ok config-files\\nArchitecture: all\\nVersion: 2\\n' >tree/var/lib/dpkg/status
      yes compress | head -c 300000 >tree/usr/lib/big; mknod tree/dev/null c 1 3; ln -s ../usr/lib/os-release tree/etc/os-release; ln tree/usr/lib/big tree/usr/lib/again
@@ -73,6 +75,7 @@ beforeAll(async () => {
      mkfs.ext4 -q -O ^64bit,^extent,meta_bg,^resize_inode -b 1024 -d tree odd.img 64M
      mksquashfs tree plain.sq -quiet -no-progress -comp gzip >/dev/null; mkfs.erofs -zlz4 lz4.erofs tree >/dev/null 2>&1
      tar -czf plain.tar.gz -C tree etc usr var dev "$(printf '\\377 name')"; tar --format=v7 -cf v7.tar -C tree --exclude '*name' --exclude dev --exclude big --exclude again .; zstd -q ext4.img -o ext4.img.zst
+     { cat "$3"; { head -c 4096 /dev/zero; cat ext4.img; } | xz -0; } >xz.img
      { head -c 1M /dev/zero; cat ext4.img; } >disk.img
      printf '\\200\\0\\0\\0\\203\\0\\0\\0\\0\\010\\0\\0\\0\\0\\002\\0' | dd of=disk.img bs=1 seek=446 conv=notrunc status=none
      printf '\\125\\252' | dd of=disk.img bs=1 seek=510 conv=notrunc status=none
@@ -81,6 +84,7 @@ beforeAll(async () => {
      cp plain.sq bad.sq; head -c 1000 /dev/zero | dd of=bad.sq bs=1 seek=96 conv=notrunc status=none`,
     out,
     made,
+    header,
   );
 }, 300_000);
 
@@ -112,11 +116,15 @@ describe('what a build has made', () => {
   test.each([
     ['base.squashfs', { kind: 'squashfs', facts: { dataCompression: 'zstd' } }],
     ['base.tar.zst', { kind: 'tar', compression: 'zstd' }],
-    ['xz.img', { kind: 'realmfs', facts: { compressed: true, signed: false, name: 'base', fileSystem: 'ext4' } }],
   ])('%s, which no manifest names', async (name, expected) => {
     const report = await inspect(path.join(made, name));
     expect(report).toMatchObject({ ...expected, made: null });
     expect(report.packages).toEqual(manifest.packages);
+  });
+
+  test('the compressed form of a RealmFS image', async () => {
+    const facts = { compressed: true, signed: true, name: 'small', channel: 'test', version: 3, fileSystem: 'ext4' };
+    expect(await inspect(path.join(made, 'xz.img'))).toMatchObject({ kind: 'realmfs', facts, packages: [{ name: 'one' }] });
   });
 
   test('the tree itself', async () => {
@@ -150,7 +158,7 @@ describe('what others have made', () => {
   ] as const;
 
   test.each(expected)('%s', async (name, kind) => {
-    for (const uid of name === 'lz4.erofs' ? [undefined] : [undefined, USER]) {
+    for (const uid of ['ext4.img.zst', 'plain.sq', 'disk.img'].includes(name) ? [undefined, USER] : [undefined]) {
       const report = await inspect(path.join(made, name), uid === undefined ? {} : { uid });
       expect(report).toMatchObject({ kind, system: { id: 'other', name: 'Other \u001b[31m 1' }, installedSize: 7 * 1024 });
       expect(report.packages).toEqual([
@@ -221,12 +229,15 @@ describe('diff', () => {
   );
 
   test('all targets of a build hold the same tree', async () => {
-    for (const name of ['base.squashfs', 'base.erofs', 'base-realmfs.img']) {
-      const report = await diff(path.join(made, name), path.join(out, 'realmfs-rootfs.tar'), { uid: USER });
+    for (const [a, b] of [
+      ['base.squashfs', 'base-realmfs.img'],
+      ['base.erofs', 'base.tar.zst'],
+    ] as const) {
+      const report = await diff(path.join(made, a), path.join(made, b), { uid: USER });
       expect(report.files).toEqual({ added: [], removed: [], changed: [] });
       expect(report.same).toBe(true);
     }
-    const run = await look(['diff', '--exit-code', path.join(out, 'rootfs'), path.join(made, 'citadel-realmfs.ext4')]);
+    const run = await look(['diff', '--exit-code', path.join(out, 'rootfs'), path.join(out, 'realmfs-rootfs.tar')]);
     expect([run.code, run.stdout.trimEnd().split('\n').at(-1)], run.stdout).toEqual([0, 'They hold the same tree.']);
   });
 
@@ -238,7 +249,6 @@ describe('diff', () => {
     expect(run.stdout).toMatch(/^\+ \.\/odd\/more$/m);
     expect(run.stdout).toMatch(/^- \.\/odd\/broken$/m);
     expect(run.stdout).toMatch(/^~ \.\/var\/lib\/dpkg\/status {2}content, size/m);
-    expect((await look(['diff', out, otherOut])).code).toBe(0);
   });
 
   test('the list of files of a build takes the place of unpacking', async () => {
