@@ -67,6 +67,16 @@ export function erofsFacts(bytes: Bytes): ErofsFacts {
   return facts;
 }
 
+/** Features that change how compressed data lies, or nothing that is read here. */
+const KNOWN_FEATURES = 0x77;
+
+/** What stands against reading the tree of a file system here; undefined: nothing. */
+export function erofsObstacle(bytes: Bytes): string | undefined {
+  const features = bytes.at(SUPERBLOCK.offset, SUPERBLOCK.length).readUInt32LE(80);
+  const unknown = (features & ~KNOWN_FEATURES) >>> 0;
+  return unknown === 0 ? undefined : `features 0x${unknown.toString(16)}`;
+}
+
 interface RawInode extends Inode {
   readonly layout: number;
   /** The first block, or what stands in its place. */

@@ -22,7 +22,6 @@ const INCOMPATIBLE = {
   extents: 0x40,
   wide: 0x80,
   inlineData: 0x8000,
-  encryption: 0x10000,
 } as const;
 /** Those that ext3 knows, too: file types, recovery, a journal, groups of group descriptors. */
 const EXT3_INCOMPATIBLE = 0x2 | 0x4 | 0x8 | 0x10;
@@ -120,13 +119,19 @@ export function extFacts(bytes: Bytes): ExtFacts {
   return facts;
 }
 
+/** The feature of a file system that stands against reading its tree here; undefined: none. */
+export function extObstacle(bytes: Bytes): string | undefined {
+  const { incompatible } = layoutOf(bytes);
+  const features = { compression: 'compressed files', journalDevice: 'it is a journal alone', inlineData: 'data in inodes' } as const;
+  return (['compression', 'journalDevice', 'inlineData'] as const)
+    .filter((feature) => (incompatible & INCOMPATIBLE[feature]) !== 0)
+    .map((feature) => features[feature])[0];
+}
+
 /** The tree of a file system. */
 export function extTree(bytes: Bytes): ImageTree {
   const layout = layoutOf(bytes);
-  const { facts, incompatible } = layout;
-  const { blockSize } = facts;
-  for (const feature of ['compression', 'journalDevice'] as const)
-    if ((incompatible & INCOMPATIBLE[feature]) !== 0) throw new ImageError(`has a feature that cannot be read: ${feature}`);
+  const { blockSize } = layout.facts;
   const raw = (number: number): Buffer => rawInode(bytes, layout, number);
   const runsOf = (inode: Buffer, size: number): Iterable<Run> =>
     extBlocks(bytes, blockSize, inode.subarray(40, 100), (inode.readUInt32LE(32) & EXTENTS) !== 0, Math.ceil(size / blockSize));

@@ -2,8 +2,8 @@ import { stat } from 'node:fs/promises';
 import { listTree } from '../records/list-tree.ts';
 import { BLOCK as REALMFS_BLOCK } from '../targets/realmfs-format.ts';
 import { type Bytes, head, ImageError, part, withBytes } from './bytes.ts';
-import { erofsTree } from './erofs.ts';
-import { extTree } from './ext.ts';
+import { erofsObstacle, erofsTree } from './erofs.ts';
+import { extObstacle, extTree } from './ext.ts';
 import { factsOf } from './facts.ts';
 import { countImage, fileOfImage, type ImageTree, listImage, unreadable } from './image-tree.ts';
 import { partitionTable } from './partitions.ts';
@@ -104,6 +104,8 @@ async function readFileSystem(
   context: ReadContext,
 ): Promise<Partial<Content>> {
   if (kind === 'squashfs') return readSquashfs(file, offset, request, context);
+  const obstacle = kind === 'ext' ? extObstacle(bytes) : kind === 'erofs' ? erofsObstacle(bytes) : undefined;
+  if (obstacle !== undefined) return { notes: [`what is in it cannot be read here: ${obstacle}`] };
   if (kind === 'ext') {
     const notes = factsOf(kind, bytes).needsRecovery === true ? ['it was not unmounted: what its journal holds is not seen'] : [];
     return { ...(await readTree(extTree(bytes), request, context)), notes };

@@ -233,6 +233,33 @@ exit 1
     expect([run.code, run.lastLine]).toEqual([3, 'realmfs-builder: error: missing: unsquashfs']);
     expect(run.stderr).toContain('apt-get install squashfs-tools');
   });
+
+  test('memory that does not hold what must be unpacked', async () => {
+    const memory = path.join(machine.project('memory', { meminfo: 'MemAvailable: 512 kB\n' }), 'meminfo');
+    machine.shell('mount --bind "$1" /proc/meminfo', memory);
+    const run = await look(['inspect', path.join(made, 'ext4.img.zst')]);
+    machine.shell('umount /proc/meminfo');
+    expect([run.code, run.stdout], run.stderr).toEqual([3, '']);
+    expect(run.lastLine).toMatch(/ext4\.img\.zst: does not fit into the [\d.]+ KiB of memory that are free$/);
+  });
+
+  test('a file system whose features are not known here is named, with its facts', async () => {
+    machine.shell(
+      'cd "$1"; mkfs.ext4 -q -O inline_data -d tree inline.img 64M 2>/dev/null; cp lz4.erofs new.erofs; printf "\\200" | dd of=new.erofs bs=1 seek=1104 conv=notrunc status=none',
+      made,
+    );
+    for (const name of ['inline.img', 'new.erofs']) {
+      const report = await inspect(path.join(made, name));
+      expect(report).toMatchObject({
+        facts: { uuid: expect.stringMatching(/^[0-9a-f-]{36}$/) },
+        packages: null,
+        notes: [expect.stringContaining('cannot be read here')],
+      });
+    }
+    const run = await look(['diff', path.join(made, 'inline.img'), path.join(made, 'ext4.img')]);
+    expect(run.stdout).toMatch(/^Note: A: what is in it cannot be read here: data in inodes$/m);
+    expect(run.stdout).toMatch(/\nNothing could be compared\.\n$/);
+  });
 });
 
 describe('diff', () => {

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { bytesOf, ImageError } from '../../../src/images/bytes.ts';
 import { compareFiles } from '../../../src/images/compare.ts';
-import { extFacts, extTree } from '../../../src/images/ext.ts';
+import { extFacts, extObstacle, extTree } from '../../../src/images/ext.ts';
 import { countImage, fileOfImage, listImage } from '../../../src/images/image-tree.ts';
 import { PseudoFileReader } from '../../../src/images/pseudo-file.ts';
 import { TarReader } from '../../../src/images/tar.ts';
@@ -77,6 +77,11 @@ describe('an ext file system', () => {
     expect(extFacts(bytesOf(plain))).toMatchObject({ fileSystem: 'ext4', blocks: 4096, blockSize: 4096 });
     expect(extFacts(bytesOf(readFileSync(path.join(folder, 'ext2'))))).toMatchObject({ fileSystem: 'ext2' });
     expect(() => extFacts(bytesOf(plain.subarray(0, 1024 ** 2)))).toThrow(/is cut off: the file system has 16777216 bytes/);
+  });
+
+  test('what stands against reading it', () => {
+    expect(extObstacle(bytesOf(plain))).toBeUndefined();
+    expect(extObstacle(bytesOf(image('inline', '-O', 'inline_data')))).toBe('data in inodes');
   });
 
   test('damage of any kind ends, and with a fault of the image', async () => {
