@@ -1,4 +1,4 @@
-import { derivedUuid } from './ext4.ts';
+import { derivedUuid } from '../system/uuid.ts';
 import type { Target } from './target.ts';
 
 export const erofs: Target = {

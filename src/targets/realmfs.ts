@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { derivedUuid, writeExt4 } from './ext4.ts';
+import { derivedUuid } from '../system/uuid.ts';
+import { writeExt4 } from './ext4.ts';
 import { BLOCK, COMPRESSED, encodeHeader, HASH_TREE, metainfoText, VerityTree } from './realmfs-format.ts';
 import { writeAll } from './realmfs-image.ts';
 import type { Target, TargetInput, TargetTools } from './target.ts';
