@@ -1,78 +1,15 @@
 import { readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
 import { findSetting, isSecret } from '../config/settings.ts';
-import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
-import { parsePackageList } from '../records/packages.ts';
+import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
+import type { InstalledPackage } from '../records/packages.ts';
 import { version } from '../resources.ts';
-import { readForeign, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { sha256File, statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hideCredentials } from './failures.ts';
 import { fileOf, type Sources, sha256 } from './sources.ts';
 import type { Stage } from './stage.ts';
-
-/** The version of the format of manifest.json. */
-export const MANIFEST_FORMAT = 1;
-
-const digest = z.string().regex(/^[0-9a-f]{64}$/);
-
-/** manifest.json: what a build was made from, what it did and what came out. */
-export const manifestSchema = z.object({
-  format: z.literal(MANIFEST_FORMAT),
-  builder: z.object({ name: z.literal('realmfs-builder'), version: z.string() }),
-  name: z.string(),
-  release: z.string(),
-  arch: z.string(),
-  profile: z.string(),
-  mirror: z.string(),
-  imageMirror: z.string(),
-  securityMirror: z.string(),
-  components: z.array(z.string()),
-  /** Seconds since 1970. */
-  sourceDateEpoch: z.number(),
-  /** The Date of the base suite's Release file, seconds since 1970. */
-  releaseDate: z.number(),
-  /** False: an archive that had expired, or was dated in the future, would have been taken. */
-  checkDates: z.boolean(),
-  /** The host's file with the keys of the archive. */
-  keyring: z.string(),
-  /** Further repositories and pins, as they stand in the image. */
-  extraSources: z.string(),
-  extraPins: z.string(),
-  network: z.boolean(),
-  inputs: z.object({
-    config: z.object({ file: z.string(), sha256: digest }).nullable(),
-    /** What was set outside build.conf, passwords left out. */
-    settings: z.record(z.string(), z.string()),
-    /** Modules, hooks, folders that are copied onto the root and answers for debconf. */
-    modules: z.array(
-      z.object({
-        step: z.string(),
-        origin: z.enum(['function', 'project', 'built-in', 'hook', 'folder', 'preseed']),
-        sha256: digest.optional(),
-      }),
-    ),
-    /** Hooks that were run beside the finished root. */
-    binaryHooks: z.array(z.object({ step: z.string(), file: z.string(), sha256: digest })),
-    /** Package files of the project. */
-    localPackages: z.array(z.object({ file: z.string(), name: z.string(), version: z.string(), arch: z.string(), sha256: digest })),
-    files: z.array(z.object({ file: z.string(), sha256: digest })),
-  }),
-  steps: z.array(z.object({ step: z.string(), start: z.string(), seconds: z.number(), cached: z.boolean() })),
-  packages: z.array(
-    z.object({
-      name: z.string(),
-      version: z.string(),
-      arch: z.string(),
-      source: z.string(),
-      sourceVersion: z.string(),
-      /** Bytes. */
-      installedSize: z.number(),
-    }),
-  ),
-  artifacts: z.array(z.object({ target: z.string(), file: z.string(), size: z.number(), sha256: digest })),
-});
 
 /** SHA256SUMS in the form that `sha256sum --check` reads. */
 export function sumsText(artifacts: readonly Artifact[]): string {
@@ -80,7 +17,7 @@ export function sumsText(artifacts: readonly Artifact[]): string {
 }
 
 /** What a build is made from, as the manifest says it. */
-export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildContext): Promise<z.infer<typeof manifestSchema>['inputs']> {
+export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildContext): Promise<Omit<Manifest['inputs'], 'releases'>> {
   const { configName, overrides, environment, envFile } = ctx.request;
   const modules = [];
   for (const { step, module } of stage.plan.stageTwo) {
@@ -99,6 +36,8 @@ export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildC
   return {
     config: configName === null ? null : { file: configName, sha256: await sha256Linked(path.join(paths.project, configName)) },
     settings: Object.fromEntries(given.map(([key, value]) => [key, hideCredentials(value)])),
+    // Names alone: a password is known to be missing.
+    overrides: Object.keys(overrides).filter((key) => findSetting(key)?.type !== 'builder'),
     modules,
     binaryHooks,
     localPackages,
@@ -106,16 +45,19 @@ export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildC
   };
 }
 
-/** Writes manifest.json and SHA256SUMS to the staging folder. */
-export async function writeManifest(
+/** What is said of a build in manifest.json. */
+export async function makeManifest(
   stage: Stage,
-  packageList: string,
-  artifacts: readonly Artifact[],
+  made: {
+    readonly packages: readonly InstalledPackage[];
+    readonly artifacts: readonly Artifact[];
+    readonly releases: Readonly<Record<string, string>>;
+  },
   sources: Sources,
   ctx: BuildContext,
-): Promise<void> {
-  const { config } = stage.plan;
-  const manifest: z.infer<typeof manifestSchema> = {
+): Promise<Manifest> {
+  const { config, customisation } = stage.plan;
+  const manifest: Manifest = {
     format: MANIFEST_FORMAT,
     builder: { name: 'realmfs-builder', version },
     name: config.name,
@@ -133,19 +75,17 @@ export async function writeManifest(
     extraSources: hideCredentials(config.extraSources.text),
     extraPins: config.extraPins,
     network: config.network,
-    inputs: await manifestInputs(stage, sources, ctx),
+    targets: [...customisation.targets],
+    inputs: {
+      ...(await manifestInputs(stage, sources, ctx)),
+      // Their names are made of addresses, which may hold a password.
+      releases: Object.entries(made.releases).map(([file, sha256]) => ({ file: file.replace(/^.*@/, ''), sha256 })),
+    },
     steps: ctx.steps.records.map((record) => ({ ...record })),
-    packages: parsePackageList(await packageText(packageList)),
-    artifacts: artifacts.map((artifact) => ({ ...artifact })),
+    packages: made.packages.map((one) => ({ ...one })),
+    artifacts: made.artifacts.map((artifact) => ({ ...artifact })),
   };
-  await writeWhole(`${paths.staging}/SHA256SUMS`, sumsText(artifacts));
-  await writeWhole(`${paths.staging}/manifest.json`, `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`);
-}
-
-async function packageText(file: string): Promise<string> {
-  const bytes = await readForeign(file);
-  if (bytes === undefined) throw new BuilderError('finalize has left no list of packages behind', { step: 'manifest' });
-  return bytes.toString('utf8');
+  return manifestSchema.parse(manifest);
 }
 
 /** build.conf and modules may be links within the project: what they lead to counts. */

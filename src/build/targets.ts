@@ -37,8 +37,8 @@ export async function writeTargets(
   evaluation: Evaluation,
   ctx: BuildContext,
 ): Promise<{ readonly artifacts: Artifact[]; readonly isRepeatable: boolean }> {
-  const { config, customisation, binaryHooks } = stage.plan;
-  const all = customisation.targets.map(findTarget);
+  const { config, binaryHooks } = stage.plan;
+  const all = stage.plan.targets.map(findTarget);
   const hasHooks = binaryHooks.length > 0;
   // Hooks see nothing of the staging folder but results.
   const output = hasHooks ? `${paths.staging}/output` : paths.staging;
@@ -78,7 +78,7 @@ export async function writeTargets(
     throw error;
   }
   await tree.remove();
-  const made = all.map((target) => ({ target: target.name, file: target.file(name) }));
+  const made = all.filter(({ isFolder }) => !isFolder).map((target) => ({ target: target.name, file: target.file(name) }));
   const kept = await runBinaryHooks(made, output, stage, evaluation, ctx);
   const limit = pLimit(HASHES_AT_ONCE);
   const artifacts = await Promise.all(kept.map((one) => limit(() => describe(one, digests.get(one.target)))));
@@ -94,7 +94,8 @@ async function targetsAtOnce(memoryLimit: number): Promise<number> {
 /** Writes one target as a step of its own; its digest, if it was hashed meanwhile. */
 async function writeTarget(target: Target, { input, output, tree, hasHooks }: Writing, ctx: BuildContext): Promise<string | undefined> {
   const step = `target/${target.name}`;
-  const file = `${output}/${target.file(input.name)}`;
+  // A folder is no result that hooks could change.
+  const file = `${target.isFolder ? paths.staging : output}/${target.file(input.name)}`;
   const runner = ctx.runnerOf(step);
   const command = ({ label, file: program, args, env }: TargetCommand) =>
     sandboxed({
@@ -107,6 +108,8 @@ async function writeTarget(target: Target, { input, output, tree, hasHooks }: Wr
   const tools = {
     run: async (one: TargetCommand) => void (await runner.run(command(one))),
     capture: (one: TargetCommand) => runner.capture(command(one)),
+    copyTree: async (to: string) =>
+      void (await runner.run({ label: 'cp', file: 'cp', args: ['--archive', '--no-target-directory', '--', paths.root, to] })),
   };
   return ctx.steps.run(step, async () => {
     if (target.loses !== undefined) ctx.steps.note(`${target.name} holds no ${target.loses}`);

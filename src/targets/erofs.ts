@@ -4,7 +4,6 @@ import type { Target } from './target.ts';
 export const erofs: Target = {
   name: 'erofs',
   file: (image) => `${image}.erofs`,
-  takesTimes: true,
   takesOrder: true,
   tools: { 'mkfs.erofs': 'erofs-utils' },
   // Inodes of the compact form, which it chooses where it can, hold no times.

@@ -86,7 +86,6 @@ export const ext4: Target = {
   name: 'ext4',
   file: () => 'citadel-realmfs.ext4',
   needsSize: true,
-  takesTimes: true,
   takesOrder: true,
   write: async (input, tools) => void (await writeExt4(input, tools)),
 };

@@ -56,7 +56,6 @@ export const realmfs: Target = {
   name: 'realmfs',
   file: (image) => `${image}-realmfs.img`,
   needsSize: true,
-  takesTimes: true,
   takesOrder: true,
   async write(input, tools) {
     const { metainfo, area } = await seal(input, tools);
@@ -75,7 +74,6 @@ export const realmfsXz: Target = {
   name: 'realmfs-xz',
   file: (image) => `${image}-realmfs-xz.img`,
   needsSize: true,
-  takesTimes: true,
   takesOrder: true,
   async write(input, tools) {
     const body = `${input.file}.body`;

@@ -32,6 +32,7 @@ async function commandsOf(target: Target, dump = ''): Promise<TargetCommand[]> {
       commands.push(command);
       return dump;
     },
+    copyTree: async () => {},
   };
   await target.write(input, tools);
   return commands;
@@ -40,6 +41,7 @@ async function commandsOf(target: Target, dump = ''): Promise<TargetCommand[]> {
 test('names and files of the targets', () => {
   expect(Object.fromEntries(targets.map((target) => [target.name, target.file('base')]))).toEqual({
     realmfs: 'base-realmfs.img',
+    'root-dir': 'rootfs',
     'realmfs-xz': 'base-realmfs-xz.img',
     ext4: 'citadel-realmfs.ext4',
     squashfs: 'base.squashfs',
@@ -88,7 +90,7 @@ describe('tarballs', () => {
   async function written(tree: string): Promise<{ digest: string; members: string[] }> {
     const file = path.join(tempRoot(), 'x.tar');
     const run = async (command: TargetCommand): Promise<void> => void (await realRunner().run({ ...command, cwd: tree }));
-    await tarball.write({ ...input, file, sourceDateEpoch: 1_000_000 }, { run, capture: async () => '' });
+    await tarball.write({ ...input, file, sourceDateEpoch: 1_000_000 }, { run, capture: async () => '', copyTree: async () => {} });
     const members = execFileSync('tar', ['--list', '--verbose', '--full-time', '--utc', '--file', file], { encoding: 'utf8' });
     return { digest: createHash('sha256').update(readFileSync(file)).digest('hex'), members: members.trimEnd().split('\n') };
   }
