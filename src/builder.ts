@@ -57,7 +57,8 @@ try {
   await unlink(requestFile);
   const { signal } = stopping;
   const runner = createRunner({ report, signal, currentStep: () => steps.current });
-  const runnerOf = (step: string): Runner => createRunner({ report, signal, currentStep: () => step });
+  const runnerOf = (step: string, unwanted: AbortSignal): Runner =>
+    createRunner({ report, signal: AbortSignal.any([signal, unwanted]), currentStep: () => step });
   const context = { request, runner, runnerOf, report, steps, hostArch, locks };
   if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
   else {

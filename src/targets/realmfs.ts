@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import { InterruptedError } from '../errors.ts';
 import { derivedUuid } from '../system/uuid.ts';
 import { writeExt4 } from './ext4.ts';
 import { BLOCK, COMPRESSED, encodeHeader, HASH_TREE, metainfoText, VerityTree } from './realmfs-format.ts';
@@ -24,7 +25,10 @@ async function seal(input: TargetInput, tools: TargetTools): Promise<Sealed> {
   const tree = new VerityTree(salt, derivedUuid(`${identity} hash tree`));
   const handle = await open(file, 'r');
   try {
-    for await (const chunk of handle.createReadStream({ start: BLOCK, highWaterMark: CHUNK, autoClose: false })) tree.update(chunk);
+    for await (const chunk of handle.createReadStream({ start: BLOCK, highWaterMark: CHUNK, autoClose: false })) {
+      if (tools.isStopped()) throw new InterruptedError('interrupted', 130);
+      tree.update(chunk);
+    }
   } finally {
     await handle.close();
   }

@@ -26,6 +26,8 @@ export interface TargetTools {
   capture(command: TargetCommand): Promise<string>;
   /** Copies the tree with all that belongs to it, which needs more rights than programs of a writer have. */
   copyTree(to: string): Promise<void>;
+  /** Whether the artefact is not wanted any more: what takes long looks now and then. */
+  isStopped(): boolean;
 }
 
 /** Something that can be made of the finished root. */

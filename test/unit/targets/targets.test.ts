@@ -33,6 +33,7 @@ async function commandsOf(target: Target, dump = ''): Promise<TargetCommand[]> {
       return dump;
     },
     copyTree: async () => {},
+    isStopped: () => false,
   };
   await target.write(input, tools);
   return commands;
@@ -90,7 +91,10 @@ describe('tarballs', () => {
   async function written(tree: string): Promise<{ digest: string; members: string[] }> {
     const file = path.join(tempRoot(), 'x.tar');
     const run = async (command: TargetCommand): Promise<void> => void (await realRunner().run({ ...command, cwd: tree }));
-    await tarball.write({ ...input, file, sourceDateEpoch: 1_000_000 }, { run, capture: async () => '', copyTree: async () => {} });
+    await tarball.write(
+      { ...input, file, sourceDateEpoch: 1_000_000 },
+      { run, capture: async () => '', copyTree: async () => {}, isStopped: () => false },
+    );
     const members = execFileSync('tar', ['--list', '--verbose', '--full-time', '--utc', '--file', file], { encoding: 'utf8' });
     return { digest: createHash('sha256').update(readFileSync(file)).digest('hex'), members: members.trimEnd().split('\n') };
   }
