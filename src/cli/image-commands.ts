@@ -2,11 +2,12 @@ import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UsageError } from '../errors.ts';
 import { SIGNATURE } from '../records/names.ts';
-import { giveTo, isFolder, isMissing, removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { isFolder, isMissing, removeFile } from '../system/files.ts';
 import { newSeed, publicHex, publicPem, readPrivateKey, readPublicKey, signImage } from '../targets/realmfs-image.ts';
 import { type GpgSurroundings, signSums, verifySignature } from './gpg.ts';
 import type { SignOptions, VerifyOptions } from './options/types.ts';
-import { describeImage, named, SUMS_LINE, verifySums, verifyWhole } from './sums.ts';
+import { renewSums } from './renew-sums.ts';
+import { describeImage, named, verifySums, verifyWhole } from './sums.ts';
 
 /** Makes a key for RealmFS images: FILE has the private one, FILE.pub the public one. Returns what is said of it. */
 export async function keygenCommand(file: string, cwd: string): Promise<string> {
@@ -72,44 +73,6 @@ export async function verifyCommand(options: VerifyOptions, cwd: string, around:
     else text += describeImage(file, await named(file, () => verifyWhole(file, key, around.signal)), key !== undefined);
   }
   return text;
-}
-
-/** Puts the new checksum of a file into SHA256SUMS and manifest.json beside it, where they name it. Returns their paths. */
-async function renewSums(file: string): Promise<string[]> {
-  const folder = path.dirname(file);
-  const name = path.basename(file);
-  const changed: string[] = [];
-  const renew = async (other: string, edit: (text: string, sha256: string) => string): Promise<void> => {
-    const target = path.join(folder, other);
-    const stat = await statOrUndefined(target);
-    if (!stat?.isFile()) return;
-    await named(target, async () => {
-      const text = await readFile(target, 'utf8');
-      const now = edit(text, await sha256File(file));
-      if (now === text) return;
-      await writeWhole(target, now, stat.mode & 0o777);
-      // It stays its owner's.
-      if (process.getuid?.() === 0) await giveTo(target, stat);
-      changed.push(target);
-    });
-  };
-  await renew('SHA256SUMS', (text, sha256) =>
-    text.replace(/^.*$/gm, (line) => (SUMS_LINE.exec(line)?.[2] === name ? `${sha256}  ${name}` : line)),
-  );
-  // It was a signature of the sums as they were.
-  if (changed.length > 0) await removeFile(path.join(folder, SIGNATURE));
-  await renew('manifest.json', (text, sha256) => {
-    const known = JSON.parse(text);
-    const own = Array.isArray(known?.artifacts) ? known.artifacts.find((artifact: unknown) => isOf(artifact, name)) : undefined;
-    if (own === undefined) return text;
-    own.sha256 = sha256;
-    return `${JSON.stringify(known, null, 2)}\n`;
-  });
-  return changed;
-}
-
-function isOf(artifact: unknown, name: string): boolean {
-  return typeof artifact === 'object' && artifact !== null && 'file' in artifact && artifact.file === name;
 }
 
 async function readKey<T>(file: string, read: (text: string) => T): Promise<T> {

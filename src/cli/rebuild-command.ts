@@ -10,13 +10,16 @@ import { type Manifest, manifestSchema } from '../records/manifest-schema.ts';
 import { type FileEntry, parseMtree } from '../records/mtree.ts';
 import { recordNames } from '../records/names.ts';
 import { programRoot } from '../resources.ts';
-import { hasCode } from '../system/files.ts';
+import { hasCode, isMissing } from '../system/files.ts';
 import { createRunner } from '../system/runner.ts';
 import { withScope } from '../system/scope.ts';
+import { realmfs, realmfsXz } from '../targets/realmfs.ts';
+import { copySignature } from '../targets/realmfs-image.ts';
 import { checkedSetting, makeRequest } from './make-request.ts';
 import type { RebuildOptions } from './options/types.ts';
 import { findPlace, makeCache, type Owner, type Place } from './place.ts';
 import { checkTools } from './preflight.ts';
+import { renewSums } from './renew-sums.ts';
 import type { Reporter } from './reporters/reporter.ts';
 import { makeStaging, removeStaging } from './staging.ts';
 import type { Stopper } from './stopper.ts';
@@ -70,6 +73,7 @@ export async function rebuildCommand(options: RebuildOptions, around: RebuildSur
       timeZone: TIME_ZONE,
       language: LANGUAGE,
     };
+    await takeSignatures(output, again, manifest);
     return compare(output, again, manifest, surroundings);
   });
 }
@@ -194,6 +198,15 @@ function settingsOf(
     if (value !== undefined && !(key in environment)) environment[key] = value;
   }
   return { set: { ...set, ...given }, env: environment };
+}
+
+/** Who has signed an image of the first build would sign the second one, too: the same metainfo has the same signature. */
+async function takeSignatures(output: string, again: string, { artifacts }: Manifest): Promise<void> {
+  for (const { target, file } of artifacts) {
+    if (target !== realmfs.name && target !== realmfsXz.name) continue;
+    const [from, to] = [path.join(output, file), path.join(again, file)];
+    if (!(await isMissing(to)) && (await copySignature(from, to))) await renewSums(to);
+  }
 }
 
 /** Compares the results of two builds. */

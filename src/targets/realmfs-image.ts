@@ -176,6 +176,20 @@ export async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void>
   if (bytesWritten !== bytes.length) throw new FormatError('the header could not be written');
 }
 
+/** Gives an image the signature of another one; it is good if their metainfo is the same. False: the other one has none. */
+export async function copySignature(from: string, to: string): Promise<boolean> {
+  const [signed, unsigned] = [await open(from, 'r'), await open(to, 'r+')];
+  try {
+    const { header, isSigned } = await readHeader(signed);
+    if (!isSigned) return false;
+    await writeAll(unsigned, encodeHeader({ ...(await readHeader(unsigned)).header, signature: header.signature }));
+    return true;
+  } finally {
+    await signed.close();
+    await unsigned.close();
+  }
+}
+
 /** Signs the metainfo of an image, or of a header alone; data is not looked at. */
 export async function signImage(file: string, key: KeyObject): Promise<RealmfsImage> {
   const handle = await open(file, 'r+');

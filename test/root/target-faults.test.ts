@@ -97,7 +97,6 @@ async function instead<T>(file: string, script: string, body: () => Promise<T>):
 describe('a target that fails', () => {
   // Which target ends last is not known: the one that fails is the first, in the middle or the last of the list.
   test.each([
-    ['squashfs', 'before its output', '/usr/bin/mksquashfs', 'echo it is broken >&2; exit 7', 'mksquashfs failed with exit code 7'],
     [
       'squashfs',
       'in the middle of its output',
@@ -135,16 +134,14 @@ describe('a target that fails', () => {
     ]);
     for (const { seconds } of ended) expect(seconds).toBeLessThan(100);
   });
-
-  test('the next run works', () => works());
 });
 
-test.each([[[]], [['--no-tmpfs']]])('a disk that is full in the middle of targets, with %j', async (more) => {
-  const disk = machine.project(`disk${more.join()}`);
+test('a disk that is full in the middle of targets', async () => {
+  const disk = machine.project('disk');
   machine.shell('mount -t tmpfs -o size=2g,mode=0755 disk "$2"; cp --archive "$1"/. "$2"', out, disk);
   const shrink = 'used=$(df --block-size=1M --output=used "$1" | tail -n 1); mount -o "remount,size=$((used + 5))M" "$1"';
   try {
-    const run = await failing([...all('realmfs', disk), '--progress', 'plain', ...more], disk, async (build) => {
+    const run = await failing([...all('realmfs', disk), '--progress', 'plain'], disk, async (build) => {
       await build.step('target/realmfs');
       machine.shell(shrink, disk);
       await build.ended;
@@ -160,7 +157,7 @@ test.each([[[]], [['--no-tmpfs']]])('a disk that is full in the middle of target
 });
 
 describe('an end from outside in the middle of targets', () => {
-  test.each(['realmfs', 'squashfs', 'erofs', 'tarball-zst'])('SIGKILL of the launcher: %s', async (name) => {
+  test.each(['realmfs', 'tarball-zst'])('SIGKILL of the launcher: %s', async (name) => {
     change();
     const good = artefacts(out);
     const old = staging();
@@ -177,7 +174,7 @@ describe('an end from outside in the middle of targets', () => {
     for (const folder of old) expect(readdirSync(path.join(out, folder))).toEqual([]);
   });
 
-  test.each(['ext4', 'tarball'])('SIGTERM: %s', async (name) => {
+  test.each(['ext4'])('SIGTERM: %s', async (name) => {
     // Those that were killed have left their staging folders: this build removes them.
     const run = await failing([...all(name), '--progress', 'plain'], out, async (build) => {
       await build.step(`target/${name}`);

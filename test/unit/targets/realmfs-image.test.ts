@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { keygenCommand, signCommand, verifyCommand } from '../../../src/cli/image-commands.ts';
@@ -223,20 +223,26 @@ test('the header alone is signed, and put back', async () => {
 });
 
 test('signing renews checksums beside the image, and nothing else of them', async () => {
-  const folder = tempRoot({ other: 'x' });
+  const folder = tempRoot({ other: 'x', 'SHA256SUMS.gpg': 'of the old sums' });
   await keygenCommand('key', folder);
   const image = makeImage(folder, 2);
-  spawnSync('bash', ['-c', 'sha256sum other base-realmfs.img >SHA256SUMS; chmod 640 SHA256SUMS'], { cwd: folder });
   const old = createHash('sha256').update(readFileSync(image)).digest('hex');
+  const subject = (sha256: string): object => ({ subject: [{ name: 'other' }, { name: 'base-realmfs.img', digest: { sha256 } }] });
+  writeFileSync(path.join(folder, 'base.provenance.json'), JSON.stringify(subject(old)));
+  spawnSync('bash', ['-c', 'sha256sum other base-realmfs.img base.provenance.json >SHA256SUMS; chmod 640 SHA256SUMS'], { cwd: folder });
   writeFileSync(path.join(folder, 'manifest.json'), JSON.stringify({ mine: 1, artifacts: [{ file: 'base-realmfs.img', sha256: old }] }));
   const said = await sign({ file: image, key: 'key' }, folder);
   expect(said).toContain('SHA256SUMS: the checksum is that of the signed image');
-  expect(await verifyAll({ files: [folder], key: 'key.pub' }, folder)).toMatch(/^other: good\n.*signed by the key\n$/);
+  expect(await verifyAll({ files: [folder], key: 'key.pub' }, folder)).toMatch(
+    /^other: good\n.*signed by the key\nbase\.provenance\.json: good\n$/,
+  );
+  expect(existsSync(path.join(folder, 'SHA256SUMS.gpg'))).toBe(false);
   const now = createHash('sha256').update(readFileSync(image)).digest('hex');
   expect(JSON.parse(readFileSync(path.join(folder, 'manifest.json'), 'utf8'))).toEqual({
     mine: 1,
     artifacts: [{ file: 'base-realmfs.img', sha256: now }],
   });
+  expect(JSON.parse(readFileSync(path.join(folder, 'base.provenance.json'), 'utf8'))).toEqual(subject(now));
   expect(statSync(path.join(folder, 'SHA256SUMS')).mode & 0o777).toBe(0o640);
   await keygenCommand('two', folder);
   await expect(verifyAll({ files: [folder], key: 'two.pub' }, folder)).rejects.toThrow('the signature is not that of the key');
