@@ -7,6 +7,8 @@ import { planOnly } from './build/plan-only.ts';
 import { buildRequestSchema } from './config/request.ts';
 import { InterruptedError, toFailure } from './errors.ts';
 import type { BuildEvent } from './events.ts';
+import { readImage } from './images/read-image.ts';
+import { readRequestSchema } from './images/reading.ts';
 import { openLocks } from './store/locks.ts';
 import { createRunner, type Runner } from './system/runner.ts';
 
@@ -53,17 +55,19 @@ const locks = openLocks(`${paths.program}/templates/sandbox/locks.pl`);
 try {
   report({ kind: 'ready' });
   const requestFile = `${paths.staging}/request.json`;
-  const request = buildRequestSchema.parse(JSON.parse(await readFile(requestFile, 'utf8')));
+  const asked: unknown = JSON.parse(await readFile(requestFile, 'utf8'));
   await unlink(requestFile);
   const { signal } = stopping;
   const runner = createRunner({ report, signal, currentStep: () => steps.current });
-  const runnerOf = (step: string, unwanted: AbortSignal): Runner =>
-    createRunner({ report, signal: AbortSignal.any([signal, unwanted]), currentStep: () => step });
-  const context = { request, runner, runnerOf, report, steps, hostArch, locks };
-  if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
-  else {
-    const result = await build(context);
-    report({ kind: 'built', ...result });
+  if (process.argv[2] === 'read') {
+    const reading = await readImage(readRequestSchema.parse(asked), { runner, turn: () => signal.throwIfAborted() });
+    report({ kind: 'read', reading });
+  } else {
+    const runnerOf = (step: string, unwanted: AbortSignal): Runner =>
+      createRunner({ report, signal: AbortSignal.any([signal, unwanted]), currentStep: () => step });
+    const context = { request: buildRequestSchema.parse(asked), runner, runnerOf, report, steps, hostArch, locks };
+    if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
+    else report({ kind: 'built', ...(await build(context)) });
   }
 } catch (error) {
   report({ kind: 'failed', failure: toFailure(error, steps.current) });

@@ -31,6 +31,8 @@ export type BuildEvent =
   | { readonly kind: 'shell-end'; readonly code: number }
   /** What `plan` was asked for; plannedSchema in build/plan-report.ts has its form. */
   | { readonly kind: 'planned'; readonly plan: object }
+  /** What `inspect` and `diff` have read of an image or a tree; readingSchema in images/reading.ts has its form. */
+  | { readonly kind: 'read'; readonly reading: object }
   /** `key` is that of the results; empty: they cannot be looked up again. With `upToDate` they are there already. */
   | {
       readonly kind: 'built';

@@ -4,9 +4,19 @@ import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { checkedSetting, makeRequest } from './cli/make-request.ts';
-import type { CliOptions, MakeHooksOptions, Parsed, PlanOptions, RebuildOptions, ShellOptions } from './cli/options/types.ts';
+import type {
+  CliOptions,
+  DiffOptions,
+  InspectOptions,
+  MakeHooksOptions,
+  Parsed,
+  PlanOptions,
+  RebuildOptions,
+  ShellOptions,
+} from './cli/options/types.ts';
 import { parseArguments } from './cli/options.ts';
 import { findPlace, sudoOwner } from './cli/place.ts';
+import type { ReadSurroundings } from './cli/read-sandbox.ts';
 import { chooseReporter } from './cli/reporters/choose.ts';
 import { ReportedError } from './cli/run-build.ts';
 import { Stopper } from './cli/stopper.ts';
@@ -40,6 +50,8 @@ try {
   else {
     state.options = parsed.options;
     if (parsed.kind === 'plan') await plan(parsed.options);
+    else if (parsed.kind === 'inspect') await inspect(parsed.options);
+    else if (parsed.kind === 'diff') await diff(parsed.options);
     else if (parsed.kind === 'shell') process.exitCode = await shell(parsed.options);
     else if (parsed.kind === 'rebuild') await rebuild(parsed.options);
     else await run(parsed.options);
@@ -95,6 +107,25 @@ async function cache(options: CacheOptions): Promise<void> {
     owner: sudoOwner(env),
   });
   process.stdout.write(await cacheCommand(options, checkedSetting(request, 'REALMFS_CACHE_DIR'), request.layersMaxSize));
+}
+
+/** What `inspect` and `diff` need from their surroundings. */
+async function readSurroundings(options: Pick<CliOptions, 'debug' | 'color'>): Promise<ReadSurroundings> {
+  const progress = options.debug ? 'plain' : 'quiet';
+  const reporter = await chooseReporter({ ...options, progress, verbose: options.debug, ci: true, noColor: true });
+  return { cwd: currentFolder(), isRoot: process.getuid?.() === 0, sudo: asRoot(), reporter, stopper };
+}
+
+async function inspect(options: InspectOptions): Promise<void> {
+  const { inspectCommand } = await import('./cli/inspect-command.ts');
+  process.stdout.write(await inspectCommand(options, await readSurroundings(options)));
+}
+
+async function diff(options: DiffOptions): Promise<void> {
+  const { diffCommand } = await import('./cli/diff-command.ts');
+  const { text, exitCode } = await diffCommand(options, await readSurroundings(options));
+  process.stdout.write(text);
+  process.exitCode = exitCode;
 }
 
 async function plan(options: PlanOptions): Promise<void> {

@@ -103,6 +103,7 @@ function bounded(runner: Runner): Runner {
     run: (command) => limit(() => runner.run(command)),
     attempt: (command) => limit(() => runner.attempt(command)),
     capture: (command) => limit(() => runner.capture(command)),
+    stream: (command, take) => limit(() => runner.stream(command, take)),
   };
 }
 

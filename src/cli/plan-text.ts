@@ -1,16 +1,6 @@
 import { BELOW_RUNS, type PlanReport, RUNS_WITH } from '../build/plan-report.ts';
 import { plainText } from './reporters/reporter.ts';
-
-/** Rows as aligned columns; the last one is as long as it is. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
-}
+import { table } from './text.ts';
 
 /** A value on one line; `-` if there is none. */
 function cell(value: string | readonly string[]): string {

@@ -29,8 +29,19 @@ interface PlanSandbox {
   readonly home: string;
 }
 
+/** The sandbox of `inspect` and `diff`: that of `plan`, with an image or a tree in the place of the project. */
+interface ReadSandbox {
+  readonly mode: 'read';
+  /** What the builder is asked, as JSON. */
+  readonly request: string;
+  /** Without root it begins with a user namespace. */
+  readonly isRoot: boolean;
+  /** Bytes of the tmpfs that it may unpack to. */
+  readonly scratch: number;
+}
+
 /** How the launcher starts a sandbox. */
-export type SandboxOptions = (BuildSandbox | PlanSandbox) & {
+export type SandboxOptions = (BuildSandbox | PlanSandbox | ReadSandbox) & {
   /** Empty: no project. */
   readonly project: string;
   /** The file of DEBIAN_KEYRING, if it is known before build.conf is read. */
@@ -69,7 +80,7 @@ const LOCKED = 75;
 const NOISE = 40;
 
 /**
- * Starts PID 1 of a build: the output folder is locked (not for a plan), then namespaces are made that the kernel
+ * Starts PID 1 of a build: the output folder is locked (not where nothing of it is written), then namespaces are made that the kernel
  * ends together with their PID 1, and PID 1 ends when its lifeline does, that is with this process.
  * Must be called from the main thread: PR_SET_PDEATHSIG belongs to the thread that spawns.
  */
@@ -135,13 +146,14 @@ export function startSandbox(options: SandboxOptions): Sandbox {
 
 /** The chain of programs that makes the namespaces, each in the place of the one before it. */
 function sandboxCommand(options: SandboxOptions): [file: string, ...args: string[]] {
-  const isPlan = options.mode === 'plan';
-  const namespaces = ['--mount', '--pid', '--ipc', '--uts', ...(isPlan ? ['--net'] : [])];
-  const user = isPlan && !options.isRoot ? ['--user', '--map-root-user'] : [];
-  const ending = ['--fork', '--kill-child', '--propagation', isPlan ? 'private' : 'slave'];
+  // It looks, and writes nothing.
+  const looks = options.mode === 'plan' || options.mode === 'read';
+  const namespaces = ['--mount', '--pid', '--ipc', '--uts', ...(looks ? ['--net'] : [])];
+  const user = looks && !options.isRoot ? ['--user', '--map-root-user'] : [];
+  const ending = ['--fork', '--kill-child', '--propagation', looks ? 'private' : 'slave'];
   const init = ['bash', '--noprofile', '--norc', `${programRoot}/templates/sandbox/init.sh`];
   const unshare = ['--pdeathsig', 'KILL', 'unshare', ...user, ...namespaces, ...ending, '--', ...init];
-  if (isPlan) return ['setpriv', ...unshare];
+  if (looks) return ['setpriv', ...unshare];
   return ['flock', '--nonblock', '--no-fork', '--conflict-exit-code', String(LOCKED), options.output, 'setpriv', ...unshare];
 }
 
@@ -179,26 +191,31 @@ function spawnChain(options: SandboxOptions): ChildProcess {
       RB_KEYRING: options.keyring ?? '',
       RB_PROGRAM: programRoot,
       RB_NODE: process.execPath,
-      ...(options.mode === 'plan'
-        ? { RB_HOME: options.home, RB_CACHE: options.cache }
-        : {
-            RB_OUT: options.output,
-            RB_STAGING: options.staging,
-            RB_STAGING_ID: options.stagingId,
-            RB_CACHE: options.cache,
-            RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),
-          }),
+      ...environmentOf(options),
     },
     // The last two are its terminal, if it has one.
-    stdio: [options.mode === 'plan' ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe', ends, ends],
+    stdio: ['request' in options ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe', ends, ends],
     detached: true,
   });
-  if (options.mode === 'plan' && child.stdin instanceof Writable) {
+  if ('request' in options && child.stdin instanceof Writable) {
     // A sandbox that is refused reads nothing.
     child.stdin.on('error', () => {});
     child.stdin.end(options.request);
   }
   return child;
+}
+
+/** What the script of PID 1 is told beside what is the same for all. */
+function environmentOf(options: SandboxOptions): Record<string, string> {
+  if (options.mode === 'plan') return { RB_HOME: options.home, RB_CACHE: options.cache };
+  if (options.mode === 'read') return { RB_HOME: '', RB_CACHE: '', RB_TMPFS: String(options.scratch) };
+  return {
+    RB_OUT: options.output,
+    RB_STAGING: options.staging,
+    RB_STAGING_ID: options.stagingId,
+    RB_CACHE: options.cache,
+    RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),
+  };
 }
 
 /** An event, or undefined for a line that a killed builder has left unfinished. */

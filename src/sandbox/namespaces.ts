@@ -4,7 +4,7 @@ import type { Command } from '../system/runner.ts';
 const scripts = `${SANDBOX}/program/templates/sandbox`;
 
 /** Which script prepares the namespaces before the command runs in them. */
-export type SandboxScript = 'bootstrap.sh' | 'evaluate.sh' | 'hook.sh' | 'step.sh' | 'writer.sh';
+export type SandboxScript = 'bootstrap.sh' | 'evaluate.sh' | 'hook.sh' | 'reader.sh' | 'step.sh' | 'writer.sh';
 
 /** A command inside namespaces of its own, which end with it and with the builder. */
 export function sandboxed(options: {

@@ -46,6 +46,8 @@ export interface Runner {
   attempt(command: Command): Promise<CommandResult>;
   /** Returns standard output, at most 64 MiB; throws on failure. */
   capture(command: Command): Promise<string>;
+  /** Hands standard output on as it comes; what `take` throws ends the command. Throws on failure. */
+  stream(command: Command, take: (chunk: Buffer) => void): Promise<void>;
   /** Whether all is to end: nothing is started any more. */
   isStopped(): boolean;
 }
@@ -73,7 +75,7 @@ export function commandLine(command: Command): string {
 export function createRunner(options: { report: Report; signal: AbortSignal; currentStep: () => string }): Runner {
   const { report, signal, currentStep } = options;
 
-  async function execute(command: Command, onLine: (line: string) => void, onStdout?: (chunk: Buffer) => void) {
+  async function execute(command: Command, onLine: (line: string) => void, onStdout?: (chunk: Buffer) => unknown) {
     if (signal.aborted) throw interrupted(signal);
     report({ kind: 'command', step: currentStep(), line: commandLine(command) });
     const tail: string[] = [];
@@ -96,7 +98,10 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
       cleanup: false,
     });
     const splitters = [connect(child.stderr, keep), onStdout === undefined ? connect(child.stdout, keep) : undefined];
-    if (onStdout !== undefined) child.stdout?.on('data', onStdout);
+    if (onStdout !== undefined)
+      child.stdout?.on('data', (chunk: Buffer) => {
+        if (onStdout(chunk) === false) stop();
+      });
     const status = child.stdio[3];
     if (command.onStatus !== undefined && status !== null && status !== undefined && 'on' in status) {
       splitters.push(connect(status, command.onStatus));
@@ -151,6 +156,19 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
       assertSuccess(command, result, currentStep());
       if (size > CAPTURE_LIMIT) throw new BuilderError(`${command.label} prints more than ${CAPTURE_LIMIT} bytes`, { step: currentStep() });
       return Buffer.concat(chunks).toString('utf8');
+    },
+    async stream(command, take) {
+      const faults: unknown[] = [];
+      const result = await execute(command, toEvent, (chunk) => {
+        try {
+          if (faults.length === 0) take(chunk);
+        } catch (error) {
+          faults.push(error);
+        }
+        return faults.length === 0;
+      });
+      if (faults.length > 0) throw faults[0];
+      assertSuccess(command, result, currentStep());
     },
   };
 }

@@ -8,13 +8,14 @@
 # fd 5, 6: the user's terminal, for the shells of a build, if it may open one.
 #
 # Mode `plan` has no output folder and staging folder, sees the cache only as root, and may run in a user namespace
-# (plan.sh). Its request comes on standard input.
+# (plan.sh). Its request comes on standard input. Mode `read` is the same with an image, or a tree, in the place of the
+# project, and with a tmpfs to unpack to (read.sh).
 #
 # Environment (set by the launcher, nothing else is there):
-#   RB_MODE      build | clean | plan       RB_OUT       output folder (host path)
+#   RB_MODE      build | clean | plan | read       RB_OUT       output folder (host path)
 #   RB_STAGING   staging folder      RB_STAGING_ID its device and inode
 #   RB_CACHE     cache folder
-#   RB_PROJECT   project folder, or empty
+#   RB_PROJECT   project folder, or empty; the image or the tree that is read
 #   RB_KEYRING   the keyring of the archive, or empty
 #   RB_PROGRAM   the program's own folder    RB_NODE   the node binary
 #   RB_TMPFS     size of the tmpfs in bytes, or empty: build on disk, in the staging folder
@@ -30,6 +31,8 @@ source "${BASH_SOURCE[0]%/*}/dev.sh"
 source "${BASH_SOURCE[0]%/*}/view.sh"
 # shellcheck source=templates/sandbox/plan.sh
 source "${BASH_SOURCE[0]%/*}/plan.sh"
+# shellcheck source=templates/sandbox/read.sh
+source "${BASH_SOURCE[0]%/*}/read.sh"
 
 make_work() {
     if [[ -z $RB_TMPFS ]]; then
@@ -86,15 +89,22 @@ make_all() {
     local architecture architecture_fd
     exec {architecture_fd}< <(dpkg --print-architecture)
     {
-        if [[ $RB_MODE == plan ]]; then
-            make_plan_view
-            make_plan_work
-        else
-            make_view
-            remove_stale
-            make_work
-        fi
-        copy_library
+        case $RB_MODE in
+            plan)
+                make_plan_view
+                make_plan_work
+                ;;
+            read)
+                make_plan_view
+                make_read_work
+                ;;
+            *)
+                make_view
+                remove_stale
+                make_work
+                ;;
+        esac
+        [[ $RB_MODE == read ]] || copy_library
     } >&2
     printf 'ready %s\n' "$architecture"
 }
@@ -117,7 +127,7 @@ lifeline() {
 }
 
 request=
-[[ $RB_MODE != plan ]] || request=$(cat)
+case $RB_MODE in plan | read) request=$(cat) ;; esac
 work &
 worker=$!
 lifeline "$worker" &

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# The view of `plan`: the host, read-only and without exception. It is made in the same way for
+# The view of `plan` and `read`: the host, read-only and without exception. It is made in the same way for
 # root and, in a user namespace, for anybody else. There, mounts come in locked: none can be
 # bound without those below it, and none can lose a flag.
 
@@ -46,7 +46,13 @@ make_plan_view() {
 
     mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
     mount --rbind -- "$RB_PROGRAM" "$new$base/program"
-    [[ -z $RB_PROJECT ]] || mount --rbind -- "$RB_PROJECT" "$new$base/source"
+    if [[ -f $RB_PROJECT ]]; then
+        # An image.
+        : >"$new$base/source/image"
+        mount --bind -- "$RB_PROJECT" "$new$base/source/image"
+    elif [[ -n $RB_PROJECT ]]; then
+        mount --rbind -- "$RB_PROJECT" "$new$base/source"
+    fi
     [[ -z $RB_CACHE ]] || mount --rbind -- "$RB_CACHE" "$new$base/cache"
     for part in program source cache; do
         read_only_below "$new$base/$part"

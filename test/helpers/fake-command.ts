@@ -42,5 +42,6 @@ export function withFakes(runner: Runner, ...fakes: readonly FakeCommand[]): Run
     run: (command) => runner.run(changed(command)),
     attempt: (command) => runner.attempt(changed(command)),
     capture: (command) => runner.capture(changed(command)),
+    stream: (command, take) => runner.stream(changed(command), take),
   };
 }

@@ -31,6 +31,7 @@ export function recordingRunner(answer: (command: Command) => Answer = () => ({}
     attempt: async (command) => execute(command).result,
     run: async (command) => checked(command).result,
     capture: async (command) => checked(command).stdout,
+    stream: async (command, take) => take(Buffer.from(checked(command).stdout)),
   };
 }
 

@@ -2,6 +2,7 @@ import { Argument, Command } from 'commander';
 import { UsageError } from '../../errors.ts';
 import { parseSize, parseTime } from '../../system/memory.ts';
 import type { CacheAction } from '../cache-command.ts';
+import { diffProgram, inspectProgram, readDiff, readInspect } from './look.ts';
 import { colorOption, parsed, readSteering, setOption, steered } from './shared.ts';
 import type { ColorChoice, Parsed } from './types.ts';
 
@@ -15,7 +16,9 @@ export interface CommandRow {
 /** All commands; the entry runs them by the kind of what `read` returns. */
 export const commands: Readonly<Record<string, CommandRow>> = {
   cache: { doc: 'list the layers that make rebuilds fast, and remove some', make: cacheProgram, read: readCache },
+  diff: { doc: 'say in what two builds, images or trees differ', make: diffProgram, read: readDiff },
   doctor: { doc: 'say what this machine lacks for a build', make: doctorProgram, read: readDoctor },
+  inspect: { doc: 'say what an image is, which packages it has, how it was made', make: inspectProgram, read: readInspect },
   keygen: { doc: 'make a key for RealmFS images', make: keygenProgram, read: readKeygen },
   'make-hooks': { doc: 'make numbered links to the hooks that series name', make: makeHooksProgram, read: readMakeHooks },
   shell: { doc: 'open the tree as it is after a step, to look around', make: shellProgram, read: readShell },

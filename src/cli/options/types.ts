@@ -78,6 +78,29 @@ export interface VerifyOptions {
 /** What the command line of `verify --rebuild` says. */
 export type RebuildOptions = Pick<CliOptions, 'config' | 'directory' | 'set' | 'tmpfs' | 'debug' | 'color'>;
 
+/** What the command line of `inspect` says. */
+export interface InspectOptions {
+  readonly file: string;
+  readonly json: boolean;
+  /** List all packages, not the biggest alone. */
+  readonly packages: boolean;
+  readonly debug: boolean;
+  readonly color: ColorChoice;
+}
+
+/** What the command line of `diff` says. */
+export interface DiffOptions {
+  readonly a: string;
+  readonly b: string;
+  readonly json: boolean;
+  /** List all that differs. */
+  readonly all: boolean;
+  /** Exit code 1 if they differ. */
+  readonly exitCode: boolean;
+  readonly debug: boolean;
+  readonly color: ColorChoice;
+}
+
 /** What is to be done: build with options, run a command, or print a text and end. */
 export type Parsed =
   | { readonly kind: 'options'; readonly options: CliOptions }
@@ -90,4 +113,6 @@ export type Parsed =
   | { readonly kind: 'sign'; readonly options: SignOptions }
   | { readonly kind: 'verify'; readonly options: VerifyOptions }
   | { readonly kind: 'rebuild'; readonly options: RebuildOptions }
+  | { readonly kind: 'inspect'; readonly options: InspectOptions }
+  | { readonly kind: 'diff'; readonly options: DiffOptions }
   | { readonly kind: 'text'; readonly text: string };

@@ -23,7 +23,7 @@ function gpgv(status = ['[GNUPG:] GOODSIG 1 x'], exitCode = 0): Runner {
     for (const line of status) command.onStatus?.(line);
     return Promise.resolve({ exitCode, signal: undefined, timedOut: false, tail: [] });
   };
-  return { isStopped: () => false, attempt, run: attempt, capture: () => Promise.resolve('') };
+  return { isStopped: () => false, attempt, run: attempt, capture: () => Promise.resolve(''), stream: () => Promise.resolve() };
 }
 
 test('Release and Packages files', () => {

@@ -1,0 +1,64 @@
+import { realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { BuilderError } from '../errors.ts';
+import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
+import { type FileEntry, parseMtree } from '../records/mtree.ts';
+import { hasCode, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
+
+/** Bytes of a manifest, and of a list of files. */
+const LONGEST = 512 * 1024 ** 2;
+const MANIFEST = 'manifest.json';
+
+/** Reads the manifest in a folder; undefined: there is none. `isSure`: one that cannot be read is a failure. */
+export async function readManifest(folder: string, isSure: boolean): Promise<Manifest | undefined> {
+  const file = path.join(folder, MANIFEST);
+  const fail = (why: string): undefined => {
+    if (isSure) throw new BuilderError(`${file} ${why}`);
+  };
+  const bytes = await readForeign(file, LONGEST).catch((error: unknown) => {
+    if (hasCode(error, 'EACCES')) return undefined;
+    throw error;
+  });
+  if (bytes === undefined) return undefined;
+  let said: unknown;
+  try {
+    said = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return fail('is no JSON');
+  }
+  const read = manifestSchema.safeParse(said);
+  if (read.success) return read.data;
+  const format = said !== null && typeof said === 'object' && 'format' in said ? said.format : undefined;
+  return fail(
+    format !== undefined && format !== MANIFEST_FORMAT
+      ? `is of the format ${String(format)}, and this version reads ${MANIFEST_FORMAT}`
+      : 'is no manifest of a build',
+  );
+}
+
+/** The build that an image comes from, if its folder has a manifest that names this very file. */
+export async function buildOf(file: string): Promise<{ readonly manifest: Manifest; readonly folder: string } | undefined> {
+  const folder = path.dirname(await realpath(file));
+  const manifest = await readManifest(folder, false);
+  const own = manifest?.artifacts.find((artifact) => artifact.file === path.basename(file));
+  if (manifest === undefined || own === undefined || (await statOrUndefined(file))?.size !== own.size) return undefined;
+  return (await sha256File(file)) === own.sha256 ? { manifest, folder } : undefined;
+}
+
+/** The list of files that a build has left in its folder; undefined: there is none, or it is not the one that it has written. */
+export async function filesOfBuild(folder: string, manifest: Manifest): Promise<Map<string, FileEntry> | undefined> {
+  const name = `${manifest.name}.mtree`;
+  if (path.basename(name) !== name) return undefined;
+  const file = path.join(folder, name);
+  const bytes = await readForeign(file, LONGEST);
+  if (bytes === undefined) return undefined;
+  const sums = (await readForeign(path.join(folder, 'SHA256SUMS')))?.toString('utf8') ?? '';
+  const said = sums.split('\n').find((line) => line.slice(66) === name);
+  if (said !== undefined && said.slice(0, 64) !== (await sha256File(file)))
+    throw new BuilderError(`${file} is not what SHA256SUMS says`, { hint: 'it has been changed since the build' });
+  try {
+    return parseMtree(bytes.toString('latin1'));
+  } catch (error) {
+    throw new BuilderError(`${file} ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

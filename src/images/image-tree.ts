@@ -1,0 +1,210 @@
+import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
+import { type FileEntry, type FileType, MTREE_HEAD, mtreeLine } from '../records/mtree.ts';
+import { ImageError } from './bytes.ts';
+
+/** An inode of a file system in an image. */
+export interface Inode {
+  readonly type: FileType;
+  /** The permissions, 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Seconds since 1970, and nine digits behind a point. */
+  readonly time: string;
+  readonly links: number;
+  readonly size: number;
+  /** `MAJOR,MINOR` of a device. */
+  readonly device?: string;
+}
+
+/** A name in a folder: a character for each byte. */
+export interface Name {
+  readonly name: string;
+  readonly inode: number;
+}
+
+/** A file system in an image, read without being mounted. */
+export interface ImageTree {
+  readonly root: number;
+  /** What of the root is no part of the tree that was put into it. */
+  readonly own: readonly string[];
+  inode(number: number): Inode;
+  /** The names in a folder, `.` and `..` left out. */
+  names(number: number): Name[];
+  /** The bytes of a file or a link, in pieces. Undefined: they are compressed in a way that is not read here. */
+  content(number: number): Iterable<Buffer> | undefined;
+}
+
+/** Names that a tree may have; what says that there are more leads in circles. */
+const MOST_NAMES = 5_000_000;
+/** Entries after which others get their turn. */
+const TURN = 200;
+/** Links that lead from one to the next. */
+const MOST_LINKS = 8;
+/** Bytes of a link. */
+const LONGEST_LINK = 4096;
+
+/** Called now and then while something long is done; throws when it is to end. */
+export type Turn = () => void;
+
+/** All entries of a tree: files with their digests, a name on each line as mtree(5) has it. */
+export async function listImage(tree: ImageTree, turn: Turn): Promise<string> {
+  const lines = [MTREE_HEAD];
+  const digests = new Map<number, string>();
+  for await (const { path, number, inode } of walk(tree, turn)) {
+    const { type, mode, uid, gid, time, links, size, device } = inode;
+    const common = { path, type, mode, uid, gid, time };
+    const more: Partial<FileEntry> =
+      type === 'file'
+        ? { links, size, sha256: digestOf(tree, number, path, digests) }
+        : type === 'link'
+          ? { link: linkOf(tree, number, inode) }
+          : device === undefined
+            ? {}
+            : { device };
+    lines.push(mtreeLine({ ...common, ...more }));
+  }
+  return lines.join('');
+}
+
+/** What a tree holds; a file with several names counts once. */
+export interface Totals {
+  readonly entries: number;
+  readonly files: number;
+  /** Of files, in bytes. */
+  readonly bytes: number;
+}
+
+/** Counts the entries of a tree. */
+export async function countImage(tree: ImageTree, turn: Turn): Promise<Totals> {
+  const totals = { entries: 0, files: 0, bytes: 0 };
+  const seen = new Set<number>();
+  for await (const { number, inode } of walk(tree, turn)) {
+    totals.entries += 1;
+    if (inode.type !== 'file' || seen.has(number)) continue;
+    if (inode.links > 1) seen.add(number);
+    totals.files += 1;
+    totals.bytes += inode.size;
+  }
+  return totals;
+}
+
+interface Found {
+  readonly path: string;
+  readonly number: number;
+  readonly inode: Inode;
+}
+
+/** Every name of a tree, folders before what is in them. */
+async function* walk(tree: ImageTree, turn: Turn): AsyncGenerator<Found> {
+  const open = new Set<number>();
+  const stack: { path: string; number: number; isLeft?: true }[] = [{ path: '.', number: tree.root }];
+  for (let count = 0; ; ) {
+    const next = stack.pop();
+    if (next === undefined) return;
+    const { path, number, isLeft } = next;
+    if (isLeft) {
+      open.delete(number);
+      continue;
+    }
+    count += 1;
+    if (count > MOST_NAMES) throw new ImageError(`has more than ${MOST_NAMES} names, or leads in circles`);
+    if (count % TURN === 0) {
+      await setImmediate();
+      turn();
+    }
+    const inode = tree.inode(number);
+    yield { path, number, inode };
+    if (inode.type !== 'dir') continue;
+    if (open.has(number)) throw new ImageError(`leads in circles at ${path}`);
+    open.add(number);
+    stack.push({ path, number, isLeft: true });
+    const names = tree.names(number).filter(({ name }) => path !== '.' || !tree.own.includes(name));
+    for (const { name, inode: child } of names.sort((a, b) => (a.name < b.name ? 1 : -1)))
+      stack.push({ path: `${path}/${name}`, number: child });
+  }
+}
+
+function digestOf(tree: ImageTree, number: number, path: string, known: Map<number, string>): string {
+  const before = known.get(number);
+  if (before !== undefined) return before;
+  const content = tree.content(number);
+  if (content === undefined) throw new ImageError(`${path} is compressed in a way that cannot be read`);
+  const hash = createHash('sha256');
+  for (const piece of content) hash.update(piece);
+  const digest = hash.digest('hex');
+  known.set(number, digest);
+  return digest;
+}
+
+/** The files whose content the tree cannot read by itself: their inodes, with a path of each. */
+export async function unreadable(tree: ImageTree, turn: Turn): Promise<Map<number, string>> {
+  const found = new Map<number, string>();
+  for await (const { path, number, inode } of walk(tree, turn))
+    if (inode.type === 'file' && tree.content(number) === undefined) found.set(number, path);
+  return found;
+}
+
+function linkOf(tree: ImageTree, number: number, { size }: Inode): string {
+  if (size > LONGEST_LINK) throw new ImageError(`has a link of ${size} bytes`);
+  return Buffer.concat([...(tree.content(number) ?? [])]).toString('latin1');
+}
+
+/** Reads a file of a tree, and follows links as if the tree were `/`; undefined: there is none, or it is larger than `limit`. */
+export function fileOfImage(tree: ImageTree, file: string, limit: number): Buffer | undefined {
+  let parts = file.split('/');
+  let place: number[] = [tree.root];
+  for (let links = 0; parts.length > 0; ) {
+    const [part = '', ...rest] = parts;
+    parts = rest;
+    const folder = place.at(-1) ?? tree.root;
+    if (part === '' || part === '.') continue;
+    if (part === '..') {
+      if (place.length > 1) place.pop();
+      continue;
+    }
+    if (tree.inode(folder).type !== 'dir') return undefined;
+    const found = tree.names(folder).find(({ name }) => name === part);
+    if (found === undefined) return undefined;
+    const inode = tree.inode(found.inode);
+    if (inode.type !== 'link') place.push(found.inode);
+    else {
+      links += 1;
+      if (links > MOST_LINKS) return undefined;
+      const link = linkOf(tree, found.inode, inode);
+      if (link.startsWith('/')) place = [tree.root];
+      parts = [...link.split('/'), ...parts];
+    }
+  }
+  const number = place.at(-1) ?? tree.root;
+  const { type, size } = tree.inode(number);
+  if (type !== 'file' || size > limit) return undefined;
+  return Buffer.concat([...(tree.content(number) ?? [])]);
+}
+
+/** The type that a mode says, as Unix has numbered them. */
+export function typeOfMode(mode: number): FileType {
+  const types: Readonly<Record<number, FileType>> = {
+    1: 'fifo',
+    2: 'char',
+    4: 'dir',
+    6: 'block',
+    8: 'file',
+    10: 'link',
+    12: 'socket',
+  };
+  const type = types[mode >> 12];
+  if (type === undefined) throw new ImageError(`is damaged: there is an inode of the mode ${mode.toString(8)}`);
+  return type;
+}
+
+/** `MAJOR,MINOR` of a device number as Linux writes it in 32 bits. */
+export function deviceOf(number: number): string {
+  return `${(number >>> 8) & 0xfff},${(number & 0xff) | ((number >>> 12) & 0xfff00)}`;
+}
+
+/** A time as lists have it. */
+export function timeText(seconds: number | bigint, nanoseconds = 0): string {
+  return `${seconds}.${String(nanoseconds).padStart(9, '0')}`;
+}
