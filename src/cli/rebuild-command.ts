@@ -5,7 +5,7 @@ import { findSetting, isSecret, settingKeys } from '../config/settings.ts';
 import { BuilderError, InterruptedError, LockedError, UsageError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { likelyCause, type Surroundings } from '../records/cause.ts';
-import { fileChanges, firstDifference, inputChanges } from '../records/compare.ts';
+import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts';
 import { type Manifest, manifestSchema } from '../records/manifest-schema.ts';
 import { type FileEntry, parseMtree } from '../records/mtree.ts';
 import { recordNames } from '../records/names.ts';
@@ -244,7 +244,7 @@ async function explainFirst(output: string, again: string, name: string, around:
   const shown = JSON.stringify(Buffer.from(found, 'latin1').toString('utf8').replace(/^\./, '')).slice(1, -1);
   const owner = (await ownerOf(found, path.join(again, 'rootfs'))) ?? 'no package: a module, a hook or a file of the project';
   if (before === undefined || after === undefined) return `${shown} is ${after === undefined ? 'not made any more' : 'new'} (${owner})`;
-  const changes = fileChanges(before, after);
+  const changes = aspectsOf(before, after);
   const content = changes.includes('content') ? await beginningOf(path.join(again, 'rootfs'), found) : undefined;
   return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${likelyCause(found, changes, content, around)}`;
 }

@@ -84,11 +84,8 @@ export const allTools: readonly Tool[] = [
     { mksquashfs: 'for the targets squashfs and squashfs-xz', unsquashfs: 'reads squashfs for inspect and diff' },
     { required: false, versionArguments: ['-version'] },
   ),
-  ...tools(
-    'erofs-utils',
-    { 'mkfs.erofs': 'for the target erofs', 'fsck.erofs': 'reads compressed EROFS for inspect and diff' },
-    { required: false },
-  ),
+  ...tools('erofs-utils', { 'mkfs.erofs': 'for the target erofs' }, { required: false }),
+  ...tools('erofs-utils', { 'fsck.erofs': 'unpacks compressed EROFS for inspect and diff' }, { required: false, versionArguments: ['-V'] }),
   ...tools('apt-utils', { 'apt-ftparchive': 'for packages/*.deb: makes a repository of them' }, { required: false }),
   ...tools(
     'arch-test',

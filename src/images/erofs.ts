@@ -92,6 +92,7 @@ export function erofsTree(bytes: Bytes): ImageTree {
   };
   return {
     root: superblock.root,
+    capacity: bytes.size,
     own: [],
     inode: read,
     content,

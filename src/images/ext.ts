@@ -158,6 +158,7 @@ export function extTree(bytes: Bytes): ImageTree {
   };
   return {
     root: ROOT,
+    capacity: bytes.size,
     own: ['lost+found'],
     inode: (number) => inodeOf(raw(number)),
     content,

@@ -27,6 +27,8 @@ export interface Name {
 /** A file system in an image, read without being mounted. */
 export interface ImageTree {
   readonly root: number;
+  /** Bytes of the image. */
+  readonly capacity: number;
   /** What of the root is no part of the tree that was put into it. */
   readonly own: readonly string[];
   inode(number: number): Inode;
@@ -38,6 +40,8 @@ export interface ImageTree {
 
 /** Names that a tree may have; what says that there are more leads in circles. */
 const MOST_NAMES = 5_000_000;
+/** Bytes of a file that is larger than its image: most of it was never written. A larger one is not read. */
+const MOST_ZEROS = 4 * 1024 ** 3;
 /** Entries after which others get their turn. */
 const TURN = 200;
 /** Links that lead from one to the next. */
@@ -57,7 +61,7 @@ export async function listImage(tree: ImageTree, turn: Turn): Promise<string> {
     const common = { path, type, mode, uid, gid, time };
     const more: Partial<FileEntry> =
       type === 'file'
-        ? { links, size, sha256: digestOf(tree, number, path, digests) }
+        ? { links, size, ...(size > Math.max(tree.capacity, MOST_ZEROS) ? {} : { sha256: digestOf(tree, number, path, digests) }) }
         : type === 'link'
           ? { link: linkOf(tree, number, inode) }
           : device === undefined

@@ -1,4 +1,4 @@
-import type { FileChange } from './compare.ts';
+import type { Aspect } from './compare.ts';
 
 /** Under what a tree was built, as its files could show it. */
 export interface Surroundings {
@@ -28,7 +28,7 @@ const RANDOM: readonly [pattern: RegExp, what: string][] = [
  * The likely cause of a difference between a file and the same file of an earlier build.
  * @param content of the later build's file; undefined: it is none, or is not looked at.
  */
-export function likelyCause(path: string, changes: readonly FileChange[], content: Buffer | undefined, around: Surroundings): string {
+export function likelyCause(path: string, changes: readonly Aspect[], content: Buffer | undefined, around: Surroundings): string {
   if (changes.length > 0 && changes.every((change) => change === 'time'))
     return 'only its time differs: it was set by hand to one of the past';
   if (changes.length > 0 && !changes.includes('content'))

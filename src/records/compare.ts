@@ -1,33 +1,47 @@
 import type { Manifest } from './manifest-schema.ts';
 import type { FileEntry } from './mtree.ts';
 
-/** How an entry of a tree differs from that of the same name in another tree. */
-export type FileChange = 'content' | 'mode' | 'owner' | 'time' | 'type' | 'link' | 'device' | 'number of names';
+/** What of an entry can differ. */
+export const aspects = ['type', 'content', 'size', 'mode', 'owner', 'link', 'device', 'hard links', 'time'] as const;
+export type Aspect = (typeof aspects)[number];
 
-/** What differs between two entries of one path; what has another type is compared no further. */
-export function fileChanges(before: FileEntry, after: FileEntry): FileChange[] {
-  if (before.type !== after.type) return ['type'];
-  const found: FileChange[] = [];
-  if (before.sha256 !== after.sha256 || before.size !== after.size) found.push('content');
-  if (before.mode !== after.mode) found.push('mode');
-  if (before.uid !== after.uid || before.gid !== after.gid) found.push('owner');
-  if (before.link !== after.link) found.push('link');
-  if (before.device !== after.device) found.push('device');
-  if (before.links !== after.links) found.push('number of names');
-  if (before.time !== after.time) found.push('time');
-  return found;
+/** In what two entries of one path differ. */
+export function aspectsOf(a: FileEntry, b: FileEntry): Aspect[] {
+  if (a.type !== b.type) return ['type'];
+  const differs: Readonly<Record<Aspect, boolean>> = {
+    type: false,
+    // Where one digest is not known, the size must do.
+    content: a.sha256 !== undefined && b.sha256 !== undefined && a.sha256 !== b.sha256,
+    size: a.size !== b.size,
+    // A link has no permissions of its own.
+    mode: a.type !== 'link' && a.mode !== b.mode,
+    owner: a.uid !== b.uid || a.gid !== b.gid,
+    link: a.link !== b.link,
+    device: a.device !== b.device,
+    'hard links': (a.links ?? 1) !== (b.links ?? 1),
+    // That of the root is set by the program that writes an image.
+    time: a.path !== '.' && !isSameTime(a.time, b.time),
+  };
+  return aspects.filter((aspect) => differs[aspect]);
+}
+
+/** Parts of a second count where both sides know them: many formats hold none. */
+function isSameTime(a: string, b: string): boolean {
+  const [[seconds = '', part = ''], [others = '', otherPart = '']] = [a.split('.'), b.split('.')];
+  const isWhole = [part, otherPart].some((digits) => /^0*$/.test(digits));
+  return seconds === others && (isWhole || part === otherPart);
 }
 
 /** The first path at which two trees differ, entries that are in one of them alone included; a folder's own time comes after all else. */
 export function firstDifference(before: ReadonlyMap<string, FileEntry>, after: ReadonlyMap<string, FileEntry>): string | undefined {
   const paths = [...new Set([...before.keys(), ...after.keys()])];
-  const differs = (path: string): FileChange[] | undefined => {
+  const differs = (path: string): Aspect[] => {
     const [one, other] = [before.get(path), after.get(path)];
-    return one === undefined || other === undefined ? ['type'] : fileChanges(one, other);
+    return one === undefined || other === undefined ? ['type'] : aspectsOf(one, other);
   };
   // A folder is younger because of what is in it.
-  const isOwn = (path: string): boolean => !(before.get(path)?.type === 'dir' && differs(path)?.join() === 'time');
-  const changed = paths.filter((path) => differs(path)?.length !== 0);
+  const isOwn = (path: string): boolean => !(before.get(path)?.type === 'dir' && differs(path).join() === 'time');
+  const changed = paths.filter((path) => differs(path).length > 0);
   return changed.find(isOwn) ?? changed[0];
 }
 

@@ -25,6 +25,7 @@ cd "$new"
 pivot_root . .
 umount --lazy .
 cd /
+mount -o remount,bind,ro,nosuid,nodev /
 status=0
 setpriv --pdeathsig KILL --inh-caps -all --bounding-set -all,+chown,+dac_override,+fowner,+fsetid,+mknod --no-new-privs "$@" </dev/null &
 { wait $! || status=$?; } 2>/dev/null

@@ -174,6 +174,27 @@ describe('what others have made', () => {
     expect(run.stdout).not.toContain('\u001b');
   });
 
+  test.each([undefined, USER])('a program that reads an image sees nothing else, and can write nothing of the host (%s)', async (uid) => {
+    const script = `#!/bin/bash
+exec >&2
+echo "root: $(ls -A / | tr '\\n' ' ')"; echo "below: $(cd /run/realmfs; find . -maxdepth 2 | sort | tr '\\n' ' ')"
+for place in /usr /run/realmfs/source/image /dev /etc /dev/null/x; do (echo x >>"$place" || touch "$place/x") 2>/dev/null && echo "wrote $place"; done
+mount -o remount,bind,rw /usr 2>/dev/null && echo remounted; umount -l /usr 2>/dev/null && echo unmounted
+echo "net: $(tail -n +3 /proc/net/dev | wc -l), new rights: $(grep -c 'NoNewPrivs.*1' /proc/self/status)"
+exit 1
+`;
+    const fake = path.join(machine.project('fake', { unsquashfs: script }), 'unsquashfs');
+    machine.shell('chmod 0755 "$1"; mount --bind "$1" /usr/bin/unsquashfs', fake);
+    const run = await look(['inspect', path.join(made, 'plain.sq')], uid === undefined ? {} : { uid });
+    machine.shell('umount /usr/bin/unsquashfs');
+    const said = run.stderr.split('\n').filter((line) => line.startsWith('  output:  '));
+    expect(said.map((line) => line.slice(11))).toEqual([
+      expect.stringMatching(/^root: (?:(?:bin|dev|lib|lib32|lib64|libx32|proc|run|sbin|tmp|usr) )+$/),
+      'below: . ./build ./source ./source/image ',
+      'net: 1, new rights: 1',
+    ]);
+  });
+
   test('an image below /tmp, and one with blanks in its name', async () => {
     const folder = machine.shell('mktemp -d /tmp/realmfs-inspect-XXXXXX; chmod 0755 /tmp/realmfs-inspect-*').trim();
     try {

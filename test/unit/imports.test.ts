@@ -68,7 +68,7 @@ test.each([
   ['execa', ['store/locks.ts', 'system/runner.ts']],
   ['ora', ['cli/reporters/tty.ts']],
   ['dotenv', ['config/env-file.ts']],
-  ['commander', ['build.ts', 'commands.ts', 'shared.ts', '../options.ts'].map((name) => path.join('cli/options', name)).sort()],
+  ['commander', ['build.ts', 'commands.ts', 'look.ts', 'shared.ts', '../options.ts'].map((name) => path.join('cli/options', name)).sort()],
   ['tmp-promise', ['system/files.ts']],
 ])('%s has one home', (name, homes) => {
   expect(files.filter((file) => readFileSync(path.join(src, file), 'utf8').includes(`'${name}'`)).sort()).toEqual(homes);

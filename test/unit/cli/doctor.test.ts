@@ -66,7 +66,12 @@ describe('the table of tools', () => {
     expect(new Set(allTools.map(({ name }) => name)).size).toBe(allTools.length);
     expect(allTools.filter(({ required }) => !required).map((tool) => tool.package)).toEqual([
       'zstd',
+      'gzip',
+      'bzip2',
+      'lz4',
       'squashfs-tools',
+      'squashfs-tools',
+      'erofs-utils',
       'erofs-utils',
       'apt-utils',
       'arch-test',
@@ -77,7 +82,7 @@ describe('the table of tools', () => {
 
   test('what the builder and its scripts start stands in it', () => {
     const names = new Set(allTools.map(({ name }) => name));
-    const folders = ['src/build', 'src/config', 'src/sandbox', 'src/store', 'src/targets'];
+    const folders = ['src/build', 'src/config', 'src/images', 'src/sandbox', 'src/store', 'src/targets'];
     const sources = folders.flatMap((folder) => readdirSync(path.join(root, folder)).map((name) => path.join(root, folder, name)));
     const started = sources.flatMap((file) => {
       const text = readFileSync(file, 'utf8');

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { fileChanges, firstDifference, inputChanges } from '../../../src/records/compare.ts';
+import { aspectsOf, firstDifference, inputChanges } from '../../../src/records/compare.ts';
 import { MANIFEST_FORMAT, type Manifest } from '../../../src/records/manifest-schema.ts';
 import type { FileEntry } from '../../../src/records/mtree.ts';
 import { provenance } from '../../../src/records/provenance.ts';
@@ -129,10 +129,10 @@ test.each<[Partial<FileEntry>, string[]]>([
   [{ mode: 0o600, uid: 1 }, ['mode', 'owner']],
   [{ gid: 1 }, ['owner']],
   [{ time: '2.000000000' }, ['time']],
-  [{ links: 2 }, ['number of names']],
+  [{ links: 2 }, ['hard links']],
   [{ type: 'dir', mode: 0 }, ['type']],
 ])('%j differs in %j', (change, expected) => {
-  expect(fileChanges(entry, { ...entry, ...change })).toEqual(expected);
+  expect(aspectsOf(entry, { ...entry, ...change })).toEqual(expected);
 });
 
 test('the first difference is no time of a folder, if there is another', () => {
@@ -140,7 +140,7 @@ test('the first difference is no time of a folder, if there is another', () => {
   const folder: FileEntry = { path: '.', type: 'dir', mode: 0o755, uid: 0, gid: 0, time: '1.000000000' };
   const younger = { ...folder, time: '2.000000000' };
   expect(firstDifference(tree(folder, entry), tree(folder, entry))).toBeUndefined();
-  expect(firstDifference(tree(folder, entry), tree(younger, entry))).toBe('.');
+  expect(firstDifference(tree({ ...folder, path: './b' }), tree({ ...younger, path: './b' }))).toBe('./b');
   expect(firstDifference(tree(folder, entry), tree(younger, { ...entry, mode: 0 }))).toBe('./a');
   expect(firstDifference(tree(folder), tree(younger, entry))).toBe('./a');
   expect(firstDifference(tree(folder, entry), tree(folder))).toBe('./a');
