@@ -63,7 +63,8 @@ try {
     const reading = await readImage(readRequestSchema.parse(asked), { runner, turn: () => signal.throwIfAborted() });
     report({ kind: 'read', reading });
   } else {
-    const runnerOf = (step: string): Runner => createRunner({ report, signal, currentStep: () => step });
+    const runnerOf = (step: string, unwanted: AbortSignal): Runner =>
+      createRunner({ report, signal: AbortSignal.any([signal, unwanted]), currentStep: () => step });
     const context = { request: buildRequestSchema.parse(asked), runner, runnerOf, report, steps, hostArch, locks };
     if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
     else report({ kind: 'built', ...(await build(context)) });

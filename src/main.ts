@@ -4,7 +4,16 @@ import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { checkedSetting, makeRequest } from './cli/make-request.ts';
-import type { CliOptions, DiffOptions, InspectOptions, MakeHooksOptions, Parsed, PlanOptions, ShellOptions } from './cli/options/types.ts';
+import type {
+  CliOptions,
+  DiffOptions,
+  InspectOptions,
+  MakeHooksOptions,
+  Parsed,
+  PlanOptions,
+  RebuildOptions,
+  ShellOptions,
+} from './cli/options/types.ts';
 import { parseArguments } from './cli/options.ts';
 import { findPlace, sudoOwner } from './cli/place.ts';
 import type { ReadSurroundings } from './cli/read-sandbox.ts';
@@ -44,6 +53,7 @@ try {
     else if (parsed.kind === 'inspect') await inspect(parsed.options);
     else if (parsed.kind === 'diff') await diff(parsed.options);
     else if (parsed.kind === 'shell') process.exitCode = await shell(parsed.options);
+    else if (parsed.kind === 'rebuild') await rebuild(parsed.options);
     else await run(parsed.options);
   }
 } catch (error) {
@@ -83,8 +93,8 @@ async function images(parsed: Extract<Parsed, { kind: 'keygen' | 'sign' | 'verif
   const { keygenCommand, signCommand, verifyCommand } = await import('./cli/image-commands.ts');
   const cwd = currentFolder();
   if (parsed.kind === 'keygen') process.stdout.write(await keygenCommand(parsed.options.file, cwd));
-  else if (parsed.kind === 'sign') process.stdout.write(await signCommand(parsed.options, cwd));
-  else process.stdout.write(await verifyCommand(parsed.options, cwd));
+  else if (parsed.kind === 'sign') process.stdout.write(await signCommand(parsed.options, cwd, { env, signal: stopper.signal }));
+  else process.stdout.write(await verifyCommand(parsed.options, cwd, { env, signal: stopper.signal }));
 }
 
 async function cache(options: CacheOptions): Promise<void> {
@@ -146,6 +156,20 @@ async function shell(options: ShellOptions): Promise<number> {
   const reporter = await chooseReporter({ ...options, progress, verbose: options.debug, ci: true, noColor: true });
   const terminal = openTerminal(process.stdin, process.stdout);
   return shellCommand(options, { cwd: currentFolder(), env, owner: sudoOwner(env), reporter, stopper, terminal, onLog: () => {} });
+}
+
+async function rebuild(options: RebuildOptions): Promise<void> {
+  if (process.getuid?.() !== 0) throw new PreflightError('a build needs root', { step: 'preflight', hint: `run: ${asRoot()}` });
+  const { rebuildCommand } = await import('./cli/rebuild-command.ts');
+  const noColor = (env.NO_COLOR ?? '') !== '';
+  const reporter = await chooseReporter({ ...options, progress: 'auto', verbose: options.debug, ci: (env.CI ?? '') !== '', noColor });
+  try {
+    const text = await rebuildCommand(options, { cwd: currentFolder(), env, owner: sudoOwner(env), reporter, stopper });
+    reporter.close();
+    process.stdout.write(text);
+  } finally {
+    reporter.close();
+  }
 }
 
 async function run(options: CliOptions): Promise<void> {

@@ -9,6 +9,7 @@ import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { statOrUndefined, syncPath } from '../system/files.ts';
 import { commandLine } from '../system/runner.ts';
+import { rootDir } from '../targets/root-dir.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain } from './failures.ts';
 import { exitText } from './module-failure.ts';
@@ -73,7 +74,7 @@ export async function runBinaryHooks(
     else results.push({ target, file });
   }
   checkProvided(results, customisation.provides, ctx);
-  if (results.length === 0)
+  if (results.length === 0 && !stage.plan.targets.includes(rootDir.name))
     throw new BuilderError('nothing was made: neither a target nor a hook has left a file', { step: ctx.steps.current });
   if (output !== paths.staging)
     for (const { file } of results) {

@@ -2,16 +2,15 @@ import { readdir, rmdir, writeFile } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
 import { together } from '../system/together.ts';
-import { findTarget } from '../targets/all.ts';
+import { rootDir } from '../targets/root-dir.ts';
 import { type BuildContext, paths } from './context.ts';
 import { shellIn } from './cut-layer.ts';
-import { explained } from './failures.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
-import { writeManifest } from './manifest.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { buildArchives } from './package-step.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
 import { type ReadProject, readConfig } from './read-project.ts';
+import { listFiles, writeRecords } from './records.ts';
 import { resultsKey, upToDate } from './results.ts';
 import { frameworkDigest, readSources, type Sources } from './sources.ts';
 import { ownSettings, type Stage } from './stage.ts';
@@ -34,7 +33,7 @@ export interface BuildResult {
 /** Runs a whole build: one step a line. */
 export async function build(ctx: BuildContext): Promise<BuildResult> {
   const { config, customisation, evaluation, sources, hosts } = await ctx.steps.run('config', () => readAll(ctx));
-  const plan = planBuild(config, customisation);
+  const plan = planBuild(config, customisation, ctx.request);
   ctx.steps.plan(plan.steps);
   checkStepName(ctx.request.rebuildFrom, plan);
   checkNoCacheSteps(evaluation, plan);
@@ -57,8 +56,8 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
       return { files: [], rootfs: false, key: '', upToDate: false };
     }
     const key = await resultsKey(stage, layers.top, evaluation, sources, ctx);
-    const results = { rootfs: ctx.request.keepRootfs, key };
-    const there = await upToDate(key, ctx);
+    const results = { rootfs: plan.targets.includes(rootDir.name), key };
+    const there = await upToDate(key, results.rootfs, ctx);
     if (there !== undefined) {
       ctx.steps.note('nothing has changed: the results are up to date');
       return { ...results, files: there, upToDate: true };
@@ -67,11 +66,15 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     await layers.open();
     // A fault of it is told at the end.
     keepLayers().catch(() => {});
-    const packageList = await finalize(stage, ctx);
-    const { artifacts, isRepeatable } = await writeTargets(stage, evaluation, ctx);
-    await ctx.steps.run('manifest', () => writeManifest(stage, packageList, artifacts, sources, ctx));
-    const files = [...artifacts.map(({ file }) => file), 'SHA256SUMS', 'manifest.json'];
-    await finish(files, ctx);
+    const finalized = await finalize(stage, ctx);
+    const listing = listFiles();
+    const { artifacts, isRepeatable } = await writeTargets(stage, evaluation, ctx).catch(async (error: unknown) => {
+      await listing.stop();
+      throw error;
+    });
+    const made = { artifacts, releases: layers.releases, finalized, listing };
+    const files = await ctx.steps.run('manifest', () => writeRecords(stage, made, sources, ctx));
+    await checkThere(files);
     return { ...results, key: isRepeatable ? key : '', files, upToDate: false };
   } finally {
     await keepLayers();
@@ -109,28 +112,15 @@ async function finalize(stage: Stage, ctx: BuildContext): Promise<string> {
     const out = await new StageTwo(stage, ctx).script('finalize.sh', ownSettings(stage), { 'build-archives': buildOnly });
     // The mount point of the steps: nothing can be mounted on it from out here.
     await rmdir(`${paths.root}/run/realmfs`);
-    const { request } = ctx;
-    // tar does it by itself.
-    if (
-      request.keepRootfs ||
-      request.shell !== null ||
-      stage.plan.customisation.targets.some((name) => findTarget(name).takesTimes) ||
-      stage.plan.binaryHooks.length > 0
-    ) {
-      // No file is younger than the image's time stamp. No process of the tree is left, nothing is mounted on it.
-      const epoch = `@${stage.sourceDateEpoch}`;
-      const clamp = [paths.root, '-xdev', '-newermt', epoch, '-exec', 'touch', '--no-dereference', `--date=${epoch}`, '{}', '+'];
-      await ctx.runner.run({ label: 'setting times', file: 'find', args: clamp });
-    }
-    return `${out}/packages`;
+    // No file is younger than the image's time stamp. No process of the tree is left, nothing is mounted on it.
+    const epoch = `@${stage.sourceDateEpoch}`;
+    const clamp = [paths.root, '-xdev', '-newermt', epoch, '-exec', 'touch', '--no-dereference', `--date=${epoch}`, '{}', '+'];
+    await ctx.runner.run({ label: 'setting times', file: 'find', args: clamp });
+    return out;
   });
 }
 
-async function finish(files: readonly string[], ctx: BuildContext): Promise<void> {
-  if (ctx.request.keepRootfs) {
-    const args = ['--archive', '--no-target-directory', '--', paths.root, `${paths.staging}/rootfs`];
-    await explained(paths.staging, () => ctx.runner.run({ label: 'keeping the tree', file: 'cp', args }));
-  }
+async function checkThere(files: readonly string[]): Promise<void> {
   const there = new Set(await readdir(paths.staging));
   const missing = files.filter((file) => !there.has(file));
   if (missing.length > 0) throw new Error(`not written: ${missing.join(', ')}`);

@@ -27,8 +27,8 @@ export const paths = {
 export interface BuildContext {
   readonly request: BuildRequest;
   readonly runner: Runner;
-  /** A runner whose events carry a step of its own: several run at the same time. */
-  readonly runnerOf: (step: string) => Runner;
+  /** A runner whose events carry a step of its own: several run at the same time. `unwanted` ends its programs, too, and its reason is thrown. */
+  readonly runnerOf: (step: string, unwanted: AbortSignal) => Runner;
   readonly report: Report;
   readonly steps: StepClock;
   /** As dpkg names it. */

@@ -28,6 +28,8 @@ export class LayeredBuild {
   /** How many steps were taken from layers, before the first that was not. */
   cached = 0;
   #isMissing = false;
+  /** SHA-256 of the Release files that the layers were made from, by name in apt's lists. */
+  readonly releases: Record<string, string> = {};
 
   constructor(store: LayerStore | undefined, folder: string, tree: Tree, ctx: BuildContext) {
     this.#store = store;
@@ -60,6 +62,7 @@ export class LayeredBuild {
       await this.#explain(plan, inputs, faults);
       const started = Date.now();
       const made = await this.#make(plan);
+      Object.assign(this.releases, made.releases);
       const id = newId();
       const isKept = store !== undefined && made.isRepeatable && (await this.#begin(store, id, plan, made));
       const frozen = await this.#tree.freeze(this.#links);
@@ -215,6 +218,7 @@ export class LayeredBuild {
     const { steps, request } = this.#ctx;
     this.#tree.add(path.join(layer.folder, 'tree'));
     this.#links = layer.meta.links;
+    Object.assign(this.releases, layer.meta.releases);
     this.#below = layer.meta.id;
     for (const step of plan.steps) {
       steps.cached(step);

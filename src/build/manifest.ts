@@ -1,13 +1,11 @@
 import { readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
-import type { z } from 'zod';
 import { findSetting, isSecret } from '../config/settings.ts';
-import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
-import { MANIFEST_FORMAT, manifestSchema } from '../records/manifest-schema.ts';
-import { parsePackageList } from '../records/packages.ts';
+import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
+import type { InstalledPackage } from '../records/packages.ts';
 import { version } from '../resources.ts';
-import { readForeign, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { sha256File, statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hideCredentials } from './failures.ts';
 import { fileOf, type Sources, sha256 } from './sources.ts';
@@ -19,7 +17,7 @@ export function sumsText(artifacts: readonly Artifact[]): string {
 }
 
 /** What a build is made from, as the manifest says it. */
-export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildContext): Promise<z.infer<typeof manifestSchema>['inputs']> {
+export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildContext): Promise<Omit<Manifest['inputs'], 'releases'>> {
   const { configName, overrides, environment, envFile } = ctx.request;
   const modules = [];
   for (const { step, module } of stage.plan.stageTwo) {
@@ -38,6 +36,8 @@ export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildC
   return {
     config: configName === null ? null : { file: configName, sha256: await sha256Linked(path.join(paths.project, configName)) },
     settings: Object.fromEntries(given.map(([key, value]) => [key, hideCredentials(value)])),
+    // Names alone: a password is known to be missing.
+    overrides: Object.keys(overrides).filter((key) => findSetting(key)?.type !== 'builder'),
     modules,
     binaryHooks,
     localPackages,
@@ -45,16 +45,19 @@ export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildC
   };
 }
 
-/** Writes manifest.json and SHA256SUMS to the staging folder. */
-export async function writeManifest(
+/** What is said of a build in manifest.json. */
+export async function makeManifest(
   stage: Stage,
-  packageList: string,
-  artifacts: readonly Artifact[],
+  made: {
+    readonly packages: readonly InstalledPackage[];
+    readonly artifacts: readonly Artifact[];
+    readonly releases: Readonly<Record<string, string>>;
+  },
   sources: Sources,
   ctx: BuildContext,
-): Promise<void> {
-  const { config } = stage.plan;
-  const manifest: z.infer<typeof manifestSchema> = {
+): Promise<Manifest> {
+  const { config, customisation } = stage.plan;
+  const manifest: Manifest = {
     format: MANIFEST_FORMAT,
     builder: { name: 'realmfs-builder', version },
     name: config.name,
@@ -72,19 +75,17 @@ export async function writeManifest(
     extraSources: hideCredentials(config.extraSources.text),
     extraPins: config.extraPins,
     network: config.network,
-    inputs: await manifestInputs(stage, sources, ctx),
+    targets: [...customisation.targets],
+    inputs: {
+      ...(await manifestInputs(stage, sources, ctx)),
+      // Their names are made of addresses, which may hold a password.
+      releases: Object.entries(made.releases).map(([file, sha256]) => ({ file: file.replace(/^.*@/, ''), sha256 })),
+    },
     steps: ctx.steps.records.map((record) => ({ ...record })),
-    packages: parsePackageList(await packageText(packageList)),
-    artifacts: artifacts.map((artifact) => ({ ...artifact })),
+    packages: made.packages.map((one) => ({ ...one })),
+    artifacts: made.artifacts.map((artifact) => ({ ...artifact })),
   };
-  await writeWhole(`${paths.staging}/SHA256SUMS`, sumsText(artifacts));
-  await writeWhole(`${paths.staging}/manifest.json`, `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`);
-}
-
-async function packageText(file: string): Promise<string> {
-  const bytes = await readForeign(file);
-  if (bytes === undefined) throw new BuilderError('finalize has left no list of packages behind', { step: 'manifest' });
-  return bytes.toString('utf8');
+  return manifestSchema.parse(manifest);
 }
 
 /** build.conf and modules may be links within the project: what they lead to counts. */

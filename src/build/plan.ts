@@ -1,7 +1,9 @@
 import type { Config, ModuleOrigin, ModuleReference } from '../config/config.ts';
+import type { BuildRequest } from '../config/request.ts';
 import { type Customisation, noCustomisation } from '../customize/customisation.ts';
 import type { Hook } from '../customize/hooks.ts';
 import type { Placement } from '../customize/placement.ts';
+import { rootDir } from '../targets/root-dir.ts';
 
 /** What a step runs: a module, a hook, a folder that is copied onto the root, or debconf's answers. */
 export type StepOrigin = ModuleOrigin | 'hook' | 'folder' | 'preseed';
@@ -26,12 +28,18 @@ export interface BuildPlan {
   readonly stageTwo: readonly StagePlan[];
   /** The hooks that run beside the finished root, after the targets. */
   readonly binaryHooks: readonly { readonly step: string; readonly hook: Hook }[];
+  /** The names of the targets that are written: those that were asked for, and the tree itself if it is to be kept. */
+  readonly targets: readonly string[];
   /** The names of all steps in order. */
   readonly steps: readonly string[];
 }
 
 /** Config and customisation to plan; pure. */
-export function planBuild(config: Config, customisation: Customisation = noCustomisation(config.targets)): BuildPlan {
+export function planBuild(
+  config: Config,
+  customisation: Customisation = noCustomisation(config.targets),
+  { keepRootfs }: Pick<BuildRequest, 'keepRootfs'> = { keepRootfs: false },
+): BuildPlan {
   const seen = new Map<string, number>();
   const nameOf = (name: string): string => {
     const count = (seen.get(name) ?? 0) + 1;
@@ -54,16 +62,17 @@ export function planBuild(config: Config, customisation: Customisation = noCusto
     ...hooks('hook', customisation.chrootHooks),
   ];
   const binaryHooks = customisation.binaryHooks.map((hook) => ({ step: nameOf(`binary/${hook.name}`), hook }));
+  const targets = [...new Set([...customisation.targets, ...(keepRootfs ? [rootDir.name] : [])])];
   const steps = [
     'config',
     'bootstrap',
     ...stageTwo.map(({ step }) => step),
     'finalize',
-    ...customisation.targets.map((target) => `target/${target}`),
+    ...targets.map((target) => `target/${target}`),
     ...binaryHooks.map(({ step }) => step),
     'manifest',
   ];
-  return { config, customisation, stageTwo, binaryHooks, steps };
+  return { config, customisation, stageTwo, binaryHooks, targets, steps };
 }
 
 /** Whether a step runs code that is not the builder's own. */

@@ -51,10 +51,10 @@ async function programs(names: readonly string[]): Promise<string> {
 }
 
 /** The names of the results, if the output folder holds those of this key, untouched. */
-export async function upToDate(key: string, ctx: BuildContext): Promise<readonly string[] | undefined> {
+export async function upToDate(key: string, rootfs: boolean, ctx: BuildContext): Promise<readonly string[] | undefined> {
   const { request } = ctx;
   // What lies below the tree's own folder is not compared.
-  if (key === '' || request.noCache || request.rebuildFrom !== '' || request.keepRootfs) return undefined;
+  if (key === '' || request.noCache || request.rebuildFrom !== '' || rootfs) return undefined;
   try {
     const known = JSON.parse(await readFile(path.join(paths.layers, 'results', request.output), 'utf8'));
     const isSame = known.key === key && JSON.stringify(known.results) === JSON.stringify(request.results) && request.results.length > 0;

@@ -2,7 +2,6 @@ import { mkdir, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Evaluation } from '../config/evaluate.ts';
-import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
@@ -29,6 +28,8 @@ interface Writing {
   readonly output: string;
   readonly tree: OrderedTree;
   readonly hasHooks: boolean;
+  /** Aborted by the first target that fails: the others are in vain. */
+  readonly failed: AbortSignal;
 }
 
 /** Writes every target of the plan, runs the binary hooks, and hashes what is kept of it in the staging folder. */
@@ -37,8 +38,8 @@ export async function writeTargets(
   evaluation: Evaluation,
   ctx: BuildContext,
 ): Promise<{ readonly artifacts: Artifact[]; readonly isRepeatable: boolean }> {
-  const { config, customisation, binaryHooks } = stage.plan;
-  const all = customisation.targets.map(findTarget);
+  const { config, binaryHooks } = stage.plan;
+  const all = stage.plan.targets.map(findTarget);
   const hasHooks = binaryHooks.length > 0;
   // Hooks see nothing of the staging folder but results.
   const output = hasHooks ? `${paths.staging}/output` : paths.staging;
@@ -53,32 +54,34 @@ export async function writeTargets(
   const { name, freeSpace, channel } = config;
   const input = { sourceDateEpoch: stage.sourceDateEpoch, ...size, freeSpace, identity: tree.digest, name, channel };
   const digests = new Map<string, string>();
+  const failed = new AbortController();
+  const writing = { input, output, tree, hasHooks, failed: failed.signal };
   try {
     const limit = pLimit(await targetsAtOnce(ctx.request.memoryLimit));
-    const state = { hasFailed: false };
-    await together(
+    // None of them rejects: what went wrong first is the reason of the signal.
+    await Promise.all(
       all.map((target) =>
         limit(async () => {
-          if (state.hasFailed) return;
+          if (failed.signal.aborted) return;
           try {
-            const digest = await writeTarget(target, { input, output, tree, hasHooks }, ctx);
+            const digest = await writeTarget(target, writing, ctx);
             if (digest !== undefined) digests.set(target.name, digest);
           } catch (error) {
-            state.hasFailed = true;
             // Others run beside it: which one it was is known here alone.
-            if (error instanceof BuilderError && error.step === '') error.step = `target/${target.name}`;
-            throw error;
+            if (!failed.signal.aborted) ctx.steps.current = `target/${target.name}`;
+            failed.abort(error);
           }
         }),
       ),
     );
+    failed.signal.throwIfAborted();
   } catch (error) {
     // What went wrong first is told.
     await tree.remove().catch(() => {});
     throw error;
   }
   await tree.remove();
-  const made = all.map((target) => ({ target: target.name, file: target.file(name) }));
+  const made = all.filter(({ isFolder }) => !isFolder).map((target) => ({ target: target.name, file: target.file(name) }));
   const kept = await runBinaryHooks(made, output, stage, evaluation, ctx);
   const limit = pLimit(HASHES_AT_ONCE);
   const artifacts = await Promise.all(kept.map((one) => limit(() => describe(one, digests.get(one.target)))));
@@ -92,10 +95,15 @@ async function targetsAtOnce(memoryLimit: number): Promise<number> {
 }
 
 /** Writes one target as a step of its own; its digest, if it was hashed meanwhile. */
-async function writeTarget(target: Target, { input, output, tree, hasHooks }: Writing, ctx: BuildContext): Promise<string | undefined> {
+async function writeTarget(
+  target: Target,
+  { input, output, tree, hasHooks, failed }: Writing,
+  ctx: BuildContext,
+): Promise<string | undefined> {
   const step = `target/${target.name}`;
-  const file = `${output}/${target.file(input.name)}`;
-  const runner = ctx.runnerOf(step);
+  // A folder is no result that hooks could change.
+  const file = `${target.isFolder ? paths.staging : output}/${target.file(input.name)}`;
+  const runner = ctx.runnerOf(step, failed);
   const command = ({ label, file: program, args, env }: TargetCommand) =>
     sandboxed({
       label,
@@ -107,6 +115,9 @@ async function writeTarget(target: Target, { input, output, tree, hasHooks }: Wr
   const tools = {
     run: async (one: TargetCommand) => void (await runner.run(command(one))),
     capture: (one: TargetCommand) => runner.capture(command(one)),
+    copyTree: async (to: string) =>
+      void (await runner.run({ label: 'cp', file: 'cp', args: ['--archive', '--no-target-directory', '--', paths.root, to] })),
+    isStopped: () => runner.isStopped(),
   };
   return ctx.steps.run(step, async () => {
     if (target.loses !== undefined) ctx.steps.note(`${target.name} holds no ${target.loses}`);

@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { recordNames, SIGNATURE } from '../records/names.ts';
 import { statOrUndefined, writeWhole } from '../system/files.ts';
 import { isTargetFile, targets } from '../targets/all.ts';
 
 /** Names that results can have in the output folder, the log and those of binary hooks left out. */
-export const resultNames: string[] = [...targets.map(({ file }) => file('base')), 'SHA256SUMS', 'manifest.json', 'rootfs'];
+export const resultNames: string[] = [
+  ...targets.map(({ file }) => file('base')),
+  ...Object.values(recordNames('base')),
+  'SHA256SUMS',
+  'manifest.json',
+];
 
 /** The names of the results of the last build that is remembered of an output folder. */
 export async function lastResults(cache: string, output: string): Promise<string[]> {
@@ -52,7 +58,7 @@ export async function namesOfOutput(project: string, output: string, last: reado
   const below = path.relative(project, output);
   const isUsed = project !== '' && (await statOrUndefined(path.join(project, 'realmfs-build.log'))) !== undefined;
   const made = isUsed ? (await readdir(project)).filter(isTargetFile) : [];
-  if (below === '') return [...new Set([...resultNames, ...made, ...last])];
+  if (below === '') return [...new Set([...resultNames, SIGNATURE, ...made, ...last])];
   const earlier = isUsed ? [...resultNames, ...made] : [];
   return below.startsWith('..') ? earlier : [...earlier, below.split(path.sep)[0] ?? ''];
 }

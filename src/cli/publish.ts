@@ -1,7 +1,8 @@
 import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
-import { giveTo, statOrUndefined, syncPath } from '../system/files.ts';
+import { SIGNATURE } from '../records/names.ts';
+import { giveTo, readForeign, removeFile, statOrUndefined, syncPath } from '../system/files.ts';
 import { isTargetFile } from '../targets/all.ts';
 import type { Owner } from './place.ts';
 
@@ -35,9 +36,16 @@ export async function publish(options: {
     if ((await statOrUndefined(kept)) !== undefined) moves.push([kept, path.join(staging, 'replaced-rootfs')]);
     moves.push([path.join(staging, 'rootfs'), kept], ...manifest);
   }
+  await dropSignature(staging, output);
   for (const [from, to] of moves) await rename(from, to);
   await syncPath(output);
   return [...(rootfs ? [path.join(output, 'rootfs')] : []), ...files.map((file) => path.join(output, file))];
+}
+
+/** A signature is one of these checksums and no others: it stays if they are the same. */
+async function dropSignature(staging: string, output: string): Promise<void> {
+  const [is, was] = await Promise.all([staging, output].map((folder) => readForeign(path.join(folder, 'SHA256SUMS'))));
+  if (is === undefined || was === undefined || !is.equals(was)) await removeFile(path.join(output, SIGNATURE));
 }
 
 /** Keeps debootstrap's own log beside ours, if the build has left it. */

@@ -1,9 +1,6 @@
+import { type Aspect, aspectsOf } from '../records/compare.ts';
 import type { FileEntry } from '../records/mtree.ts';
 import type { InstalledPackage } from '../records/packages.ts';
-
-/** What of an entry can differ. */
-export const aspects = ['type', 'content', 'size', 'mode', 'owner', 'link', 'device', 'hard links', 'time'] as const;
-export type Aspect = (typeof aspects)[number];
 
 /** What of two things is in one alone, and what is in both and differs. */
 export interface Differences<T, Change> {
@@ -43,33 +40,6 @@ export function compareFiles(a: ReadonlyMap<string, FileEntry>, b: ReadonlyMap<s
 
 function byPath(one: { readonly path: string }, other: { readonly path: string }): number {
   return one.path < other.path ? -1 : one.path > other.path ? 1 : 0;
-}
-
-/** In what two entries of one path differ. */
-export function aspectsOf(a: FileEntry, b: FileEntry): Aspect[] {
-  if (a.type !== b.type) return ['type'];
-  const differs: Readonly<Record<Aspect, boolean>> = {
-    type: false,
-    // Where one digest is not known, the size must do.
-    content: a.sha256 !== undefined && b.sha256 !== undefined && a.sha256 !== b.sha256,
-    size: a.size !== b.size,
-    // A link has no permissions of its own.
-    mode: a.type !== 'link' && a.mode !== b.mode,
-    owner: a.uid !== b.uid || a.gid !== b.gid,
-    link: a.link !== b.link,
-    device: a.device !== b.device,
-    'hard links': (a.links ?? 1) !== (b.links ?? 1),
-    // That of the root is set by the program that writes an image.
-    time: a.path !== '.' && !isSameTime(a.time, b.time),
-  };
-  return aspects.filter((aspect) => differs[aspect]);
-}
-
-/** Parts of a second count where both sides know them: many formats hold none. */
-function isSameTime(a: string, b: string): boolean {
-  const [[seconds = '', part = ''], [others = '', otherPart = '']] = [a.split('.'), b.split('.')];
-  const isWhole = [part, otherPart].some((digits) => /^0*$/.test(digits));
-  return seconds === others && (isWhole || part === otherPart);
 }
 
 /** Compares two lists of packages, by name. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { aspects } from '../records/compare.ts';
 import { fileTypes } from '../records/mtree.ts';
-import { aspects } from './compare.ts';
 import { packageSchema, REPORT_VERSION } from './report.ts';
 
 const sideSchema = z.object({

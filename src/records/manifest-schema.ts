@@ -3,6 +3,7 @@ import { z } from 'zod';
 /** The version of the format of manifest.json. */
 export const MANIFEST_FORMAT = 1;
 
+/** SHA-256 as hex. */
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** manifest.json: what a build was made from, what it did and what came out. */
@@ -29,10 +30,13 @@ export const manifestSchema = z.object({
   extraSources: z.string(),
   extraPins: z.string(),
   network: z.boolean(),
+  targets: z.array(z.string()),
   inputs: z.object({
     config: z.object({ file: z.string(), sha256: digest }).nullable(),
     /** What was set outside build.conf, passwords left out. */
     settings: z.record(z.string(), z.string()),
+    /** Those of them that the command line has set: they are stronger than build.conf. */
+    overrides: z.array(z.string()),
     /** Modules, hooks, folders that are copied onto the root and answers for debconf. */
     modules: z.array(
       z.object({
@@ -46,6 +50,8 @@ export const manifestSchema = z.object({
     /** Package files of the project. */
     localPackages: z.array(z.object({ file: z.string(), name: z.string(), version: z.string(), arch: z.string(), sha256: digest })),
     files: z.array(z.object({ file: z.string(), sha256: digest })),
+    /** Release files of the archives, by their names in apt's lists: what they sign is all that was installed. */
+    releases: z.array(z.object({ file: z.string(), sha256: digest })),
   }),
   steps: z.array(z.object({ step: z.string(), start: z.string(), seconds: z.number(), cached: z.boolean() })),
   packages: z.array(

@@ -1,12 +1,13 @@
 import { erofs } from './erofs.ts';
 import { ext4 } from './ext4.ts';
 import { realmfs, realmfsXz } from './realmfs.ts';
+import { rootDir } from './root-dir.ts';
 import { squashfs, squashfsXz } from './squashfs.ts';
 import { tarball, tarballXz, tarballZst } from './tarball.ts';
 import type { Target } from './target.ts';
 
 /** All built-in targets. */
-export const targets: readonly Target[] = [realmfs, realmfsXz, ext4, squashfs, squashfsXz, erofs, tarball, tarballXz, tarballZst];
+export const targets: readonly Target[] = [realmfs, realmfsXz, ext4, squashfs, squashfsXz, erofs, tarball, tarballXz, tarballZst, rootDir];
 
 /** Names that stand for several targets. */
 export const groups: Readonly<Record<string, readonly string[]>> = {

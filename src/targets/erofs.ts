@@ -1,10 +1,9 @@
-import { derivedUuid } from './ext4.ts';
+import { derivedUuid } from '../system/uuid.ts';
 import type { Target } from './target.ts';
 
 export const erofs: Target = {
   name: 'erofs',
   file: (image) => `${image}.erofs`,
-  takesTimes: true,
   takesOrder: true,
   tools: { 'mkfs.erofs': 'erofs-utils' },
   // Inodes of the compact form, which it chooses where it can, hold no times.

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { BuilderError } from '../errors.ts';
+import { derivedUuid } from '../system/uuid.ts';
 import type { Target, TargetInput, TargetTools } from './target.ts';
 
 const BLOCK = 4096;
@@ -22,12 +22,6 @@ export function ext4Geometry(input: Pick<TargetInput, 'treeSize' | 'treeEntries'
   // Group descriptors, bitmaps and back-ups of the superblock: under 1 % in groups of 128 MiB.
   const bytes = (input.treeSize + folders + tables + input.freeSpace) * 1.01 + 4 * MEBI;
   return { blocks: Math.ceil(bytes / BLOCK), inodes, journalMiB };
-}
-
-/** A UUID that is the same for the same text (RFC 9562, version 8). */
-export function derivedUuid(text: string): string {
-  const hex = createHash('sha256').update(text).digest('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
 /** The numbers of inodes in use, from the free ones that dumpe2fs names: `  Free inodes: 12-16, 20`, a line for each group. */
@@ -92,7 +86,6 @@ export const ext4: Target = {
   name: 'ext4',
   file: () => 'citadel-realmfs.ext4',
   needsSize: true,
-  takesTimes: true,
   takesOrder: true,
   write: async (input, tools) => void (await writeExt4(input, tools)),
 };

@@ -102,7 +102,7 @@ function levelSizes(blocks: number): number[] {
 }
 
 /**
- * Checks signature, checksum, data and hash tree of an image.
+ * Checks signature, checksum, data and hash tree of an image; of a compressed one its header and signature.
  * @throws FormatError that names the first bad block.
  */
 export async function verifyImage(file: string, publicKey: KeyObject | undefined): Promise<RealmfsImage> {
@@ -115,8 +115,7 @@ export async function verifyImage(file: string, publicKey: KeyObject | undefined
       if (!verify(null, Buffer.from(header.metainfo), publicKey, header.signature))
         throw new FormatError('the signature is not that of the key');
     }
-    if (image.isCompressed) throw new FormatError('the image is compressed: its data can be checked once it was decompressed');
-    await verifyData(handle, image);
+    if (!image.isCompressed) await verifyData(handle, image);
     return image;
   } finally {
     await handle.close();
@@ -175,6 +174,20 @@ async function verifyTree(handle: FileHandle, info: RealmfsMetainfo, salt: Buffe
 export async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
   const { bytesWritten } = await handle.write(bytes, 0, bytes.length, 0);
   if (bytesWritten !== bytes.length) throw new FormatError('the header could not be written');
+}
+
+/** Gives an image the signature of another one; it is good if their metainfo is the same. False: the other one has none. */
+export async function copySignature(from: string, to: string): Promise<boolean> {
+  const [signed, unsigned] = [await open(from, 'r'), await open(to, 'r+')];
+  try {
+    const { header, isSigned } = await readHeader(signed);
+    if (!isSigned) return false;
+    await writeAll(unsigned, encodeHeader({ ...(await readHeader(unsigned)).header, signature: header.signature }));
+    return true;
+  } finally {
+    await signed.close();
+    await unsigned.close();
+  }
 }
 
 /** Signs the metainfo of an image, or of a header alone; data is not looked at. */

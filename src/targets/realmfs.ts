@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { derivedUuid, writeExt4 } from './ext4.ts';
+import { InterruptedError } from '../errors.ts';
+import { derivedUuid } from '../system/uuid.ts';
+import { writeExt4 } from './ext4.ts';
 import { BLOCK, COMPRESSED, encodeHeader, HASH_TREE, metainfoText, VerityTree } from './realmfs-format.ts';
 import { writeAll } from './realmfs-image.ts';
 import type { Target, TargetInput, TargetTools } from './target.ts';
@@ -23,7 +25,10 @@ async function seal(input: TargetInput, tools: TargetTools): Promise<Sealed> {
   const tree = new VerityTree(salt, derivedUuid(`${identity} hash tree`));
   const handle = await open(file, 'r');
   try {
-    for await (const chunk of handle.createReadStream({ start: BLOCK, highWaterMark: CHUNK, autoClose: false })) tree.update(chunk);
+    for await (const chunk of handle.createReadStream({ start: BLOCK, highWaterMark: CHUNK, autoClose: false })) {
+      if (tools.isStopped()) throw new InterruptedError('interrupted', 130);
+      tree.update(chunk);
+    }
   } finally {
     await handle.close();
   }
@@ -55,7 +60,6 @@ export const realmfs: Target = {
   name: 'realmfs',
   file: (image) => `${image}-realmfs.img`,
   needsSize: true,
-  takesTimes: true,
   takesOrder: true,
   async write(input, tools) {
     const { metainfo, area } = await seal(input, tools);
@@ -74,7 +78,6 @@ export const realmfsXz: Target = {
   name: 'realmfs-xz',
   file: (image) => `${image}-realmfs-xz.img`,
   needsSize: true,
-  takesTimes: true,
   takesOrder: true,
   async write(input, tools) {
     const body = `${input.file}.body`;

@@ -5,7 +5,6 @@ function makeSquashfs(name: string, ending: string, compression: readonly string
   return {
     name,
     file: (image) => `${image}.${ending}`,
-    takesTimes: true,
     tools: { mksquashfs: 'squashfs-tools' },
     loses: 'ACLs',
     write: ({ file, sourceDateEpoch }, { run }) =>

@@ -24,6 +24,10 @@ export interface TargetTools {
   run(command: TargetCommand): Promise<void>;
   /** The same; returns standard output. */
   capture(command: TargetCommand): Promise<string>;
+  /** Copies the tree with all that belongs to it, which needs more rights than programs of a writer have. */
+  copyTree(to: string): Promise<void>;
+  /** Whether the artefact is not wanted any more: what takes long looks now and then. */
+  isStopped(): boolean;
 }
 
 /** Something that can be made of the finished root. */
@@ -31,12 +35,12 @@ export interface Target {
   readonly name: string;
   /** The name of the artefact in the output folder, by that of the image. */
   file(name: string): string;
+  /** The artefact is a folder: it has no checksum, and hooks do not see it. */
+  readonly isFolder?: true;
   /** It looks at treeSize and treeEntries, which take a walk through the tree. */
   readonly needsSize?: true;
   /** One program writes the artefact from the beginning to the end: it is hashed meanwhile. */
   readonly growsAtEnd?: true;
-  /** It takes times as the tree has them: none may be newer than SOURCE_DATE_EPOCH. */
-  readonly takesTimes?: true;
   /** It takes entries as the disk lists them, and derives identifiers: it gets a copy of the tree whose order is known. */
   readonly takesOrder?: true;
   /** Programs that it starts beside those of every build, with the Debian packages that have them. */

@@ -42,5 +42,5 @@ dpkg-query --show \
     --showformat='${db:Status-Status}\t${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${Installed-Size}\n' \
     >/run/realmfs/out/packages
 # Of packages without it, the licence is not known: that is no failure.
-grep --devices=skip --text --null --with-filename --extended-regexp '^(Format|Format-Specification|License):' \
+grep --devices=skip --text --null --with-filename --extended-regexp '^(Format|Format-Specification|Files|License):' \
     -- /usr/share/doc/*/copyright /dev/null >/run/realmfs/out/licences || true

@@ -8,7 +8,7 @@ export function buildElsewhere(machine: Machine, out: string, ...args: readonly 
      mkdir -p "$out/else where"; cd "$out/else where"; umask 077
      export TZ=Asia/Tokyo LANG=tr_TR.UTF-8 LC_ALL=C HOME=/nonexistent TMPDIR=/nowhere USER=somebody SOMETHING=else
      exec unshare --uts bash -c 'echo other-host >/proc/sys/kernel/hostname; exec "$@"' build \\
-       taskset --cpu-list 0 "$node" "$cli" --no-confirm --progress quiet -t -d "$out" "$@" 2>&1`,
+       taskset --cpu-list 0 "$node" "$cli" --no-confirm --progress quiet -d "$out" "$@" 2>&1`,
     out,
     process.execPath,
     path.resolve(import.meta.dirname, '../../dist/cli.js'),

@@ -1,18 +1,22 @@
 #!/bin/bash
 # Stands in for debootstrap in root tests: the first build of a run uses the real one and
 # keeps the tree in the tests' cache folder; later builds get that tree back at once, without
-# translations and manuals, which are a third of it and which no test looks at.
+# translations and manuals, which are a third of it and which no test looks at. A cache without
+# one takes it from the folder of the tests.
 set -euo pipefail
 real=@TOOLS@/debootstrap.real
 cache=/run/realmfs/cache
 key=$(printf '%s\n' small "$@" @ARCHIVE@ | grep -v -e tarball -e keep-debootstrap -e --components | sha256sum | cut -c1-16)
 root=$RB_ROOT
+for kept in "$cache" @CACHE@; do
+    [[ ! -e $kept/test-base-$key.tar ]] || break
+done
 case $1 in
     --make-tarball=*)
-        if [[ -e $cache/test-base-$key.tar ]]; then
+        if [[ -e $kept/test-base-$key.tar ]]; then
             echo 'I: Retrieving InRelease'
             # The Release file of this build is there already.
-            cp --no-clobber --preserve=timestamps "$cache/test-base-$key.lists/"* "$root/var/lib/apt/lists/"
+            cp --no-clobber --preserve=timestamps "$kept/test-base-$key.lists/"* "$root/var/lib/apt/lists/"
             : >"${1#*=}"
             exit 0
         fi
@@ -20,9 +24,9 @@ case $1 in
         ;;
 esac
 unpack() {
-    tar --extract --file="$cache/test-base-$key.tar" --directory="$root" --xattrs --xattrs-include='*' --acls --numeric-owner --same-owner
+    tar --extract --file="$kept/test-base-$key.tar" --directory="$root" --xattrs --xattrs-include='*' --acls --numeric-owner --same-owner
 }
-if [[ -e $cache/test-base-$key.tar ]]; then
+if [[ -e $kept/test-base-$key.tar ]]; then
     echo 'I: Unpacking the base system...'
     unpack
     exit 0
@@ -34,6 +38,7 @@ left_out=('--exclude=./usr/share/locale/*' '--exclude=./usr/share/man/*' '--excl
 part=$(mktemp "$cache/test-base-XXXXXX.part")
 tar --create --file="$part" --directory="$root" --one-file-system "${left_out[@]}" --xattrs --xattrs-include='*' --acls --numeric-owner .
 mv "$part" "$cache/test-base-$key.tar"
+kept=$cache
 # This build is like the later ones, times of folders included.
 find "$root"/usr/share/locale "$root"/usr/share/man -xdev -mindepth 1 -delete
 find "$root"/usr/share/doc -xdev -mindepth 2 -delete

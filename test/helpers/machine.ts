@@ -72,7 +72,10 @@ export class Machine {
     mkdirSync(tools);
     copyFileSync('/usr/sbin/debootstrap', path.join(tools, 'debootstrap.real'));
     const fakeText = readFileSync(path.join(import.meta.dirname, 'fake-debootstrap.sh'), 'utf8');
-    writeFileSync(path.join(tools, 'debootstrap'), fakeText.replace('@TOOLS@', tools).replace('@ARCHIVE@', mirror.archive.folder));
+    writeFileSync(
+      path.join(tools, 'debootstrap'),
+      fakeText.replace('@TOOLS@', tools).replace('@CACHE@', testCache).replace('@ARCHIVE@', mirror.archive.folder),
+    );
     mirror.writeKeyring(path.join(tools, 'keyring'));
     const sources = (name: string, suites: string): string =>
       `Types: deb\nURIs: http://mirror.example/${name}\nSuites: ${suites}\nComponents: main non-free-firmware\nSigned-By: ${KEYRING}\n`;
@@ -238,7 +241,11 @@ export class Machine {
     return {
       // A mount's own numbers and its options are part of it: a remount is seen.
       mounts: readFileSync(`/proc/${this.#keeper}/mountinfo`, 'utf8'),
-      loops: execFileSync('losetup', ['--all'], { encoding: 'utf8' }),
+      // Those of other machines come and go.
+      loops: execFileSync('losetup', ['--all'], { encoding: 'utf8' })
+        .split('\n')
+        .filter((line) => line.includes(path.basename(this.folder)))
+        .join('\n'),
       processes: buildProcesses(path.basename(this.folder)),
       canary: execFileSync(
         'bash',

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { manifestSchema } from '../../src/records/manifest-schema.ts';
 import { bare, Machine, sha256 } from '../helpers/machine.ts';
+import { records } from '../helpers/records.ts';
 
 const machine = new Machine();
 afterAll(() => machine.close());
@@ -82,7 +83,7 @@ describe('a project that uses everything', () => {
     expect(run.code).toBe(0);
     const out = path.join(machine.folder, 'out put');
     expect(run.stdout.trimEnd().split('\n')).toEqual(
-      ['rootfs', 'realmfs-rootfs.tar', 'SHA256SUMS', 'manifest.json'].map((name) => path.join(out, name)),
+      ['rootfs', 'realmfs-rootfs.tar', ...records, 'SHA256SUMS', 'manifest.json'].map((name) => path.join(out, name)),
     );
     const root = path.join(out, 'rootfs');
     expect(listing(root, ...expected.map((line) => line.split(' ')[0] ?? ''))).toEqual(expected);
@@ -114,7 +115,9 @@ describe('a project that uses everything', () => {
         { step: 'pre/set-hostname', origin: 'project', sha256: sha256(path.join(project, 'realmfs-modules/set-hostname')) },
       ]),
     );
-    expect(machine.shell('cd "$1"; sha256sum --check SHA256SUMS', out)).toBe('realmfs-rootfs.tar: OK\n');
+    expect(machine.shell('cd "$1"; sha256sum --check SHA256SUMS', out)).toBe(
+      ['realmfs-rootfs.tar', ...records].map((name) => `${name}: OK\n`).join(''),
+    );
     expect(await machine.settled(before)).toEqual(before);
   });
 

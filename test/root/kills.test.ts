@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { afterAll, expect, test } from 'vitest';
 import { killOnce, signalEachStep, sleep, slow } from '../helpers/kills.ts';
 import { bare, Machine } from '../helpers/machine.ts';
+import { records } from '../helpers/records.ts';
 
 const machine = new Machine();
 afterAll(() => machine.close());
@@ -15,7 +16,9 @@ test('kill -9 at 15 random moments leaves nothing, and the next run just works',
   }
   const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
   expect(run.code).toBe(0);
-  expect(readdirSync(`${project}/realmfs`).sort()).toEqual(['SHA256SUMS', 'manifest.json', 'realmfs-build.log', 'realmfs-rootfs.tar']);
+  expect(readdirSync(`${project}/realmfs`).sort()).toEqual(
+    ['SHA256SUMS', 'manifest.json', 'realmfs-build.log', 'realmfs-rootfs.tar', ...records].sort(),
+  );
 });
 
 test('30 times kill -9 right after the start', async () => {

@@ -22,8 +22,8 @@ export const commands: Readonly<Record<string, CommandRow>> = {
   keygen: { doc: 'make a key for RealmFS images', make: keygenProgram, read: readKeygen },
   'make-hooks': { doc: 'make numbered links to the hooks that series name', make: makeHooksProgram, read: readMakeHooks },
   shell: { doc: 'open the tree as it is after a step, to look around', make: shellProgram, read: readShell },
-  sign: { doc: 'sign a RealmFS image', make: signProgram, read: readSign },
-  verify: { doc: 'check RealmFS images, and results by their checksums', make: verifyProgram, read: readVerify },
+  sign: { doc: 'sign a RealmFS image, or the checksums of all results', make: signProgram, read: readSign },
+  verify: { doc: 'check images and results; --rebuild: that a build gives the same bytes again', make: verifyProgram, read: readVerify },
   plan: { doc: 'show settings, their origin and the steps; builds nothing', make: planProgram, read: readPlan },
 };
 
@@ -139,29 +139,65 @@ function readKeygen(command: Command): Parsed {
 
 function signProgram(): Command {
   return new Command('realmfs-builder sign')
-    .usage('--key KEY IMAGE')
-    .description('Signs the header of a RealmFS image in place. SHA256SUMS and manifest.json beside it get its new checksum.')
-    .argument('<image>', 'a RealmFS image')
-    .requiredOption('--key <file>', 'the private key: 64 hex digits, or PEM')
+    .usage('--key KEY IMAGE | --gpg [USER] DIR')
+    .description(
+      'With --key: signs the header of a RealmFS image in place; SHA256SUMS and manifest.json beside it get its new checksum. ' +
+        'With --gpg: signs SHA256SUMS of a folder, to SHA256SUMS.gpg.',
+    )
+    .argument('<file>', 'a RealmFS image; with --gpg the folder of the results')
+    .option('--key <file>', 'the private key: 64 hex digits, or PEM')
+    .option('--gpg [user]', 'sign with gpg, by the key of USER (default: gpg chooses)')
     .helpOption('-h, --help', 'print this help')
     .allowExcessArguments(false);
 }
 
 function readSign(command: Command): Parsed {
-  return { kind: 'sign', options: { file: command.args[0] ?? '', key: command.opts<{ key: string }>().key } };
+  const { key, gpg } = command.opts<{ key?: string; gpg?: string | true }>();
+  if ((key === undefined) === (gpg === undefined)) throw new UsageError('sign: give --key for an image, or --gpg for a folder of results');
+  return { kind: 'sign', options: { file: command.args[0] ?? '', key, gpg: typeof gpg === 'string' ? gpg : '' } };
 }
 
 function verifyProgram(): Command {
   return new Command('realmfs-builder verify')
-    .usage('[--key KEY] FILE...')
-    .description('Checks header, signature, checksum, data and hash tree of RealmFS images; of a folder, all that its SHA256SUMS names.')
-    .argument('<file...>', 'RealmFS images, SHA256SUMS, or folders with one')
+    .usage('[--key KEY] [--keyring KEYS] FILE... | --rebuild [options] [DIR]')
+    .description(
+      'Checks header, signature, checksum, data and hash tree of RealmFS images; of a folder, all that its SHA256SUMS names. ' +
+        'With --rebuild: builds again what the results in DIR were made from, elsewhere and without any cache, and compares.',
+    )
+    .argument('[file...]', 'RealmFS images, SHA256SUMS, or folders with one; with --rebuild the output folder (default: realmfs)')
     .option('--key <file>', 'the public key that the images must be signed by: 64 hex digits, or PEM')
+    .option('--keyring <file>', 'the keys that SHA256SUMS must be signed by, as gpg --export writes them')
+    .option('--rebuild', 'build again under another host name, user, umask, time zone, language, time and number of processors')
+    .option('--config <file>', 'with --rebuild: the configuration file')
+    .option(setOption[0], 'with --rebuild: a setting that the manifest does not hold, such as a password', setOption[2])
+    .option('--no-tmpfs', 'with --rebuild: build on disk')
+    .option('--debug', 'show stack traces')
+    .addOption(colorOption())
     .helpOption('-h, --help', 'print this help');
 }
 
 function readVerify(command: Command): Parsed {
-  return { kind: 'verify', options: { files: command.args, key: command.opts<{ key?: string }>().key } };
+  const raw = command.opts<{
+    key?: string;
+    keyring?: string;
+    rebuild?: true;
+    config?: string;
+    set?: Record<string, string>;
+    tmpfs: boolean;
+    debug?: true;
+    color: ColorChoice;
+  }>();
+  const { key, keyring, config, set = {}, tmpfs, color } = raw;
+  const [directory = 'realmfs', ...more] = command.args;
+  if (raw.rebuild) {
+    if (more.length > 0) throw new UsageError('--rebuild: compares one folder of results');
+    if (key !== undefined || keyring !== undefined) throw new UsageError('--rebuild: a signature is not built again; check it by itself');
+    return { kind: 'rebuild', options: { config, directory, set, tmpfs, debug: raw.debug === true, color } };
+  }
+  if (config !== undefined || !tmpfs || Object.keys(set).length > 0)
+    throw new UsageError('--config, --set and --no-tmpfs belong to: verify --rebuild');
+  if (command.args.length === 0) throw new UsageError('verify: name images, or folders of results');
+  return { kind: 'verify', options: { files: command.args, key, keyring } };
 }
 
 /** As parseTime, and days. */

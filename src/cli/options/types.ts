@@ -56,6 +56,28 @@ export interface MakeHooksOptions {
   readonly quiet: boolean;
 }
 
+/** What the command line of `sign` says. */
+export interface SignOptions {
+  /** An image, or a folder of results. */
+  readonly file: string;
+  /** The private key of an image; undefined: gpg signs. */
+  readonly key: string | undefined;
+  /** Whose key gpg uses; empty: its default. */
+  readonly gpg: string;
+}
+
+/** What the command line of `verify` says. */
+export interface VerifyOptions {
+  readonly files: readonly string[];
+  /** The public key of images. */
+  readonly key: string | undefined;
+  /** The file with the keys of SHA256SUMS. */
+  readonly keyring: string | undefined;
+}
+
+/** What the command line of `verify --rebuild` says. */
+export type RebuildOptions = Pick<CliOptions, 'config' | 'directory' | 'set' | 'tmpfs' | 'debug' | 'color'>;
+
 /** What the command line of `inspect` says. */
 export interface InspectOptions {
   readonly file: string;
@@ -88,8 +110,9 @@ export type Parsed =
   | { readonly kind: 'doctor'; readonly options: DoctorOptions }
   | { readonly kind: 'make-hooks'; readonly options: MakeHooksOptions }
   | { readonly kind: 'keygen'; readonly options: { readonly file: string } }
-  | { readonly kind: 'sign'; readonly options: { readonly file: string; readonly key: string } }
-  | { readonly kind: 'verify'; readonly options: { readonly files: readonly string[]; readonly key: string | undefined } }
+  | { readonly kind: 'sign'; readonly options: SignOptions }
+  | { readonly kind: 'verify'; readonly options: VerifyOptions }
+  | { readonly kind: 'rebuild'; readonly options: RebuildOptions }
   | { readonly kind: 'inspect'; readonly options: InspectOptions }
   | { readonly kind: 'diff'; readonly options: DiffOptions }
   | { readonly kind: 'text'; readonly text: string };

@@ -268,9 +268,11 @@ describe('the manifest', () => {
     extraSources: '',
     extraPins: '',
     network: true,
+    targets: ['tarball'],
     inputs: {
       config: { file: 'build.conf', sha256: digest },
       settings: { NETWORK: 'on' },
+      overrides: ['NETWORK'],
       modules: [
         { step: 'pre/x', origin: 'function' },
         { step: 'packages', origin: 'built-in', sha256: digest },
@@ -279,6 +281,7 @@ describe('the manifest', () => {
       binaryHooks: [{ step: 'binary/x.binary', file: 'hooks.d/base/x.binary', sha256: digest }],
       localPackages: [{ file: 'packages/x.deb', name: 'x', version: '1', arch: 'all', sha256: digest }],
       files: [{ file: 'etc/motd', sha256: digest }],
+      releases: [{ file: 'mirror.example_debian_dists_trixie_InRelease', sha256: digest }],
     },
     steps: [{ step: 'config', start: '2026-01-01T00:00:00.000Z', seconds: 0.5, cached: false }],
     packages: [{ name: 'libc6', version: '2.41-12', arch: 'amd64', source: 'glibc', sourceVersion: '2.41-12', installedSize: 1024 }],

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { keygenCommand, signCommand, verifyCommand } from '../../../src/cli/image-commands.ts';
@@ -8,6 +8,11 @@ import { BLOCK, COMPRESSED, encodeHeader, HASH_TREE, metainfoText, VerityTree } 
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const salt = createHash('sha256').update('salt').digest();
+
+const around = { env: {}, signal: new AbortController().signal };
+const sign = (options: { file: string; key: string }, cwd: string): Promise<string> => signCommand({ gpg: '', ...options }, cwd, around);
+const verifyAll = (options: { files: string[]; key: string | undefined }, cwd: string): Promise<string> =>
+  verifyCommand({ keyring: undefined, ...options }, cwd, around);
 
 /** An image of some blocks. */
 function makeImage(folder: string, blocks: number, options: { name?: string; tree?: boolean } = {}): string {
@@ -39,8 +44,8 @@ async function signed(blocks = 300): Promise<{ folder: string; image: string; ch
   const folder = tempRoot();
   await keygenCommand('key', folder);
   const image = makeImage(folder, blocks);
-  await signCommand({ file: image, key: 'key' }, folder);
-  return { folder, image, check: () => verifyCommand({ files: [image], key: 'key.pub' }, folder) };
+  await sign({ file: image, key: 'key' }, folder);
+  return { folder, image, check: () => verifyAll({ files: [image], key: 'key.pub' }, folder) };
 }
 
 function flip(file: string, at: number, bit = 0): void {
@@ -72,15 +77,15 @@ describe('keys and signatures', () => {
   test('a key in PEM, another key, no key', async () => {
     const { folder, image, check } = await signed();
     expect(await check()).toContain('base, channel dev, 300 blocks, data and hash tree good, signed by the key');
-    expect(await verifyCommand({ files: [image], key: undefined }, folder)).toContain('signed, by whom was not asked');
+    expect(await verifyAll({ files: [image], key: undefined }, folder)).toContain('signed, by whom was not asked');
     const { privateKey, publicKey } = generateKeyPairSync('ed25519');
     writeFileSync(path.join(folder, 'pem'), privateKey.export({ format: 'pem', type: 'pkcs8' }));
     writeFileSync(path.join(folder, 'pem.pub'), publicKey.export({ format: 'pem', type: 'spki' }));
-    await signCommand({ file: image, key: 'pem' }, folder);
+    await sign({ file: image, key: 'pem' }, folder);
     await expect(check()).rejects.toThrow('the signature is not that of the key');
-    expect(await verifyCommand({ files: [image], key: 'pem.pub' }, folder)).toContain('signed by the key');
-    await expect(signCommand({ file: image, key: 'pem.pub' }, folder)).rejects.toThrow('is no private Ed25519 key');
-    await expect(signCommand({ file: image, key: 'key.pub' }, folder)).rejects.toThrow('is no private Ed25519 key');
+    expect(await verifyAll({ files: [image], key: 'pem.pub' }, folder)).toContain('signed by the key');
+    await expect(sign({ file: image, key: 'pem.pub' }, folder)).rejects.toThrow('is no private Ed25519 key');
+    await expect(sign({ file: image, key: 'key.pub' }, folder)).rejects.toThrow('is no private Ed25519 key');
     await expect(keygenCommand('key', folder)).rejects.toMatchObject({ message: expect.stringContaining('EEXIST'), exitCode: 2 });
   });
 });
@@ -118,15 +123,15 @@ describe('every bit that is flipped is found', () => {
       writeFileSync(image, bytes);
       await expect(check()).rejects.toThrow(/should have|does not begin/);
     }
-    await expect(verifyCommand({ files: ['/etc/passwd'], key: undefined }, folder)).rejects.toThrow('does not begin with SGOS');
-    await expect(verifyCommand({ files: ['none'], key: undefined }, folder)).rejects.toMatchObject({ exitCode: 2 });
+    await expect(verifyAll({ files: ['/etc/passwd'], key: undefined }, folder)).rejects.toThrow('does not begin with SGOS');
+    await expect(verifyAll({ files: ['none'], key: undefined }, folder)).rejects.toMatchObject({ exitCode: 2 });
   });
 
   test.each([
     ['a'.repeat(41), 'is no name of a realm'],
     ['1a', 'is no name of a realm'],
   ])('the name %s', async (name, message) => {
-    await expect(verifyCommand({ files: [makeImage(tempRoot(), 2, { name })], key: undefined }, '/')).rejects.toThrow(message);
+    await expect(verifyAll({ files: [makeImage(tempRoot(), 2, { name })], key: undefined }, '/')).rejects.toThrow(message);
   });
 
   test.each([0, 4024])('a length of %i of the metainfo', async (length) => {
@@ -134,22 +139,53 @@ describe('every bit that is flipped is found', () => {
     const bytes = readFileSync(image);
     bytes.writeUInt16BE(length, 6);
     writeFileSync(image, bytes);
-    await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow(`the metainfo has ${length} bytes`);
+    await expect(verifyAll({ files: [image], key: undefined }, '/')).rejects.toThrow(`the metainfo has ${length} bytes`);
   });
 });
 
 test('without a hash tree the root is compared; one block has no tree', async () => {
   for (const blocks of [1, 2, 129]) {
     const image = makeImage(tempRoot(), blocks, { tree: false });
-    expect(await verifyCommand({ files: [image], key: undefined }, '/')).toContain('data good, not signed');
+    expect(await verifyAll({ files: [image], key: undefined }, '/')).toContain('data good, not signed');
     flip(image, BLOCK + 5);
-    await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow('is not what the root of the hash tree says');
+    await expect(verifyAll({ files: [image], key: undefined }, '/')).rejects.toThrow('is not what the root of the hash tree says');
   }
-  const image = makeImage(tempRoot(), 2);
-  const bytes = readFileSync(image);
-  bytes.writeUInt8(COMPRESSED, 5);
-  writeFileSync(image, bytes);
-  await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow('the image is compressed');
+});
+
+describe('the compressed form', () => {
+  /** Its header, and what xz makes of `body`. */
+  const compressed = (body: (data: Buffer) => Buffer): string => {
+    const image = makeImage(tempRoot(), 2);
+    const bytes = readFileSync(image);
+    bytes.writeUInt8(COMPRESSED, 5);
+    const packed = execFileSync('xz', ['--stdout'], { input: body(bytes.subarray(BLOCK, 3 * BLOCK)) });
+    writeFileSync(image, Buffer.concat([bytes.subarray(0, BLOCK), packed]));
+    return image;
+  };
+
+  test('is checked by its checksum', async () => {
+    const image = compressed((data) => Buffer.concat([Buffer.alloc(BLOCK), data]));
+    expect(await verifyAll({ files: [image], key: undefined }, '/')).toContain(
+      '2 blocks, compressed, checksum of the data good, not signed',
+    );
+  });
+
+  test.each([
+    ['without the block of zeros', (data: Buffer) => data, 'does not begin with a block of zeros'],
+    ['with other data', () => Buffer.alloc(3 * BLOCK), 'is not what the checksum in the header says'],
+    ['with too much', (data: Buffer) => Buffer.concat([Buffer.alloc(BLOCK), data, Buffer.alloc(1)]), 'is not what the checksum'],
+  ])('%s is not good', async (_, body, message) => {
+    await expect(verifyAll({ files: [compressed(body)], key: undefined }, '/')).rejects.toThrow(message);
+  });
+
+  test('cut off, or no xz at all', async () => {
+    const image = compressed((data) => Buffer.concat([Buffer.alloc(BLOCK), data]));
+    const bytes = readFileSync(image);
+    writeFileSync(image, bytes.subarray(0, -20));
+    await expect(verifyAll({ files: [image], key: undefined }, '/')).rejects.toThrow('cannot be decompressed');
+    writeFileSync(image, Buffer.concat([bytes.subarray(0, BLOCK), Buffer.from('nonsense')]));
+    await expect(verifyAll({ files: [image], key: undefined }, '/')).rejects.toThrow('cannot be decompressed');
+  });
 });
 
 test.each([
@@ -172,7 +208,7 @@ test.each([
     signature: Buffer.alloc(64),
   });
   writeFileSync(image, Buffer.concat([header, bytes.subarray(BLOCK)]));
-  await expect(verifyCommand({ files: [image], key: undefined }, '/')).rejects.toThrow(message);
+  await expect(verifyAll({ files: [image], key: undefined }, '/')).rejects.toThrow(message);
 });
 
 test('the header alone is signed, and put back', async () => {
@@ -181,37 +217,43 @@ test('the header alone is signed, and put back', async () => {
   const image = makeImage(folder, 2);
   const bytes = readFileSync(image);
   writeFileSync(path.join(folder, 'header'), bytes.subarray(0, BLOCK));
-  await signCommand({ file: 'header', key: 'key' }, folder);
+  await sign({ file: 'header', key: 'key' }, folder);
   writeFileSync(image, Buffer.concat([readFileSync(path.join(folder, 'header')), bytes.subarray(BLOCK)]));
-  expect(await verifyCommand({ files: [image], key: 'key.pub' }, folder)).toContain('signed by the key');
+  expect(await verifyAll({ files: [image], key: 'key.pub' }, folder)).toContain('signed by the key');
 });
 
 test('signing renews checksums beside the image, and nothing else of them', async () => {
-  const folder = tempRoot({ other: 'x' });
+  const folder = tempRoot({ other: 'x', 'SHA256SUMS.gpg': 'of the old sums' });
   await keygenCommand('key', folder);
   const image = makeImage(folder, 2);
-  spawnSync('bash', ['-c', 'sha256sum other base-realmfs.img >SHA256SUMS; chmod 640 SHA256SUMS'], { cwd: folder });
   const old = createHash('sha256').update(readFileSync(image)).digest('hex');
+  const subject = (sha256: string): object => ({ subject: [{ name: 'other' }, { name: 'base-realmfs.img', digest: { sha256 } }] });
+  writeFileSync(path.join(folder, 'base.provenance.json'), JSON.stringify(subject(old)));
+  spawnSync('bash', ['-c', 'sha256sum other base-realmfs.img base.provenance.json >SHA256SUMS; chmod 640 SHA256SUMS'], { cwd: folder });
   writeFileSync(path.join(folder, 'manifest.json'), JSON.stringify({ mine: 1, artifacts: [{ file: 'base-realmfs.img', sha256: old }] }));
-  const said = await signCommand({ file: image, key: 'key' }, folder);
+  const said = await sign({ file: image, key: 'key' }, folder);
   expect(said).toContain('SHA256SUMS: the checksum is that of the signed image');
-  expect(await verifyCommand({ files: [folder], key: 'key.pub' }, folder)).toMatch(/^other: good\n.*signed by the key\n$/);
+  expect(await verifyAll({ files: [folder], key: 'key.pub' }, folder)).toMatch(
+    /^other: good\n.*signed by the key\nbase\.provenance\.json: good\n$/,
+  );
+  expect(existsSync(path.join(folder, 'SHA256SUMS.gpg'))).toBe(false);
   const now = createHash('sha256').update(readFileSync(image)).digest('hex');
   expect(JSON.parse(readFileSync(path.join(folder, 'manifest.json'), 'utf8'))).toEqual({
     mine: 1,
     artifacts: [{ file: 'base-realmfs.img', sha256: now }],
   });
+  expect(JSON.parse(readFileSync(path.join(folder, 'base.provenance.json'), 'utf8'))).toEqual(subject(now));
   expect(statSync(path.join(folder, 'SHA256SUMS')).mode & 0o777).toBe(0o640);
   await keygenCommand('two', folder);
-  await expect(verifyCommand({ files: [folder], key: 'two.pub' }, folder)).rejects.toThrow('the signature is not that of the key');
+  await expect(verifyAll({ files: [folder], key: 'two.pub' }, folder)).rejects.toThrow('the signature is not that of the key');
   writeFileSync(path.join(folder, 'SHA256SUMS'), '');
-  await expect(verifyCommand({ files: [folder], key: undefined }, folder)).rejects.toThrow('names nothing');
+  await expect(verifyAll({ files: [folder], key: undefined }, folder)).rejects.toThrow('names nothing');
 });
 
 test('results by their checksums', async () => {
   const folder = tempRoot({ a: 'one', 'b c': 'two' });
   spawnSync('bash', ['-c', 'sha256sum a "b c" >SHA256SUMS'], { cwd: folder });
-  expect(await verifyCommand({ files: ['.'], key: undefined }, folder)).toBe('a: good\nb c: good\n');
+  expect(await verifyAll({ files: ['.'], key: undefined }, folder)).toBe('a: good\nb c: good\n');
   writeFileSync(path.join(folder, 'a'), 'other');
-  await expect(verifyCommand({ files: ['SHA256SUMS'], key: undefined }, folder)).rejects.toThrow('a: is not what SHA256SUMS says');
+  await expect(verifyAll({ files: ['SHA256SUMS'], key: undefined }, folder)).rejects.toThrow('a: is not what SHA256SUMS says');
 });

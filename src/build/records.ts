@@ -1,0 +1,121 @@
+import { readFile, stat } from 'node:fs/promises';
+import { Worker } from 'node:worker_threads';
+import { BuilderError } from '../errors.ts';
+import type { Artifact } from '../events.ts';
+import { parseLicences } from '../records/licences.ts';
+import { recordNames } from '../records/names.ts';
+import { type InstalledPackage, packageLines, parsePackageList } from '../records/packages.ts';
+import { provenance } from '../records/provenance.ts';
+import { spdxDocument } from '../records/spdx.ts';
+import { version } from '../resources.ts';
+import { hasCode, readForeign, sha256File, syncPath, writeWhole } from '../system/files.ts';
+import { type BuildContext, paths } from './context.ts';
+import { explained } from './failures.ts';
+import { makeManifest, sumsText } from './manifest.ts';
+import type { Sources } from './sources.ts';
+import type { Stage } from './stage.ts';
+
+/** What `target` of an artefact says where it is a record of the build. */
+const RECORD = 'record';
+
+/** A list of the tree's files that is being made. */
+export interface FileListing {
+  /** Rejected if it cannot be made. */
+  readonly done: Promise<void>;
+  /** Nobody wants it any more. */
+  stop(): Promise<unknown>;
+}
+
+/** Begins to list and hash the finished tree, in a thread of its own: the targets are written meanwhile. */
+export function listFiles(): FileListing {
+  const worker = new Worker(`${paths.program}/dist/file-list.js`, { workerData: { root: paths.root, file: `${paths.work}/files.mtree` } });
+  const done = new Promise<void>((resolve, reject) => {
+    worker.once('error', reject);
+    worker.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`the list of files ended with exit code ${code}`))));
+  });
+  // Who waits for it is told.
+  done.catch(() => {});
+  return { done, stop: () => worker.terminate() };
+}
+
+/**
+ * Writes what describes a build beside its artefacts: the lists of packages and files, the bill of materials, the provenance,
+ * SHA256SUMS, manifest.json. A file of the same name that a hook has made stays. Returns all names of results.
+ */
+export async function writeRecords(
+  stage: Stage,
+  made: {
+    readonly artifacts: readonly Artifact[];
+    readonly releases: Readonly<Record<string, string>>;
+    readonly finalized: string;
+    readonly listing: FileListing;
+  },
+  sources: Sources,
+  ctx: BuildContext,
+): Promise<string[]> {
+  const { name } = stage.plan.config;
+  const names = recordNames(name);
+  const artifacts = [...made.artifacts];
+  const packages = parsePackageList(await finalizedText(`${made.finalized}/packages`));
+  const write = async (file: string, text: string | Buffer): Promise<void> => {
+    if (artifacts.some((artifact) => artifact.file === file)) {
+      ctx.steps.note(`${file} is what a hook has made`);
+      return;
+    }
+    const where = `${paths.staging}/${file}`;
+    await writeWhole(where, text);
+    artifacts.push({ target: RECORD, file, size: (await stat(where)).size, sha256: await sha256File(where) });
+  };
+  await explained(paths.staging, async () => {
+    await write(names.packages, packageLines(packages));
+    await write(names.files, await fileList(made.listing));
+    await write(names.sbom, jsonText(await billOfMaterials(stage, packages, made.finalized, artifacts)));
+    const parts = { packages, artifacts, releases: made.releases };
+    await write(names.provenance, jsonText(provenance(await makeManifest(stage, parts, sources, ctx))));
+    const manifest = await makeManifest(stage, parts, sources, ctx);
+    await writeWhole(`${paths.staging}/SHA256SUMS`, sumsText(artifacts));
+    await writeWhole(`${paths.staging}/manifest.json`, jsonText(manifest));
+    await syncPath(paths.staging);
+  });
+  return [...artifacts.map(({ file }) => file), 'SHA256SUMS', 'manifest.json'];
+}
+
+async function fileList({ done }: FileListing): Promise<Buffer> {
+  try {
+    await done;
+  } catch (error) {
+    if (!hasCode(error, 'ENAMETOOLONG')) throw error;
+    throw new BuilderError('the tree has a path of more than 4096 bytes: its files cannot be listed', { step: 'manifest', cause: error });
+  }
+  return readFile(`${paths.work}/files.mtree`);
+}
+
+async function billOfMaterials(
+  stage: Stage,
+  packages: readonly InstalledPackage[],
+  finalized: string,
+  artifacts: readonly Artifact[],
+): Promise<object> {
+  const { name, release } = stage.plan.config;
+  return spdxDocument({
+    name,
+    release,
+    builder: { name: 'realmfs-builder', version },
+    created: stage.sourceDateEpoch,
+    packages,
+    licences: parseLicences(await finalizedText(`${finalized}/licences`)),
+    // The list of files is among them.
+    identity: artifacts.map(({ sha256 }) => sha256).join(),
+  });
+}
+
+function jsonText(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+/** What finalize.sh has left, which code of the tree could have changed. */
+async function finalizedText(file: string): Promise<string> {
+  const bytes = await readForeign(file);
+  if (bytes === undefined) throw new BuilderError(`finalize has left no list of ${file.replace(/^.*\//, '')} behind`, { step: 'manifest' });
+  return bytes.toString('utf8');
+}

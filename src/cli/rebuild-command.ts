@@ -1,0 +1,285 @@
+import { mkdir, open, readdir, readFile, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { hideCredentials } from '../build/failures.ts';
+import { findSetting, isSecret, settingKeys } from '../config/settings.ts';
+import { BuilderError, InterruptedError, LockedError, UsageError } from '../errors.ts';
+import type { BuildEvent } from '../events.ts';
+import { likelyCause, type Surroundings } from '../records/cause.ts';
+import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts';
+import { type Manifest, manifestSchema } from '../records/manifest-schema.ts';
+import { type FileEntry, parseMtree } from '../records/mtree.ts';
+import { recordNames } from '../records/names.ts';
+import { programRoot } from '../resources.ts';
+import { hasCode, isMissing } from '../system/files.ts';
+import { createRunner } from '../system/runner.ts';
+import { withScope } from '../system/scope.ts';
+import { realmfs, realmfsXz } from '../targets/realmfs.ts';
+import { copySignature } from '../targets/realmfs-image.ts';
+import { checkedSetting, makeRequest } from './make-request.ts';
+import type { RebuildOptions } from './options/types.ts';
+import { findPlace, makeCache, type Owner, type Place } from './place.ts';
+import { checkTools } from './preflight.ts';
+import { renewSums } from './renew-sums.ts';
+import type { Reporter } from './reporters/reporter.ts';
+import { makeStaging, removeStaging } from './staging.ts';
+import type { Stopper } from './stopper.ts';
+import { readSums, verifySums } from './sums.ts';
+
+/** What the command needs from its surroundings. */
+export interface RebuildSurroundings {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly owner: Owner | undefined;
+  readonly reporter: Reporter;
+  readonly stopper: Stopper;
+}
+
+/** Under what the second build is made. */
+const HOSTNAME = 'rebuilt-elsewhere';
+const TIME_ZONE = 'Pacific/Kiritimati';
+const LANGUAGE = 'tr_TR.UTF-8';
+/** The exit code of flock where somebody else holds the lock. */
+const LOCKED = 75;
+/** Bytes of a file in which a cause is looked for. */
+const LOOKED_AT = 4 * 1024 ** 2;
+
+/**
+ * Builds again what the manifest of an output folder says, without any cache, under another host name, user, umask, time zone,
+ * language and on one processor, and compares all results. Returns what is said of them.
+ * @throws BuilderError that names the first difference.
+ */
+export async function rebuildCommand(options: RebuildOptions, around: RebuildSurroundings): Promise<string> {
+  const output = await namedFolder(path.resolve(around.cwd, options.directory));
+  const manifest = await readManifest(output);
+  await verifySums(path.join(output, 'SHA256SUMS'), undefined, around.stopper.signal);
+  const place = await findPlace(options.config, around.cwd);
+  if (place.configName === null && manifest.inputs.config !== null)
+    throw new UsageError(`${output} was made from ${manifest.inputs.config.file}: name it with --config`);
+  const request = await makeRequest({ set: {}, targets: [], proxy: undefined, keyring: undefined }, place, around);
+  await checkTools();
+  const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
+  around.stopper.signal.throwIfAborted();
+  return withScope(async (scope) => {
+    const staging = await makeStaging(output);
+    scope.defer('staging folder', () => removeStaging(staging, [], output, cache));
+    const start = Math.floor(Date.now() / 1000);
+    await buildAgain({ output, scratch: staging.staging, manifest, place, options }, around);
+    const again = path.join(staging.staging, 'again');
+    const surroundings: Surroundings = {
+      start,
+      end: Math.ceil(Date.now() / 1000),
+      hostname: HOSTNAME,
+      folders: [staging.staging],
+      timeZone: TIME_ZONE,
+      language: LANGUAGE,
+    };
+    await takeSignatures(output, again, manifest);
+    return compare(output, again, manifest, surroundings);
+  });
+}
+
+async function namedFolder(folder: string): Promise<string> {
+  try {
+    return await realpath(folder);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) throw new UsageError(`${folder}: there is no such folder; results of a build lie in one`);
+    throw error;
+  }
+}
+
+/** @throws UsageError if a folder has no manifest.json of this format. */
+export async function readManifest(folder: string): Promise<Manifest> {
+  const file = path.join(folder, 'manifest.json');
+  let read: unknown;
+  try {
+    read = JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) throw new UsageError(`${folder} has no manifest.json: no build has left its results there`);
+    throw new UsageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const known = manifestSchema.safeParse(read);
+  if (known.success) return known.data;
+  throw new UsageError(`${file} is no manifest of this version: ${known.error.issues[0]?.path.join('.')} is not as it should be`);
+}
+
+interface Again {
+  readonly output: string;
+  readonly scratch: string;
+  readonly manifest: Manifest;
+  readonly place: Place;
+  readonly options: RebuildOptions;
+}
+
+/** Runs this program once more, elsewhere; its results lie in `again` below the scratch folder. */
+async function buildAgain({ output, scratch, manifest, place, options }: Again, around: RebuildSurroundings): Promise<void> {
+  const { signal } = around.stopper;
+  const runner = createRunner({ report: () => {}, signal, currentStep: () => 'rebuild' });
+  const cwd = path.join(scratch, 'elsewhere');
+  const cache = path.join(scratch, 'cache');
+  await mkdir(cwd);
+  await mkdir(cache, { mode: 0o700 });
+  const { set, env } = settingsOf(manifest, options.set, around.env);
+  const overrides = { ...set, SOURCE_DATE_EPOCH: String(manifest.sourceDateEpoch), REALMFS_CACHE_DIR: cache, LAYERS_MAX_SIZE: '0' };
+  const elsewhere =
+    'printf %s "$1" >/proc/sys/kernel/hostname; umask 077; own=$(taskset --cpu-list --pid $$); exec taskset --cpu-list "$(grep -o "[0-9]*" <<<"${own##*:}" | tail -n 1)" "${@:2}"';
+  const config = place.configName === null ? [] : [path.join(place.project, place.configName)];
+  const program = [
+    process.execPath,
+    path.join(programRoot, 'dist/cli.js'),
+    ...['--no-confirm', '--no-cache', '--keep-rootfs', '--progress', 'json', '--directory', path.join(scratch, 'again')],
+    ...(options.tmpfs ? [] : ['--no-tmpfs']),
+    ...Object.entries(overrides).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
+    ...(config.length > 0 ? ['--', ...config] : []),
+  ];
+  const state = { hasArrived: false };
+  const result = await runner.attempt({
+    label: 'building again',
+    // The lock keeps other builds from the folder. All of it ends with this process.
+    file: 'flock',
+    args: [
+      ...['--nonblock', '--no-fork', '--conflict-exit-code', String(LOCKED), output],
+      ...['setpriv', '--pdeathsig', 'TERM', 'unshare', '--uts', 'bash', '-euc', elsewhere, 'elsewhere', HOSTNAME],
+      ...program,
+    ],
+    // Without a project, no build.conf must be found.
+    cwd: place.project !== '' && place.configName === null ? place.project : cwd,
+    env: { ...env, TZ: TIME_ZONE, LANG: LANGUAGE, LC_ALL: LANGUAGE, HOME: '/nonexistent', USER: 'somebody', LOGNAME: 'somebody' },
+    onLine: (line) => {
+      const event = eventOf(line);
+      if (event === undefined) return;
+      state.hasArrived = true;
+      around.reporter.report(event);
+    },
+  });
+  const stopped = around.stopper.reason;
+  if (stopped !== undefined) throw new InterruptedError(stopped.message, stopped.exitCode, 'rebuild');
+  if (result.exitCode === LOCKED && !state.hasArrived)
+    throw new LockedError(`another build is writing to ${output}`, { step: 'preflight' });
+  if (result.exitCode !== 0) {
+    const said = result.tail.filter((line) => eventOf(line) === undefined);
+    throw new BuilderError(`the second build failed: ${said.at(-1)?.replace(/^realmfs-builder: error: /, '') ?? 'it was killed'}`, {
+      step: 'rebuild',
+      details: said.map((line) => `output:  ${line}`),
+    });
+  }
+}
+
+function eventOf(line: string): BuildEvent | undefined {
+  try {
+    const event = line.startsWith('{') ? JSON.parse(line) : undefined;
+    return typeof event?.kind === 'string' ? event : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The settings of a build, where they came from; passwords are the caller's. */
+function settingsOf(
+  { inputs }: Manifest,
+  given: Readonly<Record<string, string>>,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly set: Record<string, string>; readonly env: Record<string, string> } {
+  const set: Record<string, string> = {};
+  const environment: Record<string, string> = {};
+  for (const key of new Set([...inputs.overrides, ...Object.keys(inputs.settings)])) {
+    const known = inputs.settings[key];
+    const own = given[key] ?? env[key];
+    const isMissing = known === undefined || known !== hideCredentials(known) || known.includes('***@');
+    const value = isMissing ? own : known;
+    if (value === undefined)
+      throw new UsageError(`${key} was set for the build, and the manifest does not hold its value: give it with --set ${key}=...`);
+    if (inputs.overrides.includes(key)) set[key] = value;
+    else environment[key] = value;
+  }
+  // What the manifest never holds: passwords, how to fetch, and whose realmfs.env is believed.
+  const own = settingKeys.filter((key) => isSecret(key) || findSetting(key)?.type === 'builder');
+  for (const key of [...own, 'http_proxy', 'https_proxy', 'no_proxy', 'SUDO_UID', 'SUDO_GID']) {
+    const value = env[key];
+    if (value !== undefined && !(key in environment)) environment[key] = value;
+  }
+  return { set: { ...set, ...given }, env: environment };
+}
+
+/** Who has signed an image of the first build would sign the second one, too: the same metainfo has the same signature. */
+async function takeSignatures(output: string, again: string, { artifacts }: Manifest): Promise<void> {
+  for (const { target, file } of artifacts) {
+    if (target !== realmfs.name && target !== realmfsXz.name) continue;
+    const [from, to] = [path.join(output, file), path.join(again, file)];
+    if (!(await isMissing(to)) && (await copySignature(from, to))) await renewSums(to);
+  }
+}
+
+/** Compares the results of two builds. */
+async function compare(output: string, again: string, manifest: Manifest, around: Surroundings): Promise<string> {
+  const [was, is] = [await readSums(path.join(output, 'SHA256SUMS')), await readSums(path.join(again, 'SHA256SUMS'))];
+  const names = [...new Set([...was.keys(), ...is.keys()])];
+  const lines = names.map(
+    (name) =>
+      `${name}: ${was.get(name) === is.get(name) ? 'the same' : !is.has(name) ? 'is not made any more' : was.has(name) ? 'differs' : 'was not made before'}`,
+  );
+  const different = names.filter((name) => was.get(name) !== is.get(name));
+  if (different.length === 0) return `${lines.join('\n')}\n`;
+  const changes = inputChanges(manifest, await readManifest(again));
+  const first = await explainFirst(output, again, manifest.name, around);
+  throw new BuilderError(
+    `${different.length} of ${names.length} results are not the same: ${first ?? (changes.length > 0 ? changes[0] : different.join(', '))}`,
+    {
+      step: 'rebuild',
+      details: [...lines, ...changes.map((change) => `made from something else: ${change}`)],
+      ...(first === undefined && changes.length === 0
+        ? { hint: 'the trees are the same but for extended attributes: are the programs that write images those of the first build?' }
+        : {}),
+    },
+  );
+}
+
+/** The first difference between two trees, in words; undefined: their lists of files show none. */
+async function explainFirst(output: string, again: string, name: string, around: Surroundings): Promise<string | undefined> {
+  const { files } = recordNames(name);
+  const [was, is] = [await readList(path.join(output, files)), await readList(path.join(again, files))];
+  if (was === undefined || is === undefined) return undefined;
+  const found = firstDifference(was, is);
+  if (found === undefined) return undefined;
+  const [before, after] = [was.get(found), is.get(found)];
+  const shown = JSON.stringify(Buffer.from(found, 'latin1').toString('utf8').replace(/^\./, '')).slice(1, -1);
+  const owner = (await ownerOf(found, path.join(again, 'rootfs'))) ?? 'no package: a module, a hook or a file of the project';
+  if (before === undefined || after === undefined) return `${shown} is ${after === undefined ? 'not made any more' : 'new'} (${owner})`;
+  const changes = aspectsOf(before, after);
+  const content = changes.includes('content') ? await beginningOf(path.join(again, 'rootfs'), found) : undefined;
+  return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${likelyCause(found, changes, content, around)}`;
+}
+
+async function readList(file: string): Promise<Map<string, FileEntry> | undefined> {
+  try {
+    return parseMtree(await readFile(file, 'utf8'));
+  } catch (error) {
+    // A build of an earlier version, or a hook, has made something else of the name.
+    if (hasCode(error, 'ENOENT') || (error instanceof Error && !('code' in error))) return undefined;
+    throw error;
+  }
+}
+
+/** The beginning of a file of a tree that is ours alone. */
+async function beginningOf(root: string, name: string): Promise<Buffer> {
+  const handle = await open(Buffer.from(`${Buffer.from(root).toString('latin1')}${name.slice(1)}`, 'latin1'), 'r');
+  try {
+    const buffer = Buffer.alloc(LOOKED_AT);
+    const { bytesRead } = await handle.read(buffer, 0, LOOKED_AT, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The package whose file it is, by dpkg's lists; those name files as before /usr was merged, too. */
+async function ownerOf(name: string, root: string): Promise<string | undefined> {
+  const file = name.slice(1);
+  const wanted = new Set([file, file.replace(/^\/usr\/(?=bin|sbin|lib)/, '/')]);
+  const folder = path.join(root, 'var/lib/dpkg/info');
+  const lists = await readdir(folder).catch(() => []);
+  for (const list of lists.filter((each) => each.endsWith('.list')).sort()) {
+    const text = await readFile(path.join(folder, list), 'latin1').catch(() => '');
+    if (text.split('\n').some((line) => wanted.has(line))) return `package ${list.replace(/\.list$/, '')}`;
+  }
+  return undefined;
+}

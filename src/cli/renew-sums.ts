@@ -1,0 +1,76 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { SIGNATURE } from '../records/names.ts';
+import { giveTo, removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { named, SUMS_LINE } from './sums.ts';
+
+/** Digests by the names of files. */
+type Digests = ReadonlyMap<string, string>;
+
+/**
+ * Puts the new checksum of a file into the records beside it, where they name it: the provenance, SHA256SUMS, which names the
+ * provenance, too, and manifest.json. A signature of SHA256SUMS is removed: it was one of the old sums. Returns their paths.
+ */
+export async function renewSums(file: string): Promise<string[]> {
+  const folder = path.dirname(file);
+  const changed: string[] = [];
+  const renew = async (other: string, edit: (text: string) => string): Promise<boolean> => {
+    const target = path.join(folder, other);
+    const stat = await statOrUndefined(target);
+    if (!stat?.isFile()) return false;
+    return named(target, async () => {
+      const text = await readFile(target, 'utf8');
+      const now = edit(text);
+      if (now === text) return false;
+      await writeWhole(target, now, stat.mode & 0o777);
+      // It stays its owner's.
+      if (process.getuid?.() === 0) await giveTo(target, stat);
+      changed.push(target);
+      return true;
+    });
+  };
+  const digests = new Map([[path.basename(file), await named(file, () => sha256File(file))]]);
+  for (const other of await provenanceFiles(folder))
+    if (await renew(other, (text) => subjectsText(text, digests))) digests.set(other, await sha256File(path.join(folder, other)));
+  if (await renew('SHA256SUMS', (text) => sumsWith(text, digests))) await removeFile(path.join(folder, SIGNATURE));
+  await renew('manifest.json', (text) => artifactsText(text, digests));
+  return changed;
+}
+
+/** The files of SHA256SUMS that say how the others were made. */
+async function provenanceFiles(folder: string): Promise<string[]> {
+  const sums = path.join(folder, 'SHA256SUMS');
+  if (!(await statOrUndefined(sums))?.isFile()) return [];
+  const names = (await readFile(sums, 'utf8')).split('\n').map((line) => SUMS_LINE.exec(line)?.[2] ?? '');
+  return names.filter((name) => name.endsWith('.provenance.json') && !name.includes('/'));
+}
+
+function sumsWith(text: string, digests: Digests): string {
+  return text.replace(/^.*$/gm, (line) => {
+    const name = SUMS_LINE.exec(line)?.[2] ?? '';
+    const digest = digests.get(name);
+    return digest === undefined ? line : `${digest}  ${name}`;
+  });
+}
+
+function subjectsText(text: string, digests: Digests): string {
+  return edited(text, 'subject', (subject) => {
+    const digest = typeof subject.name === 'string' ? digests.get(subject.name) : undefined;
+    if (digest !== undefined) subject.digest = { sha256: digest };
+  });
+}
+
+function artifactsText(text: string, digests: Digests): string {
+  return edited(text, 'artifacts', (artifact) => {
+    const digest = typeof artifact.file === 'string' ? digests.get(artifact.file) : undefined;
+    if (digest !== undefined) artifact.sha256 = digest;
+  });
+}
+
+/** Changes the objects of a list in a JSON text; the text stays as it is if nothing is changed. */
+function edited(text: string, list: string, change: (one: Record<string, unknown>) => void): string {
+  const known = JSON.parse(text);
+  const before = JSON.stringify(known);
+  for (const one of Array.isArray(known?.[list]) ? known[list] : []) if (typeof one === 'object' && one !== null) change(one);
+  return JSON.stringify(known) === before ? text : `${JSON.stringify(known, null, 2)}\n`;
+}
