@@ -169,18 +169,22 @@ export function digestOf(salt: Buffer, block: Buffer): Buffer {
 export class VerityTree {
   readonly #salt: Buffer;
   readonly #uuid: string;
-  /** The digests of the data blocks, one behind the other; room for more behind them. */
-  #digests = Buffer.alloc(1024 * 32);
+  /** The digests of the data blocks, one behind the other; room for more behind them, up to the end of a block. */
+  #digests: Buffer;
   #count = 0;
   readonly #data = createHash('sha256');
   readonly #zero = Buffer.alloc(BLOCK);
   readonly #zeroDigest: Buffer;
   /** Bytes that are no whole block yet. */
   #rest = Buffer.alloc(0);
+  /** The salt, and room for a block behind it. */
+  readonly #salted: Buffer;
 
-  /** `salt`: 32 bytes. `uuid`: stands in the superblock, and in no digest. */
-  constructor(salt: Buffer, uuid: string) {
+  /** `salt`: 32 bytes. `uuid`: stands in the superblock, and in no digest. `blocks`: how many are expected. */
+  constructor(salt: Buffer, uuid: string, blocks = 1024) {
     this.#salt = salt;
+    this.#salted = Buffer.concat([salt], salt.length + BLOCK);
+    this.#digests = Buffer.alloc(Math.max(1, Math.ceil((blocks * 32) / BLOCK)) * BLOCK);
     this.#uuid = uuid;
     this.#zeroDigest = digestOf(salt, this.#zero);
   }
@@ -193,10 +197,16 @@ export class VerityTree {
     for (let at = 0; at < whole; at += BLOCK) {
       const block = bytes.subarray(at, at + BLOCK);
       if (this.#digests.length === this.#count * 32) this.#digests = Buffer.concat([this.#digests], this.#digests.length * 2);
-      (block.equals(this.#zero) ? this.#zeroDigest : digestOf(this.#salt, block)).copy(this.#digests, this.#count * 32);
+      (block.equals(this.#zero) ? this.#zeroDigest : this.#digestOf(block)).copy(this.#digests, this.#count * 32);
       this.#count += 1;
     }
     this.#rest = Buffer.from(bytes.subarray(whole));
+  }
+
+  /** The same as `digestOf`, without new memory for each block. */
+  #digestOf(block: Buffer): Buffer {
+    block.copy(this.#salted, this.#salt.length);
+    return hash('sha256', this.#salted, 'buffer');
   }
 
   /** What follows the data, and what stands in the metainfo. */
@@ -207,11 +217,11 @@ export class VerityTree {
     const levels: Buffer[] = [];
     let digests: Buffer = this.#digests.subarray(0, blocks * 32);
     while (digests.length > 32) {
-      const level = Buffer.concat([digests], Math.ceil(digests.length / BLOCK) * BLOCK);
+      const size = Math.ceil(digests.length / BLOCK) * BLOCK;
+      const level = levels.length === 0 ? this.#digests.subarray(0, size) : Buffer.concat([digests], size);
       levels.unshift(level);
       digests = Buffer.alloc((level.length / BLOCK) * 32);
-      for (let at = 0; at < level.length; at += BLOCK)
-        digestOf(this.#salt, level.subarray(at, at + BLOCK)).copy(digests, (at / BLOCK) * 32);
+      for (let at = 0; at < level.length; at += BLOCK) this.#digestOf(level.subarray(at, at + BLOCK)).copy(digests, (at / BLOCK) * 32);
     }
     const root = digests.toString('hex');
     return {

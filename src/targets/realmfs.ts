@@ -1,14 +1,12 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { InterruptedError } from '../errors.ts';
+import { readInPieces } from '../system/files.ts';
 import { derivedUuid } from '../system/uuid.ts';
 import { writeExt4 } from './ext4.ts';
 import { BLOCK, COMPRESSED, encodeHeader, HASH_TREE, metainfoText, VerityTree } from './realmfs-format.ts';
 import { writeAll } from './realmfs-image.ts';
 import type { Target, TargetInput, TargetTools } from './target.ts';
-
-/** Bytes that are read at once. */
-const CHUNK = 1024 ** 2;
 
 /** What is known of a file system behind a header block once it was read. */
 interface Sealed {
@@ -20,15 +18,15 @@ interface Sealed {
 /** Writes the file system, and reads it once for its hashes. */
 async function seal(input: TargetInput, tools: TargetTools): Promise<Sealed> {
   const { file, identity, sourceDateEpoch } = input;
-  await writeExt4(input, tools, BLOCK);
+  const written = await writeExt4(input, tools, BLOCK);
   const salt = createHash('sha256').update(`${identity} hash tree`).digest();
-  const tree = new VerityTree(salt, derivedUuid(`${identity} hash tree`));
+  const tree = new VerityTree(salt, derivedUuid(`${identity} hash tree`), written.blocks);
   const handle = await open(file, 'r');
   try {
-    for await (const chunk of handle.createReadStream({ start: BLOCK, highWaterMark: CHUNK, autoClose: false })) {
+    await readInPieces(handle, BLOCK, (piece) => {
       if (tools.isStopped()) throw new InterruptedError('interrupted', 130);
-      tree.update(chunk);
-    }
+      tree.update(piece);
+    });
   } finally {
     await handle.close();
   }
