@@ -94,7 +94,7 @@ async function targetsAtOnce(memoryLimit: number): Promise<number> {
   return Math.max(1, Math.min(availableParallelism(), Math.floor((await freeMemory(memoryLimit)) / MEMORY_OF_ONE)));
 }
 
-/** Writes one target as a step of its own; its digest, if it was hashed meanwhile. */
+/** Writes one target as a step of its own; its digest, if nothing changes it any more. */
 async function writeTarget(
   target: Target,
   { input, output, tree, hasHooks, failed }: Writing,
@@ -125,8 +125,9 @@ async function writeTarget(
       await target.write({ ...input, file }, tools);
       await syncPath(file);
     });
+    const hashing = (): Promise<string> => (target.growsAtEnd ? sha256WhileWritten(file, writing) : writing.then(() => sha256File(file)));
     // A hook may change it yet. Without the file its digest fails, too; the writer says why.
-    const [, digest] = await together([writing, target.growsAtEnd && !hasHooks ? sha256WhileWritten(file, writing) : undefined]);
+    const [, digest] = await together([writing, hasHooks ? undefined : hashing()]);
     return digest;
   });
 }
