@@ -16,7 +16,7 @@ mount -t tmpfs -o size=12g,mode=0755 bench "$work"
 cache=$work/cache
 mkdir -m 0700 "$cache"
 # Warm packages: those that earlier builds on this machine have fetched.
-[[ ! -d /var/cache/realmfs-builder/apt ]] || cp -a /var/cache/realmfs-builder/apt "$cache/apt"
+[[ ! -d /var/cache/realmfs-builder/apt ]] || { mkdir "$cache/mnt" && cp -a /var/cache/realmfs-builder/apt "$cache/apt"; }
 settings=(--no-confirm -t --progress quiet --set LAYERS_MAX_SIZE=0 --set REALMFS_PROFILE=minimal --set "REALMFS_CACHE_DIR=$cache")
 
 builder() {
