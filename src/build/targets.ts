@@ -126,8 +126,8 @@ async function writeTarget(
       await syncPath(file);
     });
     const hashing = (): Promise<string> => (target.growsAtEnd ? sha256WhileWritten(file, writing) : writing.then(() => sha256File(file)));
-    // A hook may change it yet. Without the file its digest fails, too; the writer says why.
-    const [, digest] = await together([writing, hasHooks ? undefined : hashing()]);
+    // A folder has none, and a hook may change it yet. Without the file its digest fails, too; the writer says why.
+    const [, digest] = await together([writing, hasHooks || target.isFolder ? undefined : hashing()]);
     return digest;
   });
 }
