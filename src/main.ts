@@ -63,6 +63,8 @@ try {
   process.stderr.write(failureText(failure, { log: state.log, debug: state.options?.debug === true, color }));
   process.exitCode = failure.exitCode;
 }
+// What looks at files alone does not end at once.
+if (stopper.reason !== undefined && process.exitCode === undefined) process.exitCode = stopper.reason.exitCode;
 // A reader that is slow gets all of it, the last line above all.
 for (const stream of [process.stdout, process.stderr]) await new Promise((resolve) => stream.write('', resolve));
 // Listeners of signals and timers that are of no more use must not keep the process.

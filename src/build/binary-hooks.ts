@@ -5,6 +5,7 @@ import type { Evaluation } from '../config/evaluate.ts';
 import { binaryVariables } from '../config/settings.ts';
 import { BuilderError, CommandError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
+import { SIGNATURE } from '../records/names.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { statOrUndefined, syncPath } from '../system/files.ts';
@@ -19,7 +20,18 @@ import type { Stage } from './stage.ts';
 type Result = Pick<Artifact, 'target' | 'file'>;
 
 /** Names in the output folder that are the builder's own. */
-const OWN = ['SHA256SUMS', 'manifest.json', 'realmfs-build.log', 'debootstrap.log', 'rootfs', 'request.json', 'output', 'build', 'parts'];
+const OWN = [
+  'SHA256SUMS',
+  SIGNATURE,
+  'manifest.json',
+  'realmfs-build.log',
+  'debootstrap.log',
+  'rootfs',
+  'request.json',
+  'output',
+  'build',
+  'parts',
+];
 
 /** The environment of binary hooks, beside PATH and their like: what livecd-rootfs gives them, and ours. */
 export function hookVariables(stage: Stage, evaluation: Evaluation): Record<string, string> {

@@ -20,9 +20,8 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
   const cacheFolder = checkedSetting(request, 'REALMFS_CACHE_DIR');
   const tmpfsSize = await planTmpfs(options.tmpfs, options.tmpfsSize, output);
   if (options.confirm) {
-    const names = resultNames.filter((name) => name !== 'rootfs' || options.keepRootfs);
     const config = place.configName === null ? 'built-in base image' : path.join(place.project, place.configName);
-    const replaced = await existingResults(output, [...names, ...(await lastResults(cacheFolder, output))]);
+    const replaced = await existingResults(output, [...resultNames, ...(await lastResults(cacheFolder, output))]);
     const agreed = await confirm({ config, output, tmpfsSize, replaced }, around.stopper.signal);
     if (!agreed) return undefined;
   }

@@ -1,8 +1,8 @@
-import { readlink, rename } from 'node:fs/promises';
+import { readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError, UsageError } from '../errors.ts';
 import { SIGNATURE } from '../records/names.ts';
-import { giveTo, isMissing, removeFile, statOrUndefined, syncPath } from '../system/files.ts';
+import { isMissing, statOrUndefined, writeWhole } from '../system/files.ts';
 import { createRunner, type Runner } from '../system/runner.ts';
 
 /** Variables by which gpg finds its keys, its agent and the terminal to ask at. */
@@ -19,28 +19,26 @@ export async function signSums(folder: string, user: string, around: GpgSurround
   const sums = path.join(folder, 'SHA256SUMS');
   const stat = await statOrUndefined(sums);
   if (!stat?.isFile()) throw new UsageError(`${folder} has no SHA256SUMS: no build has left its results there`);
+  if (process.getuid?.() === 0 && around.env.SUDO_UID !== undefined)
+    throw new UsageError('sign --gpg: with sudo gpg would sign by a key of root', { hint: 'run it as yourself: the results are yours' });
   const signature = path.join(folder, SIGNATURE);
-  const part = path.join(folder, `.${SIGNATURE}.part`);
-  await removeFile(part);
   const key = user === '' ? [] : ['--local-user', user];
-  try {
-    await attempt(
-      gpgRunner(around),
-      {
-        label: 'gpg',
-        file: 'gpg',
-        args: ['--batch', '--armor', '--detach-sign', ...key, '--output', part, '--', sums],
-        env: await passedOn(around.env),
-      },
-      `${sums} could not be signed`,
-      'gnupg',
-    );
-    await syncPath(part);
-    if (process.getuid?.() === 0) await giveTo(part, stat);
-    await rename(part, signature);
-  } finally {
-    await removeFile(part);
-  }
+  const lines: string[] = [];
+  await attempt(
+    gpgRunner(around),
+    {
+      label: 'gpg',
+      file: 'gpg',
+      args: ['--batch', '--armor', '--detach-sign', ...key, '--output', '-', '--', sums],
+      env: await passedOn(around.env),
+      onLine: (line) => lines.push(line),
+    },
+    `${sums} could not be signed`,
+    'gnupg',
+  );
+  const [begin, end] = [lines.indexOf('-----BEGIN PGP SIGNATURE-----'), lines.indexOf('-----END PGP SIGNATURE-----')];
+  if (begin < 0 || end < begin) throw new BuilderError(`${sums} could not be signed: gpg has written no signature`);
+  await writeWhole(signature, `${lines.slice(begin, end + 1).join('\n')}\n`, 0o644, process.getuid?.() === 0 ? stat : undefined);
   return signature;
 }
 

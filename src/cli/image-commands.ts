@@ -40,11 +40,11 @@ export async function keygenCommand(file: string, cwd: string): Promise<string> 
 /** Signs an image, or the checksums of a folder. Returns what is said of it. */
 export async function signCommand(options: SignOptions, cwd: string, around: GpgSurroundings): Promise<string> {
   const file = path.resolve(cwd, options.file);
-  if (options.key === undefined) return `${await signSums(await folderOf(file), options.gpg, around)}\n`;
+  if (options.key === undefined) return `${await signSums(await folderOf(file), options.user, around)}\n`;
   const key = await readKey(path.resolve(cwd, options.key), readPrivateKey);
   const { info } = await named(file, () => signImage(file, key));
   const changed = await renewSums(file);
-  return `${file}: ${info.name}, channel ${info.channel}, signed by ${publicHex(key)}\n${changed.map((name) => `${name}: the checksum is that of the signed image\n`).join('')}`;
+  return `${file}: ${info.name}, channel ${info.channel}, signed by ${publicHex(key)}\n${changed.map((name) => `${name}: ${path.basename(name) === SIGNATURE ? 'removed, it was a signature of other checksums' : 'the checksum is that of the signed image'}\n`).join('')}`;
 }
 
 /** The folder of results that a name stands for: itself, or that of its SHA256SUMS. */

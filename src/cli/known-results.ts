@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { recordNames, SIGNATURE } from '../records/names.ts';
+import { isRecordFile, recordNames, SIGNATURE } from '../records/names.ts';
 import { statOrUndefined, writeWhole } from '../system/files.ts';
 import { isTargetFile, targets } from '../targets/all.ts';
 
@@ -57,7 +57,7 @@ export function nameOf(output: string): string {
 export async function namesOfOutput(project: string, output: string, last: readonly string[] = []): Promise<string[]> {
   const below = path.relative(project, output);
   const isUsed = project !== '' && (await statOrUndefined(path.join(project, 'realmfs-build.log'))) !== undefined;
-  const made = isUsed ? (await readdir(project)).filter(isTargetFile) : [];
+  const made = isUsed ? (await readdir(project)).filter((name) => isTargetFile(name) || isRecordFile(name)) : [];
   if (below === '') return [...new Set([...resultNames, SIGNATURE, ...made, ...last])];
   const earlier = isUsed ? [...resultNames, ...made] : [];
   return below.startsWith('..') ? earlier : [...earlier, below.split(path.sep)[0] ?? ''];

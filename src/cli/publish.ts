@@ -1,7 +1,7 @@
 import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
-import { SIGNATURE } from '../records/names.ts';
+import { isRecordFile, SIGNATURE } from '../records/names.ts';
 import { giveTo, readForeign, removeFile, statOrUndefined, syncPath } from '../system/files.ts';
 import { isTargetFile } from '../targets/all.ts';
 import type { Owner } from './place.ts';
@@ -18,11 +18,13 @@ export async function publish(options: {
 }): Promise<string[]> {
   const { staging, output, files, rootfs, owner, known } = options;
   const moves: [from: string, to: string][] = [];
+  if ((await statOrUndefined(path.join(output, SIGNATURE)))?.isDirectory())
+    throw new PreflightError(`${path.join(output, SIGNATURE)} is a folder: it is the name of a signature`, { step: 'publish' });
   for (const file of files) {
     const final = path.join(output, file);
     const there = await statOrUndefined(final);
     if (there?.isDirectory()) throw new PreflightError(`${final} is a folder: the result cannot take its name`, { step: 'publish' });
-    if (there !== undefined && !known.includes(file) && !isTargetFile(file))
+    if (there !== undefined && !known.includes(file) && !isTargetFile(file) && !isRecordFile(file))
       throw new PreflightError(`${final} is in the way: it is no result of an earlier build`, {
         step: 'publish',
         hint: 'move it away, or put the results elsewhere with --directory',

@@ -1,26 +1,31 @@
-import { mkdir, open, readdir, readFile, realpath } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { hideCredentials } from '../build/failures.ts';
 import { findSetting, isSecret, settingKeys } from '../config/settings.ts';
-import { BuilderError, InterruptedError, LockedError, UsageError } from '../errors.ts';
+import { BuilderError, InterruptedError, UsageError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
+import { readManifest } from '../images/beside.ts';
 import { likelyCause, type Surroundings } from '../records/cause.ts';
 import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts';
-import { type Manifest, manifestSchema } from '../records/manifest-schema.ts';
+import type { Manifest } from '../records/manifest-schema.ts';
 import { type FileEntry, parseMtree } from '../records/mtree.ts';
 import { recordNames } from '../records/names.ts';
 import { programRoot } from '../resources.ts';
-import { hasCode, isMissing } from '../system/files.ts';
+import { type Locks, openLocks } from '../store/locks.ts';
+import { hasCode, isMissing, makeFolder, removeEmpty } from '../system/files.ts';
 import { createRunner } from '../system/runner.ts';
 import { withScope } from '../system/scope.ts';
 import { realmfs, realmfsXz } from '../targets/realmfs.ts';
+import { FormatError } from '../targets/realmfs-format.ts';
 import { copySignature } from '../targets/realmfs-image.ts';
 import { checkedSetting, makeRequest } from './make-request.ts';
 import type { RebuildOptions } from './options/types.ts';
 import { findPlace, makeCache, type Owner, type Place } from './place.ts';
 import { checkTools } from './preflight.ts';
+import { stagingFolders } from './publish.ts';
 import { renewSums } from './renew-sums.ts';
 import type { Reporter } from './reporters/reporter.ts';
+import { lockedError } from './run-build.ts';
 import { makeStaging, removeStaging } from './staging.ts';
 import type { Stopper } from './stopper.ts';
 import { readSums, verifySums } from './sums.ts';
@@ -38,8 +43,8 @@ export interface RebuildSurroundings {
 const HOSTNAME = 'rebuilt-elsewhere';
 const TIME_ZONE = 'Pacific/Kiritimati';
 const LANGUAGE = 'tr_TR.UTF-8';
-/** The exit code of flock where somebody else holds the lock. */
-const LOCKED = 75;
+/** How folders of second builds begin, in the cache folder. */
+const SCRATCH = 'rebuild-';
 /** Bytes of a file in which a cause is looked for. */
 const LOOKED_AT = 4 * 1024 ** 2;
 
@@ -50,60 +55,70 @@ const LOOKED_AT = 4 * 1024 ** 2;
  */
 export async function rebuildCommand(options: RebuildOptions, around: RebuildSurroundings): Promise<string> {
   const output = await namedFolder(path.resolve(around.cwd, options.directory));
-  const manifest = await readManifest(output);
-  await verifySums(path.join(output, 'SHA256SUMS'), undefined, around.stopper.signal);
   const place = await findPlace(options.config, around.cwd);
-  if (place.configName === null && manifest.inputs.config !== null)
-    throw new UsageError(`${output} was made from ${manifest.inputs.config.file}: name it with --config`);
   const request = await makeRequest({ set: {}, targets: [], proxy: undefined, keyring: undefined }, place, around);
   await checkTools();
   const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
   around.stopper.signal.throwIfAborted();
   return withScope(async (scope) => {
-    const staging = await makeStaging(output);
-    scope.defer('staging folder', () => removeStaging(staging, [], output, cache));
+    const locks = openLocks(path.join(programRoot, 'templates/sandbox/locks.pl'));
+    scope.defer('locks', () => locks.close());
+    // Until all is compared.
+    if (!(await locks.exclusive(output))) throw await lockedError(output);
+    const manifest = await readManifest(output, true);
+    if (manifest === undefined) throw new UsageError(`${output} has no manifest.json: no build has left its results there`);
+    if (place.configName === null && manifest.inputs.config !== null)
+      throw new UsageError(`${output} was made from ${manifest.inputs.config.file}: name it with --config`);
+    await verifySums(path.join(output, 'SHA256SUMS'), undefined, around.stopper.signal);
+    await removeLeft(cache, locks);
+    const made = await makeFolder(cache, SCRATCH, '');
+    scope.defer('folder of the second build', async () => void (await removeEmpty(made)));
+    await locks.exclusive(made);
+    const staging = await makeStaging(made);
+    scope.defer('second build', async () => {
+      await locks.release(made);
+      await removeStaging(staging, [], made, cache);
+    });
     const start = Math.floor(Date.now() / 1000);
-    await buildAgain({ output, scratch: staging.staging, manifest, place, options }, around);
+    await buildAgain({ scratch: staging.staging, manifest, place, options }, around);
     const again = path.join(staging.staging, 'again');
-    const surroundings: Surroundings = {
+    await takeSignatures(output, again, manifest);
+    return compare(output, again, manifest, {
       start,
       end: Math.ceil(Date.now() / 1000),
       hostname: HOSTNAME,
       folders: [staging.staging],
       timeZone: TIME_ZONE,
       language: LANGUAGE,
-    };
-    await takeSignatures(output, again, manifest);
-    return compare(output, again, manifest, surroundings);
+    });
   });
 }
 
 async function namedFolder(folder: string): Promise<string> {
-  try {
-    return await realpath(folder);
-  } catch (error) {
+  const real = await realpath(folder).catch((error: unknown) => {
     if (hasCode(error, 'ENOENT')) throw new UsageError(`${folder}: there is no such folder; results of a build lie in one`);
     throw error;
-  }
+  });
+  if (real.includes('\n')) throw new UsageError(`${JSON.stringify(real)}: a folder with such a name cannot be locked`);
+  return real;
 }
 
-/** @throws UsageError if a folder has no manifest.json of this format. */
-export async function readManifest(folder: string): Promise<Manifest> {
-  const file = path.join(folder, 'manifest.json');
-  let read: unknown;
-  try {
-    read = JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) throw new UsageError(`${folder} has no manifest.json: no build has left its results there`);
-    throw new UsageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+/** Removes what a run that was killed has left in the cache folder. */
+async function removeLeft(cache: string, locks: Locks): Promise<void> {
+  for (const name of (await readdir(cache)).filter((each) => each.startsWith(SCRATCH))) {
+    const folder = path.join(cache, name);
+    // One that goes on holds it.
+    if (!(await locks.exclusive(folder))) continue;
+    await locks.release(folder);
+    for (const staging of await stagingFolders(folder)) {
+      const { dev, ino } = await lstat(staging, { bigint: true });
+      await removeStaging({ staging, stagingId: `${dev}:${ino}` }, [], folder, cache);
+    }
+    await removeEmpty(folder);
   }
-  const known = manifestSchema.safeParse(read);
-  if (known.success) return known.data;
-  throw new UsageError(`${file} is no manifest of this version: ${known.error.issues[0]?.path.join('.')} is not as it should be`);
 }
 
 interface Again {
-  readonly output: string;
   readonly scratch: string;
   readonly manifest: Manifest;
   readonly place: Place;
@@ -111,7 +126,7 @@ interface Again {
 }
 
 /** Runs this program once more, elsewhere; its results lie in `again` below the scratch folder. */
-async function buildAgain({ output, scratch, manifest, place, options }: Again, around: RebuildSurroundings): Promise<void> {
+async function buildAgain({ scratch, manifest, place, options }: Again, around: RebuildSurroundings): Promise<void> {
   const { signal } = around.stopper;
   const runner = createRunner({ report: () => {}, signal, currentStep: () => 'rebuild' });
   const cwd = path.join(scratch, 'elsewhere');
@@ -131,36 +146,35 @@ async function buildAgain({ output, scratch, manifest, place, options }: Again, 
     ...Object.entries(overrides).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
     ...(config.length > 0 ? ['--', ...config] : []),
   ];
-  const state = { hasArrived: false };
   const result = await runner.attempt({
     label: 'building again',
-    // The lock keeps other builds from the folder. All of it ends with this process.
-    file: 'flock',
-    args: [
-      ...['--nonblock', '--no-fork', '--conflict-exit-code', String(LOCKED), output],
-      ...['setpriv', '--pdeathsig', 'TERM', 'unshare', '--uts', 'bash', '-euc', elsewhere, 'elsewhere', HOSTNAME],
-      ...program,
-    ],
+    // It ends with this process.
+    file: 'setpriv',
+    args: ['--pdeathsig', 'TERM', 'unshare', '--uts', 'bash', '--norc', '-euc', elsewhere, 'elsewhere', HOSTNAME, ...program],
     // Without a project, no build.conf must be found.
     cwd: place.project !== '' && place.configName === null ? place.project : cwd,
     env: { ...env, TZ: TIME_ZONE, LANG: LANGUAGE, LC_ALL: LANGUAGE, HOME: '/nonexistent', USER: 'somebody', LOGNAME: 'somebody' },
     onLine: (line) => {
       const event = eventOf(line);
-      if (event === undefined) return;
-      state.hasArrived = true;
-      around.reporter.report(event);
+      if (event !== undefined) around.reporter.report(event);
     },
   });
   const stopped = around.stopper.reason;
   if (stopped !== undefined) throw new InterruptedError(stopped.message, stopped.exitCode, 'rebuild');
-  if (result.exitCode === LOCKED && !state.hasArrived)
-    throw new LockedError(`another build is writing to ${output}`, { step: 'preflight' });
-  if (result.exitCode !== 0) {
-    const said = result.tail.filter((line) => eventOf(line) === undefined);
-    throw new BuilderError(`the second build failed: ${said.at(-1)?.replace(/^realmfs-builder: error: /, '') ?? 'it was killed'}`, {
-      step: 'rebuild',
-      details: said.map((line) => `output:  ${line}`),
-    });
+  if (result.exitCode === 0) return;
+  // Its log is gone with its folder.
+  const said = result.tail.filter((line) => eventOf(line) === undefined).map((line) => line.replace(/; log: .*$/, ''));
+  const cause = said.at(-1)?.replace(/^realmfs-builder: error: /, '') ?? 'it was killed';
+  throw new SecondBuildError(`the second build failed: ${cause}`, result.exitCode ?? 1, said);
+}
+
+/** The second build failed: with its exit code, which says of what kind the failure is. */
+class SecondBuildError extends BuilderError {
+  override readonly exitCode: number;
+
+  constructor(message: string, exitCode: number, lines: readonly string[]) {
+    super(message, { step: 'rebuild', details: lines.map((line) => `output:  ${line}`) });
+    this.exitCode = exitCode;
   }
 }
 
@@ -182,6 +196,9 @@ function settingsOf(
   const set: Record<string, string> = {};
   const environment: Record<string, string> = {};
   for (const key of new Set([...inputs.overrides, ...Object.keys(inputs.settings)])) {
+    // They reach programs that run as root: nothing but settings.
+    if (!inputs.overrides.includes(key) && (findSetting(key)?.type ?? 'builder') === 'builder')
+      throw new UsageError(`the manifest has a setting that no build can have taken from its environment: ${JSON.stringify(key)}`);
     const known = inputs.settings[key];
     const own = given[key] ?? env[key];
     const isMissing = known === undefined || known !== hideCredentials(known) || known.includes('***@');
@@ -195,7 +212,7 @@ function settingsOf(
   const own = settingKeys.filter((key) => isSecret(key) || findSetting(key)?.type === 'builder');
   for (const key of [...own, 'http_proxy', 'https_proxy', 'no_proxy', 'SUDO_UID', 'SUDO_GID']) {
     const value = env[key];
-    if (value !== undefined && !(key in environment)) environment[key] = value;
+    if (value !== undefined) environment[key] = value;
   }
   return { set: { ...set, ...given }, env: environment };
 }
@@ -205,7 +222,12 @@ async function takeSignatures(output: string, again: string, { artifacts }: Mani
   for (const { target, file } of artifacts) {
     if (target !== realmfs.name && target !== realmfsXz.name) continue;
     const [from, to] = [path.join(output, file), path.join(again, file)];
-    if (!(await isMissing(to)) && (await copySignature(from, to))) await renewSums(to);
+    try {
+      if (!(await isMissing(to)) && (await copySignature(from, to))) await renewSums(to);
+    } catch (error) {
+      // A hook has made something else of it: then it is compared as it is.
+      if (!(error instanceof FormatError)) throw error;
+    }
   }
 }
 
@@ -219,7 +241,8 @@ async function compare(output: string, again: string, manifest: Manifest, around
   );
   const different = names.filter((name) => was.get(name) !== is.get(name));
   if (different.length === 0) return `${lines.join('\n')}\n`;
-  const changes = inputChanges(manifest, await readManifest(again));
+  const now = await readManifest(again, true);
+  const changes = now === undefined ? [] : inputChanges(manifest, now);
   const first = await explainFirst(output, again, manifest.name, around);
   throw new BuilderError(
     `${different.length} of ${names.length} results are not the same: ${first ?? (changes.length > 0 ? changes[0] : different.join(', '))}`,

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { SIGNATURE } from '../records/names.ts';
-import { giveTo, removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { isMissing, removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 import { named, SUMS_LINE } from './sums.ts';
 
 /** Digests by the names of files. */
@@ -9,7 +9,7 @@ type Digests = ReadonlyMap<string, string>;
 
 /**
  * Puts the new checksum of a file into the records beside it, where they name it: the provenance, SHA256SUMS, which names the
- * provenance, too, and manifest.json. A signature of SHA256SUMS is removed: it was one of the old sums. Returns their paths.
+ * provenance, too, and manifest.json. A signature of SHA256SUMS is removed: it was one of the old sums. Returns the paths of what was changed or removed.
  */
 export async function renewSums(file: string): Promise<string[]> {
   const folder = path.dirname(file);
@@ -22,9 +22,8 @@ export async function renewSums(file: string): Promise<string[]> {
       const text = await readFile(target, 'utf8');
       const now = edit(text);
       if (now === text) return false;
-      await writeWhole(target, now, stat.mode & 0o777);
       // It stays its owner's.
-      if (process.getuid?.() === 0) await giveTo(target, stat);
+      await writeWhole(target, now, stat.mode & 0o777, process.getuid?.() === 0 ? stat : undefined);
       changed.push(target);
       return true;
     });
@@ -32,7 +31,11 @@ export async function renewSums(file: string): Promise<string[]> {
   const digests = new Map([[path.basename(file), await named(file, () => sha256File(file))]]);
   for (const other of await provenanceFiles(folder))
     if (await renew(other, (text) => subjectsText(text, digests))) digests.set(other, await sha256File(path.join(folder, other)));
-  if (await renew('SHA256SUMS', (text) => sumsWith(text, digests))) await removeFile(path.join(folder, SIGNATURE));
+  const signature = path.join(folder, SIGNATURE);
+  if ((await renew('SHA256SUMS', (text) => sumsWith(text, digests))) && !(await isMissing(signature))) {
+    await removeFile(signature);
+    changed.push(signature);
+  }
   await renew('manifest.json', (text) => artifactsText(text, digests));
   return changed;
 }

@@ -144,7 +144,8 @@ function lostLog(error: unknown): BuildEvent {
   };
 }
 
-async function lockedError(output: string): Promise<LockedError> {
+/** Why a folder cannot be had: another build has it. */
+export async function lockedError(output: string): Promise<LockedError> {
   const holder = await lockHolder(output);
   return new LockedError(`another build${holder === undefined ? '' : ` (process ${holder})`} is writing to ${output}`, {
     step: 'preflight',

@@ -64,6 +64,9 @@ export function inputChanges(before: Manifest, after: Manifest): string[] {
   const files = ({ files: all }: Manifest['inputs']): Named[] => all.map(({ file, sha256 }) => [file, sha256]);
   named('realmfs-files/', files(before.inputs), files(after.inputs));
   named('', localOf(before), localOf(after));
+  // Whether it was set or found out makes no difference.
+  const settings = (of: Manifest): Named[] => Object.entries(of.inputs.settings).filter(([key]) => key !== 'SOURCE_DATE_EPOCH');
+  named('setting ', settings(before), settings(after));
   const releases = (of: Manifest): Named[] => of.inputs.releases.map(({ file, sha256 }) => [suiteOf(file), sha256]);
   named('the archive: ', releases(before), releases(after));
   const packages = (of: Manifest): Named[] => of.packages.map(({ name, version }) => [name, version]);

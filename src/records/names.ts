@@ -13,6 +13,11 @@ export interface RecordNames {
   readonly provenance: string;
 }
 
+/** Whether a name can be that of a record, whatever the image is called. */
+export function isRecordFile(name: string): boolean {
+  return Object.values(recordNames('')).some((end) => name.length > end.length && name.endsWith(end));
+}
+
 /** The records of an image of a name. */
 export function recordNames(image: string): RecordNames {
   return { files: `${image}.mtree`, packages: `${image}.manifest`, sbom: `${image}.spdx.json`, provenance: `${image}.provenance.json` };

@@ -46,13 +46,19 @@ export async function readInPieces(handle: FileHandle, start: number, take: (pie
   }
 }
 
-/** SHA-256 of a regular file as hex; a link is not followed. */
-export async function sha256File(file: string): Promise<string> {
+/** SHA-256 of a regular file as hex; a link is not followed. `signal` ends it, and its reason is thrown. */
+export async function sha256File(file: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
-  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  // A pipe would wait for somebody who writes.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    if ((await handle.stat()).size <= AT_ONCE) return hash.update(await handle.readFile()).digest('hex');
-    await readInPieces(handle, 0, (piece) => hash.update(piece));
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw new Error(`${file} is no regular file`);
+    if (stat.size <= AT_ONCE) return hash.update(await handle.readFile()).digest('hex');
+    await readInPieces(handle, 0, (piece) => {
+      signal?.throwIfAborted();
+      hash.update(piece);
+    });
     return hash.digest('hex');
   } finally {
     await handle.close();
@@ -142,12 +148,13 @@ export async function syncPath(file: string): Promise<void> {
   }
 }
 
-/** Writes a whole file so that its name never stands for a part of it. */
-export async function writeWhole(file: string, text: string | Buffer, mode = 0o644): Promise<void> {
+/** Writes a whole file so that its name never stands for a part of it. It belongs to `owner` before it has its name. */
+export async function writeWhole(file: string, text: string | Buffer, mode = 0o644, owner?: { uid: number; gid: number }): Promise<void> {
   const part = path.join(path.dirname(file), `.${path.basename(file)}.${randomUUID()}.part`);
   const handle = await open(part, 'wx', mode);
   try {
     await handle.writeFile(text);
+    if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
     await handle.sync();
   } finally {
     await handle.close();

@@ -1,4 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, randomBytes, sign, verify } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import {
   BLOCK,
@@ -105,8 +106,8 @@ function levelSizes(blocks: number): number[] {
  * Checks signature, checksum, data and hash tree of an image; of a compressed one its header and signature.
  * @throws FormatError that names the first bad block.
  */
-export async function verifyImage(file: string, publicKey: KeyObject | undefined): Promise<RealmfsImage> {
-  const handle = await open(file, 'r');
+export async function verifyImage(file: string, publicKey: KeyObject | undefined, signal?: AbortSignal): Promise<RealmfsImage> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const image = await readHeader(handle);
     const { header } = image;
@@ -115,14 +116,14 @@ export async function verifyImage(file: string, publicKey: KeyObject | undefined
       if (!verify(null, Buffer.from(header.metainfo), publicKey, header.signature))
         throw new FormatError('the signature is not that of the key');
     }
-    if (!image.isCompressed) await verifyData(handle, image);
+    if (!image.isCompressed) await verifyData(handle, image, signal);
     return image;
   } finally {
     await handle.close();
   }
 }
 
-async function verifyData(handle: FileHandle, { info, hasHashTree }: RealmfsImage): Promise<void> {
+async function verifyData(handle: FileHandle, { info, hasHashTree }: RealmfsImage, signal: AbortSignal | undefined): Promise<void> {
   const salt = Buffer.from(info.veritySalt, 'hex');
   const leaves = hasHashTree ? await verifyTree(handle, info, salt) : undefined;
   const tree = new VerityTree(salt, '');
@@ -130,6 +131,7 @@ async function verifyData(handle: FileHandle, { info, hasHashTree }: RealmfsImag
   let at = 0;
   const stream = handle.createReadStream({ start: BLOCK, end: (info.blocks + 1) * BLOCK - 1, highWaterMark: CHUNK, autoClose: false });
   for await (const chunk of stream) {
+    signal?.throwIfAborted();
     const bytes: Buffer = chunk;
     sum.update(bytes);
     if (leaves === undefined) tree.update(bytes);

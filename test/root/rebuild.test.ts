@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { bare, Machine, type Run } from '../helpers/machine.ts';
+import { bare, Machine, type Run, testCache } from '../helpers/machine.ts';
 import { records } from '../helpers/records.ts';
 
 const machine = new Machine();
@@ -49,7 +49,7 @@ describe('verify --rebuild', () => {
   test.each([
     ['time', 'date >/etc/built', '/etc/built: content', 'the time of the build: '],
     ['name', 'touch "/opt/$(date +%s%N)"', '/opt/', 'is not made any more'],
-    ['mode', 'touch /opt/a; chmod "0$(od -An -N2 -to2 /dev/urandom | tail -c 4)" /opt/a', '/opt/a: mode', 'its mode depends'],
+    ['owner', 'touch /opt/a; chown "$(od -An -N3 -tu4 /dev/urandom | tr -d " ")" /opt/a', '/opt/a: owner', 'its owner depends'],
   ])('names what is not the same: %s', async (name, command, file, cause) => {
     const project = await built(`differs-${name}`, `POST_INSTALL_MODULES=stamp\nstamp() { ${command}; }\n`);
     const before = machine.snapshot();
@@ -91,6 +91,10 @@ describe('verify --rebuild', () => {
     const run = await rebuild(project, '--set', 'REALMFS_HOSTNAME=x');
     expect(run.code).toBe(1);
     expect(run.lastLine).toContain('the second build failed: post/stamp');
+    // Its own exit code says of what kind the failure is.
+    const network = await rebuild(project, '--set', 'DEBIAN_MIRROR=http://mirror.example/nowhere');
+    expect([network.code, network.lastLine]).toEqual([4, expect.stringContaining('cannot be fetched')]);
+    expect(network.lastLine).not.toContain('log:');
   });
 
   test('what cannot be compared', async () => {
@@ -103,14 +107,43 @@ describe('verify --rebuild', () => {
     expect((await rebuild(project)).lastLine).toContain('MY_PASSWORD was set for the build');
   });
 
-  test('SIGTERM ends it, and the next build empties what it has left', async () => {
+  test('a manifest of others reaches no program: nothing but settings is taken from it', async () => {
+    const project = await built('foreign', '');
+    const file = path.join(project, 'realmfs/manifest.json');
+    const manifest = JSON.parse(readFileSync(file, 'utf8'));
+    for (const key of ['LD_PRELOAD', 'BASH_ENV', 'PATH', 'REALMFS_CACHE_DIR', 'http_proxy']) {
+      const settings = { ...manifest.inputs.settings, [key]: '/evil' };
+      writeFileSync(file, JSON.stringify({ ...manifest, inputs: { ...manifest.inputs, settings } }));
+      const run = await rebuild(project);
+      expect(run.code).toBe(2);
+      expect(run.lastLine).toContain(`a setting that no build can have taken from its environment: "${key}"`);
+    }
+  });
+
+  test('while it runs nobody else builds there, nor begins a second one; SIGTERM ends it, and nothing is left', async () => {
     const project = await built('stopped', '');
     const before = machine.snapshot();
     const running = machine.start(['verify', '--rebuild'], { cwd: project });
     await running.step('packages');
+    expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(5);
+    expect((await rebuild(project)).code).toBe(5);
     running.kill('SIGTERM');
     expect((await running.ended).code).toBe(143);
     expect(await machine.settled(before)).toEqual(before);
     expect(readdirSync(path.join(project, 'realmfs')).filter((name) => name.startsWith('.'))).toEqual([]);
+    expect(readdirSync(testCache).filter((name) => name.startsWith('rebuild-'))).toEqual([]);
+  });
+
+  test('kill -9: no process and no mount is left, and the next run removes its folder', async () => {
+    const project = await built('killed', 'POST_INSTALL_MODULES=wait\nwait() { sleep 5; }\n');
+    const before = machine.snapshot();
+    const running = machine.start(['verify', '--rebuild'], { cwd: project });
+    await running.step('post/wait');
+    running.kill('SIGKILL');
+    expect((await running.ended).signal).toBe('SIGKILL');
+    expect(await machine.settled(before)).toEqual(before);
+    expect(readdirSync(testCache).filter((name) => name.startsWith('rebuild-'))).toHaveLength(1);
+    expect((await rebuild(project)).code).toBe(0);
+    expect(readdirSync(testCache).filter((name) => name.startsWith('rebuild-'))).toEqual([]);
   });
 });

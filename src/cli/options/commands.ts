@@ -139,22 +139,24 @@ function readKeygen(command: Command): Parsed {
 
 function signProgram(): Command {
   return new Command('realmfs-builder sign')
-    .usage('--key KEY IMAGE | --gpg [USER] DIR')
+    .usage('--key KEY IMAGE | --gpg [--user USER] DIR')
     .description(
-      'With --key: signs the header of a RealmFS image in place; SHA256SUMS and manifest.json beside it get its new checksum. ' +
+      'With --key: signs the header of a RealmFS image in place; SHA256SUMS, manifest.json and the provenance beside it get its new checksum. ' +
         'With --gpg: signs SHA256SUMS of a folder, to SHA256SUMS.gpg.',
     )
     .argument('<file>', 'a RealmFS image; with --gpg the folder of the results')
     .option('--key <file>', 'the private key: 64 hex digits, or PEM')
-    .option('--gpg [user]', 'sign with gpg, by the key of USER (default: gpg chooses)')
+    .option('--gpg', 'sign with gpg')
+    .option('--user <user>', 'with --gpg: whose key (default: gpg chooses)')
     .helpOption('-h, --help', 'print this help')
     .allowExcessArguments(false);
 }
 
 function readSign(command: Command): Parsed {
-  const { key, gpg } = command.opts<{ key?: string; gpg?: string | true }>();
+  const { key, gpg, user } = command.opts<{ key?: string; gpg?: true; user?: string }>();
   if ((key === undefined) === (gpg === undefined)) throw new UsageError('sign: give --key for an image, or --gpg for a folder of results');
-  return { kind: 'sign', options: { file: command.args[0] ?? '', key, gpg: typeof gpg === 'string' ? gpg : '' } };
+  if (gpg === undefined && user !== undefined) throw new UsageError('--user belongs to --gpg');
+  return { kind: 'sign', options: { file: command.args[0] ?? '', key, user: user ?? '' } };
 }
 
 function verifyProgram(): Command {

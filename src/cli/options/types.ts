@@ -63,7 +63,7 @@ export interface SignOptions {
   /** The private key of an image; undefined: gpg signs. */
   readonly key: string | undefined;
   /** Whose key gpg uses; empty: its default. */
-  readonly gpg: string;
+  readonly user: string;
 }
 
 /** What the command line of `verify` says. */

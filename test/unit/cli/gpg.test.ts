@@ -12,7 +12,7 @@ const keyring = path.join(home, 'keyring.gpg');
 const around = { env: { GNUPGHOME: home }, signal: new AbortController().signal };
 const gpg = (...args: string[]): Buffer =>
   execFileSync('gpg', ['--batch', '--quiet', ...args], { env: { ...process.env, GNUPGHOME: home }, stdio: ['ignore', 'pipe', 'pipe'] });
-const sign = (user: string, file = folder): Promise<string> => signCommand({ file, key: undefined, gpg: user }, home, around);
+const sign = (user: string, file = folder): Promise<string> => signCommand({ file, key: undefined, user }, home, around);
 const check = (keys: string | undefined, file = folder): Promise<string> =>
   verifyCommand({ files: [file], key: undefined, keyring: keys }, home, around);
 

@@ -63,6 +63,13 @@ test.each([
   [['--progress', 'loud'], "option '--progress <kind>' argument 'loud' is invalid. Allowed choices are auto, tty, plain, json, quiet."],
   [['--targets', ' '], '--targets: names no target'],
   [['-d', ''], '--directory: names no folder'],
+  [['sign', 'realmfs'], 'sign: give --key for an image, or --gpg for a folder of results'],
+  [['sign', '--gpg', '--key', 'k', 'realmfs'], 'sign: give --key for an image, or --gpg for a folder of results'],
+  [['sign', '--key', 'k', '--user', 'me', 'x.img'], '--user belongs to --gpg'],
+  [['verify'], 'verify: name images, or folders of results'],
+  [['verify', '--set', 'A=b', 'realmfs'], '--config, --set and --no-tmpfs belong to: verify --rebuild'],
+  [['verify', '--rebuild', 'a', 'b'], '--rebuild: compares one folder of results'],
+  [['verify', '--rebuild', '--key', 'k'], '--rebuild: a signature is not built again; check it by itself'],
 ])('%j is refused', (args, message) => {
   const error = (() => {
     try {
@@ -73,6 +80,18 @@ test.each([
   })();
   expect(error).toBeInstanceOf(UsageError);
   expect(error).toMatchObject({ message, exitCode: 2 });
+});
+
+test.each([
+  [['sign', '--gpg', 'realmfs'], { file: 'realmfs', key: undefined, user: '' }],
+  [['sign', '--gpg', '--user', 'me@mail.example', 'realmfs'], { file: 'realmfs', key: undefined, user: 'me@mail.example' }],
+  [['sign', '--key', 'k', 'x.img'], { file: 'x.img', key: 'k', user: '' }],
+  [['verify', 'a', 'b', '--keyring', 'r'], { files: ['a', 'b'], key: undefined, keyring: 'r' }],
+  [['verify', '--rebuild'], { config: undefined, directory: 'realmfs', set: {}, tmpfs: true }],
+  [['verify', '--rebuild', 'out', '--set', 'A=b', '--no-tmpfs'], { directory: 'out', set: { A: 'b' }, tmpfs: false }],
+])('%j', (args, expected) => {
+  const parsed = parseArguments(args);
+  expect(parsed.kind === 'text' ? {} : parsed.options).toMatchObject(expected);
 });
 
 test('help begins with examples, version is that of the package', () => {

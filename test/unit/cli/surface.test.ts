@@ -327,6 +327,17 @@ describe('publishing', () => {
     return { output, staging, text: (name: string): string => readFileSync(path.join(output, name), 'utf8') };
   }
 
+  test('records of an image of another name are results, too; a folder of the name of the signature is not', async () => {
+    const records = ['foo.manifest', 'foo.mtree', 'foo.spdx.json', 'foo.provenance.json'];
+    const all = [...records, 'SHA256SUMS', 'manifest.json'];
+    const { output, staging, text } = folders(all, all);
+    await publish({ staging, output, files: all, rootfs: false, owner: undefined, known: ['SHA256SUMS', 'manifest.json'] });
+    expect(text('foo.mtree')).toBe('new foo.mtree');
+    mkdirSync(path.join(output, 'SHA256SUMS.gpg'));
+    const options = { staging, output, files: all, rootfs: false, owner: undefined, known: all };
+    await expect(publish(options)).rejects.toMatchObject({ exitCode: 3, message: expect.stringContaining('is the name of a signature') });
+  });
+
   test('the manifest comes last: what stops earlier leaves the old one', async () => {
     const { output, staging, text } = folders(['a.tar', 'manifest.json'], files);
     await expect(publish({ staging, output, files, rootfs: false, owner: undefined, known: files })).rejects.toThrow('ENOENT');

@@ -94,6 +94,7 @@ test('what two builds were made from differently', () => {
       modules: [{ step: 'post/y', origin: 'project', sha256: digest('0') }],
       files: [{ file: 'etc/issue', sha256: digest('5') }],
       localPackages: [],
+      settings: { NETWORK: 'off' },
       releases: [{ file: 'other.example_debian_dists_trixie_InRelease', sha256: digest('0') }],
     },
     packages: [{ name: 'a', version: '2', arch: 'all', source: 'a', sourceVersion: '2', installedSize: 1024 }],
@@ -106,6 +107,7 @@ test('what two builds were made from differently', () => {
     'realmfs-files/etc/motd is gone',
     'realmfs-files/etc/issue is new',
     'packages/a.deb is gone',
+    'setting NETWORK has changed',
     'the archive: trixie has changed',
     'package a has changed',
   ]);

@@ -10,7 +10,7 @@ import { tempRoot } from '../../helpers/temp-root.ts';
 const salt = createHash('sha256').update('salt').digest();
 
 const around = { env: {}, signal: new AbortController().signal };
-const sign = (options: { file: string; key: string }, cwd: string): Promise<string> => signCommand({ gpg: '', ...options }, cwd, around);
+const sign = (options: { file: string; key: string }, cwd: string): Promise<string> => signCommand({ user: '', ...options }, cwd, around);
 const verifyAll = (options: { files: string[]; key: string | undefined }, cwd: string): Promise<string> =>
   verifyCommand({ keyring: undefined, ...options }, cwd, around);
 
