@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -61,10 +62,13 @@ describe('digests', () => {
     expect(await sha256File(path.join(root, 'big'))).toMatch(/^[0-9a-f]{64}$/);
   });
 
-  test('of nothing and of a folder: an error', async () => {
+  test('of nothing, a folder, a pipe: an error', async () => {
     const root = tempRoot();
     await expect(sha256File(path.join(root, 'none'))).rejects.toThrow('ENOENT');
-    await expect(sha256File(root)).rejects.toThrow('EISDIR');
+    await expect(sha256File(root)).rejects.toThrow('is no regular file');
+    // It would wait for a writer.
+    execFileSync('mkfifo', [path.join(root, 'pipe')]);
+    await expect(sha256File(path.join(root, 'pipe'))).rejects.toThrow('is no regular file');
   });
 });
 
