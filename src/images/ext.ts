@@ -12,6 +12,7 @@ const MAGIC = 0xef53;
 const ROOT = 2;
 /** Bytes that are handed on at once. */
 const PIECE = 1024 ** 2;
+const ZEROS = Buffer.alloc(PIECE);
 
 /** Features without which the file system cannot be read. */
 const INCOMPATIBLE = {
@@ -176,7 +177,7 @@ export function extTree(bytes: Bytes): ImageTree {
 }
 
 function* zeros(count: number): Generator<Buffer> {
-  for (let left = count; left > 0; left -= PIECE) yield Buffer.alloc(Math.min(PIECE, left));
+  for (let left = count; left > 0; left -= PIECE) yield ZEROS.subarray(0, left);
 }
 
 function namesIn(piece: Buffer, blockSize: number): Name[] {
