@@ -38,6 +38,18 @@ export interface ImageTree {
   content(number: number): Iterable<Buffer> | undefined;
 }
 
+/** The names in a folder without `.` and `..`. What no kernel would make, and what would lead elsewhere, is damage. */
+export function checkedNames(folder: number, names: readonly Name[]): Name[] {
+  const seen = new Set<string>();
+  for (const { name, inode } of names) {
+    if (name === '' || /[/\0]/.test(name) || (name === '.' && inode !== folder))
+      throw new ImageError(`is damaged: a folder has the name ${JSON.stringify(name)}`);
+    if (seen.has(name)) throw new ImageError(`is damaged: a folder has the name ${JSON.stringify(name)} twice`);
+    seen.add(name);
+  }
+  return names.filter(({ name }) => name !== '.' && name !== '..');
+}
+
 /** Names that a tree may have; what says that there are more leads in circles. */
 const MOST_NAMES = 5_000_000;
 /** Bytes of a file that is larger than its image: most of it was never written. A larger one is not read. */

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { chmod, mkdir, readFile, statfs } from 'node:fs/promises';
 import { allTools, findProgram, installCommand } from '../config/tools.ts';
 import { CommandError, PreflightError } from '../errors.ts';
@@ -186,11 +186,13 @@ export async function unpackErofs(file: string, { isRoot }: ReadRequest, { runne
   return folder;
 }
 
-/** The content of a file that was unpacked. */
+/** The content of a file that was unpacked. No name leads out of the folder, and none to anything but a file. */
 export function* piecesOf(folder: string, path: string): Generator<Buffer> {
   const name = Buffer.concat([Buffer.from(folder), Buffer.from(path.slice(1), 'latin1')]);
-  const descriptor = openSync(name, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const descriptor = openUnpacked(name);
   try {
+    if (descriptor === undefined || !fstatSync(descriptor).isFile())
+      throw new ImageError(`is damaged: ${JSON.stringify(path)} was not unpacked as a file`);
     for (;;) {
       const buffer = Buffer.allocUnsafe(1024 ** 2);
       const count = readSync(descriptor, buffer, 0, buffer.length, null);
@@ -198,6 +200,17 @@ export function* piecesOf(folder: string, path: string): Generator<Buffer> {
       yield buffer.subarray(0, count);
     }
   } finally {
-    closeSync(descriptor);
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** Opens what has this very name, without a link in it; undefined: nothing has. A pipe is not waited for. */
+function openUnpacked(name: Buffer): number | undefined {
+  try {
+    if (!realpathSync.native(name, 'buffer').equals(name)) return undefined;
+    return openSync(name, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return undefined;
+    throw error;
   }
 }

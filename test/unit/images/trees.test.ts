@@ -11,6 +11,7 @@ import { countImage, fileOfImage, type ImageTree, listImage, type Name } from '.
 import { PseudoFileReader } from '../../../src/images/pseudo-file.ts';
 import { TarReader } from '../../../src/images/tar.ts';
 import { parsePax, timeOfPax } from '../../../src/images/tar-header.ts';
+import { piecesOf } from '../../../src/images/tools.ts';
 import { listTree } from '../../../src/records/list-tree.ts';
 import { parseMtree } from '../../../src/records/mtree.ts';
 import { randomFrom } from '../../helpers/random.ts';
@@ -85,6 +86,21 @@ describe('an ext file system', () => {
     expect(extObstacle(bytesOf(image('inline', '-O', 'inline_data')))).toBe('data in inodes');
   });
 
+  test.each<[string, string, string, number?]>([
+    ['a slash', 'again', 'a/ain'],
+    ['a zero', 'again', 'aga\0n'],
+    ['no character', 'again', 'again', 0],
+    ['the folder itself, elsewhere', 'again', '.gain', 1],
+    ['the folder above, twice', 'again', '..ain', 2],
+    ['another one, twice', 'short', 'large'],
+  ])('a name with %s is damage', async (_, before, after, length = after.length) => {
+    const damaged = Buffer.from(plain);
+    const at = damaged.indexOf(before);
+    damaged.write(after, at, 'latin1');
+    damaged.writeUInt8(length, at - 2);
+    await expect(countImage(extTree(bytesOf(damaged)), never)).rejects.toThrow(/is damaged: a folder has the name "/);
+  });
+
   describe('the extents of a file', () => {
     const SIZE = 1024;
     /** A node: entries of a first block, then of an index its block, of a leaf how many there are from which place on. */
@@ -145,6 +161,18 @@ describe('an ext file system', () => {
         expect(error instanceof ImageError || error instanceof RangeError, String(error)).toBe(true);
       }
     }
+  });
+});
+
+describe('what was unpacked', () => {
+  const read = (name: string): string => Buffer.concat([...piecesOf(tree, name)]).toString();
+
+  test('is read by its own name alone', () => {
+    expect(read('./a/file')).toBe('hello\n');
+    symlinkSync('tree/a', path.join(folder, 'link'));
+    for (const name of ['./short', './a/../a/file', './../tree/a/file', './pipe', './a', './none', './a/file/none'])
+      expect(() => read(name)).toThrow(`is damaged: "${name}" was not unpacked as a file`);
+    expect(() => [...piecesOf(folder, './link/file')]).toThrow(ImageError);
   });
 });
 
