@@ -1,5 +1,5 @@
 import { PreflightError } from '../errors.ts';
-import { type Diff, diffOf, diffReport } from '../images/diff.ts';
+import { type Diff, diffOf, diffReport, sameBytes } from '../images/diff.ts';
 import { loadSide, type Side } from '../images/side.ts';
 import { diffText } from './diff-text.ts';
 import { placeOf, unknownFolder } from './inspect-command.ts';
@@ -20,7 +20,7 @@ export async function diffCommand(options: DiffOptions, around: ReadSurroundings
   }
   const [a, b] = sides;
   if (a === undefined || b === undefined) throw new Error('two sides were read');
-  const diff: Diff = diffOf(a, b);
+  const diff: Diff = diffOf(a, b, await sameBytes(a, b));
   const text = options.json
     ? `${JSON.stringify(diffReport(diff))}\n`
     : diffText({ ...diff, a: { ...a, path: options.a }, b: { ...b, path: options.b } }, options.all);

@@ -1,4 +1,4 @@
-import { byFolder, type FileChange } from '../images/compare.ts';
+import { byFolder, type FileChange, isSame } from '../images/compare.ts';
 import { type Diff, decodedPath } from '../images/diff.ts';
 import type { Side } from '../images/side.ts';
 import { installedSizeOf, totalsOf } from '../images/totals.ts';
@@ -29,10 +29,11 @@ function sideLine(letter: string, { path, description, filesFrom }: Side): strin
   return `${letter}: ${plainWord(path)} (${description}${filesFrom === '' || filesFrom === 'itself' ? '' : `; files from ${plainWord(filesFrom)}`})`;
 }
 
-function conclusion({ same, packages, files }: Diff): string {
-  if (!same) return 'They differ.';
-  if (files !== null) return 'They hold the same tree.';
-  return packages === null ? 'Nothing could be compared.' : 'They have the same packages.';
+function conclusion({ same, bytes, artifacts, packages, files }: Diff): string {
+  if (same && files !== null) return 'They hold the same tree; extended attributes and ACLs are not compared.';
+  if (same) return bytes === true ? 'They are the same, byte by byte.' : 'Their results are the same.';
+  if (files !== null || bytes === false || (artifacts ?? []).length > 0 || !isSame(packages)) return 'They differ.';
+  return packages === null ? 'Nothing could be compared.' : 'They have the same packages; their files could not be compared.';
 }
 
 function sizeLines({ a, b }: Diff): string[] {

@@ -38,8 +38,10 @@ const resultSchema = z.object({ size: z.number(), sha256: z.string() }).nullable
 /** What `diff --json` prints. */
 export const diffSchema = z.object({
   version: z.literal(REPORT_VERSION),
-  /** Nothing that was compared differs. */
+  /** Files, results or the images themselves were compared, and nothing that was compared differs. */
   same: z.boolean(),
+  /** Whether the images are the same, byte by byte, where the files of one are not known; null: they were not compared so. */
+  bytes: z.boolean().nullable(),
   a: sideSchema,
   b: sideSchema,
   /** Results by name; null: not both sides are builds. */

@@ -1,5 +1,6 @@
 import type { FileEntry } from '../records/mtree.ts';
 import type { InstalledPackage } from '../records/packages.ts';
+import { sha256File } from '../system/files.ts';
 import { compareFiles, comparePackages, type Differences, type FileChange, isSame, type PackageChange } from './compare.ts';
 import type { DiffReport } from './diff-report.ts';
 import { REPORT_VERSION } from './report.ts';
@@ -11,6 +12,8 @@ export interface Diff {
   readonly a: Side;
   readonly b: Side;
   readonly same: boolean;
+  /** Whether the images are the same, byte by byte; null: they were not compared so. */
+  readonly bytes: boolean | null;
   readonly artifacts: readonly ArtifactRow[] | null;
   readonly packages: Differences<InstalledPackage, PackageChange> | null;
   readonly files: Differences<FileEntry, FileChange> | null;
@@ -24,18 +27,26 @@ interface ArtifactRow {
   readonly b: { readonly size: number; readonly sha256: string } | null;
 }
 
-/** Compares what is known of both sides. */
-export function diffOf(a: Side, b: Side): Diff {
+/** Whether two images are the same, byte by byte; null: their files are known, or one of them is a folder. */
+export async function sameBytes(a: Side, b: Side): Promise<boolean | null> {
+  if ((a.files !== null && b.files !== null) || a.size === null || b.size === null) return null;
+  return a.size === b.size && (await sha256File(a.path)) === (await sha256File(b.path));
+}
+
+/** Compares what is known of both sides; `bytes` is what sameBytes says. What could not be compared is not the same. */
+export function diffOf(a: Side, b: Side, bytes: boolean | null = null): Diff {
   const packages = a.packages === null || b.packages === null ? null : comparePackages(a.packages, b.packages);
   const files = a.files === null || b.files === null ? null : compareFiles(a.files, b.files);
   const artifacts = a.artifacts === null || b.artifacts === null ? null : artifactRows(a, b);
-  const same = isSame(packages, files) && (artifacts ?? []).every((row) => row.a?.sha256 === row.b?.sha256);
+  const isCompared = files !== null || bytes === true || (artifacts ?? []).some((row) => row.a !== null && row.a.sha256 === row.b?.sha256);
+  const same = isCompared && isSame(packages, files) && (artifacts ?? []).every((row) => row.a?.sha256 === row.b?.sha256);
   const notes = [
     ...[a, b].flatMap((side, at) => side.notes.map((note) => `${at === 0 ? 'A' : 'B'}: ${note}`)),
-    ...(files === null ? ['the files of at least one side are not known: they are not compared'] : []),
-    ...(packages === null ? ['at least one side has no list of packages: they are not compared'] : []),
+    ...(bytes === false ? ['the images themselves are not the same, byte by byte'] : []),
+    ...(files === null && bytes !== true ? ['the files of at least one side are not known: they are not compared'] : []),
+    ...(packages === null && bytes !== true ? ['at least one side has no list of packages: they are not compared'] : []),
   ];
-  return { a, b, same, artifacts, packages, files, notes };
+  return { a, b, same, bytes, artifacts, packages, files, notes };
 }
 
 function artifactRows(a: Side, b: Side): ArtifactRow[] {
@@ -56,7 +67,7 @@ export function decodedPath(path: string): string {
 }
 
 /** The form of `diff --json`. */
-export function diffReport({ a, b, same, artifacts, packages, files, notes }: Diff): DiffReport {
+export function diffReport({ a, b, same, bytes, artifacts, packages, files, notes }: Diff): DiffReport {
   const entry = ({ path, mode, link, ...rest }: FileEntry) => ({
     path: decodedPath(path),
     mode: mode.toString(8).padStart(4, '0'),
@@ -76,6 +87,7 @@ export function diffReport({ a, b, same, artifacts, packages, files, notes }: Di
   return {
     version: REPORT_VERSION,
     same,
+    bytes,
     a: about(a),
     b: about(b),
     artifacts: artifacts === null ? null : [...artifacts],

@@ -1,6 +1,6 @@
 import { type Bytes, ImageError } from './bytes.ts';
 import { textField, uuidText } from './ext.ts';
-import { deviceOf, type ImageTree, type Inode, type Name, timeText, typeOfMode } from './image-tree.ts';
+import { checkedNames, deviceOf, type ImageTree, type Inode, type Name, timeText, typeOfMode } from './image-tree.ts';
 
 /*
  * EROFS, read from the image itself: all of its structure, and files that are not compressed. The layout is that of the
@@ -112,7 +112,7 @@ export function erofsTree(bytes: Bytes): ImageTree {
       const data = Buffer.concat([...(content(number) ?? [])]);
       const found: Name[] = [];
       for (let at = 0; at < data.length; at += blockSize) found.push(...namesIn(data.subarray(at, at + blockSize)));
-      return found;
+      return checkedNames(number, found);
     },
   };
 }
@@ -122,10 +122,11 @@ function namesIn(block: Buffer): Name[] {
   const count = block.readUInt16LE(8) / 12;
   if (!Number.isInteger(count) || count === 0) throw new ImageError('is damaged: a folder has an entry that cannot be');
   const start = (index: number): number => (index < count ? block.readUInt16LE(index * 12 + 8) : block.length);
-  return Array.from({ length: count }, (_, index) => ({
-    name: block.toString('latin1', start(index), start(index + 1)).replace(/\0.*$/s, ''),
-    inode: Number(block.readBigUInt64LE(index * 12)),
-  })).filter(({ name }) => name !== '.' && name !== '..');
+  return Array.from({ length: count }, (_, index) => {
+    const name = block.toString('latin1', start(index), start(index + 1));
+    // Behind the last one, the block is filled with zeros.
+    return { name: index === count - 1 ? name.replace(/\0.*$/s, '') : name, inode: Number(block.readBigUInt64LE(index * 12)) };
+  });
 }
 
 function* pieces(bytes: Bytes, from: number, length: number): Generator<Buffer> {

@@ -1,6 +1,6 @@
 import { type Bytes, ImageError } from './bytes.ts';
 import { extBlocks, type Run } from './ext-blocks.ts';
-import { deviceOf, type ImageTree, type Inode, type Name, timeText, typeOfMode } from './image-tree.ts';
+import { checkedNames, deviceOf, type ImageTree, type Inode, type Name, timeText, typeOfMode } from './image-tree.ts';
 
 /*
  * ext2, ext3 and ext4, read from the image itself: no loop device is needed, no root, and nothing is lost (debugfs' rdump drops
@@ -12,6 +12,7 @@ const MAGIC = 0xef53;
 const ROOT = 2;
 /** Bytes that are handed on at once. */
 const PIECE = 1024 ** 2;
+const ZEROS = Buffer.alloc(PIECE);
 
 /** Features without which the file system cannot be read. */
 const INCOMPATIBLE = {
@@ -170,13 +171,16 @@ export function extTree(bytes: Bytes): ImageTree {
     names(number) {
       const { size } = inodeOf(raw(number));
       if (size > bytes.size) throw new ImageError(`is damaged: a folder has ${size} bytes`);
-      return [...content(number)].flatMap((piece) => namesIn(piece, blockSize));
+      return checkedNames(
+        number,
+        [...content(number)].flatMap((piece) => namesIn(piece, blockSize)),
+      );
     },
   };
 }
 
 function* zeros(count: number): Generator<Buffer> {
-  for (let left = count; left > 0; left -= PIECE) yield Buffer.alloc(Math.min(PIECE, left));
+  for (let left = count; left > 0; left -= PIECE) yield ZEROS.subarray(0, left);
 }
 
 function namesIn(piece: Buffer, blockSize: number): Name[] {
@@ -189,8 +193,7 @@ function namesIn(piece: Buffer, blockSize: number): Name[] {
     const nameLength = piece.readUInt8(at + 6);
     if (length < 8 || length % 4 !== 0 || at + length > piece.length || nameLength + 8 > length)
       throw new ImageError('is damaged: a folder has an entry that cannot be');
-    const name = piece.toString('latin1', at + 8, at + 8 + nameLength);
-    if (inode !== 0 && name !== '.' && name !== '..') found.push({ name, inode });
+    if (inode !== 0) found.push({ name: piece.toString('latin1', at + 8, at + 8 + nameLength), inode });
     at += length;
   }
   return found;

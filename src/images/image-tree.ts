@@ -38,12 +38,28 @@ export interface ImageTree {
   content(number: number): Iterable<Buffer> | undefined;
 }
 
+/** The names in a folder without `.` and `..`. What no kernel would make, and what would lead elsewhere, is damage. */
+export function checkedNames(folder: number, names: readonly Name[]): Name[] {
+  const seen = new Set<string>();
+  for (const { name, inode } of names) {
+    if (name === '' || /[/\0]/.test(name) || (name === '.' && inode !== folder))
+      throw new ImageError(`is damaged: a folder has the name ${JSON.stringify(name)}`);
+    if (seen.has(name)) throw new ImageError(`is damaged: a folder has the name ${JSON.stringify(name)} twice`);
+    seen.add(name);
+  }
+  return names.filter(({ name }) => name !== '.' && name !== '..');
+}
+
 /** Names that a tree may have; what says that there are more leads in circles. */
 const MOST_NAMES = 5_000_000;
 /** Bytes of a file that is larger than its image: most of it was never written. A larger one is not read. */
 const MOST_ZEROS = 4 * 1024 ** 3;
+/** Bytes of all files that are read of an image beside eight times its own: sparse files may say that they have any number of them. */
+const MOST_CONTENT = 16 * 1024 ** 3;
 /** Entries after which others get their turn. */
 const TURN = 200;
+/** Pieces of a file, of at most 1 MiB, after which they do. */
+const PIECES = 64;
 /** Links that lead from one to the next. */
 const MOST_LINKS = 8;
 /** Bytes of a link. */
@@ -55,13 +71,14 @@ export type Turn = () => void;
 /** All entries of a tree: files with their digests, a name on each line as mtree(5) has it. */
 export async function listImage(tree: ImageTree, turn: Turn): Promise<string> {
   const lines = [MTREE_HEAD];
-  const digests = new Map<number, string>();
-  for await (const { path, number, inode } of walk(tree, turn)) {
+  const digestOf = digests(tree, turn);
+  for await (const found of walk(tree, turn)) {
+    const { path, number, inode } = found;
     const { type, mode, uid, gid, time, links, size, device } = inode;
     const common = { path, type, mode, uid, gid, time };
     const more: Partial<FileEntry> =
       type === 'file'
-        ? { links, size, ...(size > Math.max(tree.capacity, MOST_ZEROS) ? {} : { sha256: digestOf(tree, number, path, digests) }) }
+        ? { links, size, ...(size > Math.max(tree.capacity, MOST_ZEROS) ? {} : { sha256: await digestOf(found) }) }
         : type === 'link'
           ? { link: linkOf(tree, number, inode) }
           : device === undefined
@@ -100,20 +117,15 @@ interface Found {
   readonly inode: Inode;
 }
 
-/** Every name of a tree, folders before what is in them. */
+/** Every name of a tree, folders before what is in them. A folder has one name: so none is read twice. */
 async function* walk(tree: ImageTree, turn: Turn): AsyncGenerator<Found> {
-  const open = new Set<number>();
-  const stack: { path: string; number: number; isLeft?: true }[] = [{ path: '.', number: tree.root }];
-  for (let count = 0; ; ) {
+  const folders = new Set<number>();
+  const stack: { path: string; number: number }[] = [{ path: '.', number: tree.root }];
+  let folderBytes = 0;
+  for (let count = 1; ; count += 1) {
     const next = stack.pop();
     if (next === undefined) return;
-    const { path, number, isLeft } = next;
-    if (isLeft) {
-      open.delete(number);
-      continue;
-    }
-    count += 1;
-    if (count > MOST_NAMES) throw new ImageError(`has more than ${MOST_NAMES} names, or leads in circles`);
+    const { path, number } = next;
     if (count % TURN === 0) {
       await setImmediate();
       turn();
@@ -121,25 +133,42 @@ async function* walk(tree: ImageTree, turn: Turn): AsyncGenerator<Found> {
     const inode = tree.inode(number);
     yield { path, number, inode };
     if (inode.type !== 'dir') continue;
-    if (open.has(number)) throw new ImageError(`leads in circles at ${path}`);
-    open.add(number);
-    stack.push({ path, number, isLeft: true });
+    if (folders.has(number)) throw new ImageError(`is damaged: the folder ${JSON.stringify(path)} has another name`);
+    folders.add(number);
+    folderBytes += inode.size;
+    if (folderBytes > tree.capacity) throw new ImageError(`is damaged: its folders have ${folderBytes} bytes`);
     const names = tree.names(number).filter(({ name }) => path !== '.' || !tree.own.includes(name));
+    if (count + stack.length + names.length > MOST_NAMES) throw new ImageError(`has more than ${MOST_NAMES} names`);
     for (const { name, inode: child } of names.sort((a, b) => (a.name < b.name ? 1 : -1)))
       stack.push({ path: `${path}/${name}`, number: child });
   }
 }
 
-function digestOf(tree: ImageTree, number: number, path: string, known: Map<number, string>): string {
-  const before = known.get(number);
-  if (before !== undefined) return before;
-  const content = tree.content(number);
-  if (content === undefined) throw new ImageError(`${path} is compressed in a way that cannot be read`);
-  const hash = createHash('sha256');
-  for (const piece of content) hash.update(piece);
-  const digest = hash.digest('hex');
-  known.set(number, digest);
-  return digest;
+/** The digests of files, each read once; all of them together are not read without end. */
+function digests(tree: ImageTree, turn: Turn): (file: Found) => Promise<string> {
+  const known = new Map<number, string>();
+  const most = MOST_CONTENT + 8 * tree.capacity;
+  let bytes = 0;
+  let pieces = 0;
+  return async ({ path, number, inode: { size } }) => {
+    const before = known.get(number);
+    if (before !== undefined) return before;
+    const content = tree.content(number);
+    if (content === undefined) throw new ImageError(`${path} is compressed in a way that cannot be read`);
+    bytes += size;
+    if (bytes > most) throw new ImageError(`cannot be compared: its files have more than ${most} bytes, far more than it has itself`);
+    const hash = createHash('sha256');
+    for (const piece of content) {
+      hash.update(piece);
+      pieces += 1;
+      if (pieces % PIECES > 0) continue;
+      await setImmediate();
+      turn();
+    }
+    const digest = hash.digest('hex');
+    known.set(number, digest);
+    return digest;
+  };
 }
 
 /** The files whose content the tree cannot read by itself: their inodes, with a path of each. */
@@ -159,6 +188,8 @@ function linkOf(tree: ImageTree, number: number, { size }: Inode): string {
 export function fileOfImage(tree: ImageTree, file: string, limit: number): Buffer | undefined {
   let parts = file.split('/');
   let place: number[] = [tree.root];
+  // A link may lead through one folder many times.
+  const known = new Map<number, Name[]>();
   for (let links = 0; parts.length > 0; ) {
     const [part = '', ...rest] = parts;
     parts = rest;
@@ -169,7 +200,9 @@ export function fileOfImage(tree: ImageTree, file: string, limit: number): Buffe
       continue;
     }
     if (tree.inode(folder).type !== 'dir') return undefined;
-    const found = tree.names(folder).find(({ name }) => name === part);
+    const names = known.get(folder) ?? tree.names(folder);
+    known.set(folder, names);
+    const found = names.find(({ name }) => name === part);
     if (found === undefined) return undefined;
     const inode = tree.inode(found.inode);
     if (inode.type !== 'link') place.push(found.inode);

@@ -1,5 +1,5 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { mkdir, readFile, statfs } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { chmod, mkdir, readFile, statfs } from 'node:fs/promises';
 import { allTools, findProgram, installCommand } from '../config/tools.ts';
 import { CommandError, PreflightError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
@@ -49,8 +49,14 @@ async function needProgram(name: string): Promise<void> {
 }
 
 /** A command in namespaces of its own: of the host it sees programs, of everything else the image and the folder to unpack to. */
-function reader(label: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Command {
-  return sandboxed({ label, script: 'reader.sh', args, network: false, env });
+function reader(label: string, args: readonly string[], rights: 'read' | 'unpack' = 'read'): Command {
+  return sandboxed({ label, script: 'reader.sh', args, network: false, env: { RB_RIGHTS: rights } });
+}
+
+/** Makes the folder in which every command may put files. */
+async function makeScratch(): Promise<void> {
+  await mkdir(READER.scratch, { recursive: true });
+  await chmod(READER.scratch, 0o1777);
 }
 
 /** The command that hands the bytes of a source to standard output; `then`: a shell command that takes them instead. */
@@ -81,7 +87,7 @@ async function told<T>(body: () => Promise<T>): Promise<T> {
 /** Decompresses a file to the tmpfs; what is zero takes no memory. Returns the path. */
 export async function expand(source: Source, { runner }: ReadContext): Promise<string> {
   await needDecompressor(source);
-  await mkdir(READER.scratch, { recursive: true });
+  await makeScratch();
   const to = `${READER.scratch}/image`;
   const command = '| dd bs=1M iflag=fullblock conv=sparse status=none of="$3"';
   await told(() => runner.run(bytesOfSource(source, { command, to })));
@@ -91,7 +97,7 @@ export async function expand(source: Source, { runner }: ReadContext): Promise<s
 /** The first bytes of what is compressed, as many as there are. */
 export async function beginOf(source: Source, length: number, { runner }: ReadContext): Promise<Buffer> {
   await needDecompressor(source);
-  await mkdir(READER.scratch, { recursive: true });
+  await makeScratch();
   const to = `${READER.scratch}/begin`;
   // The end of head ends the program before its time: that is no failure. Without a byte, there was another one.
   const command = `2>/dev/null | head --bytes=${length} >"$3" || [[ -s $3 ]]`;
@@ -168,10 +174,10 @@ export async function readSquashfs(
 /** Unpacks an EROFS; returns the folder. */
 export async function unpackErofs(file: string, { isRoot }: ReadRequest, { runner }: ReadContext): Promise<string> {
   await needProgram('fsck.erofs');
-  await mkdir(READER.scratch, { recursive: true });
+  await makeScratch();
   const folder = `${READER.scratch}/erofs`;
   try {
-    await told(() => runner.run(reader('fsck.erofs', ['fsck.erofs', `--extract=${folder}`, '--no-preserve', file])));
+    await told(() => runner.run(reader('fsck.erofs', ['fsck.erofs', `--extract=${folder}`, '--no-preserve', file], 'unpack')));
   } catch (error) {
     if (isRoot || !(error instanceof ImageError)) throw error;
     // It stops at the first device.
@@ -180,11 +186,13 @@ export async function unpackErofs(file: string, { isRoot }: ReadRequest, { runne
   return folder;
 }
 
-/** The content of a file that was unpacked. */
+/** The content of a file that was unpacked. No name leads out of the folder, and none to anything but a file. */
 export function* piecesOf(folder: string, path: string): Generator<Buffer> {
   const name = Buffer.concat([Buffer.from(folder), Buffer.from(path.slice(1), 'latin1')]);
-  const descriptor = openSync(name, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const descriptor = openUnpacked(name);
   try {
+    if (descriptor === undefined || !fstatSync(descriptor).isFile())
+      throw new ImageError(`is damaged: ${JSON.stringify(path)} was not unpacked as a file`);
     for (;;) {
       const buffer = Buffer.allocUnsafe(1024 ** 2);
       const count = readSync(descriptor, buffer, 0, buffer.length, null);
@@ -192,6 +200,17 @@ export function* piecesOf(folder: string, path: string): Generator<Buffer> {
       yield buffer.subarray(0, count);
     }
   } finally {
-    closeSync(descriptor);
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** Opens what has this very name, without a link in it; undefined: nothing has. A pipe is not waited for. */
+function openUnpacked(name: Buffer): number | undefined {
+  try {
+    if (!realpathSync.native(name, 'buffer').equals(name)) return undefined;
+    return openSync(name, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return undefined;
+    throw error;
   }
 }

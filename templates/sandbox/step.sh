@@ -33,7 +33,6 @@ real_directory() {
 
 # What a step sees, in the format of fstab(5): one call of mount makes it all.
 mount_table() {
-    local path
     printf '%s\n' \
         "$RB_ROOT $root none bind,nodev" \
         "/dev $root/dev none bind,ro,nosuid,noexec" \
@@ -49,12 +48,7 @@ mount_table() {
         "$base/build/lib $root$base/lib none bind,ro,nosuid,nodev" \
         "$RB_STEP/in $root$base/in none bind,ro,nosuid,nodev" \
         "$RB_STEP/out $root$base/out none bind,nosuid,nodev"
-    for path in sys irq bus fs sysrq-trigger; do
-        [[ ! -e /proc/$path ]] || printf '%s\n' "$root/proc/$path $root/proc/$path none bind,ro,nosuid,nodev,noexec"
-    done
-    for path in kcore kmsg keys timer_list latency_stats; do
-        [[ ! -e /proc/$path ]] || printf '%s\n' "/dev/null $root/proc/$path none bind"
-    done
+    proc_masks "$root/proc"
     [[ ! -d /sys/firmware ]] || printf '%s\n' "realmfs-mask $root/sys/firmware tmpfs ro,size=0"
 }
 

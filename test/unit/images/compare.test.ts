@@ -7,7 +7,7 @@ import { parseArguments } from '../../../src/cli/options.ts';
 import { dateText, plainWord } from '../../../src/cli/text.ts';
 import { buildOf, filesOfBuild, readManifest } from '../../../src/images/beside.ts';
 import { byFolder, compareFiles, comparePackages } from '../../../src/images/compare.ts';
-import { decodedPath, diffOf, diffReport } from '../../../src/images/diff.ts';
+import { decodedPath, diffOf, diffReport, sameBytes } from '../../../src/images/diff.ts';
 import { diffSchema } from '../../../src/images/diff-report.ts';
 import { isTree, textsOfTree } from '../../../src/images/folder.ts';
 import type { InspectReport } from '../../../src/images/report.ts';
@@ -127,7 +127,7 @@ describe('the text of diff', () => {
     const text = diffText(diffOf(side, side), false);
     expect(text).toContain('\nPackages: no difference\n');
     expect(text).toContain('\nFiles: no difference\n');
-    expect(text).toMatch(/\nThey hold the same tree\.\n$/);
+    expect(text).toMatch(/\nThey hold the same tree; extended attributes and ACLs are not compared\.\n$/);
     expect(diffReport(diffOf(side, side))).toMatchObject({ same: true, a: { packages: 1, totals: { files: 1, bytes: 3 } } });
   });
 
@@ -162,7 +162,25 @@ describe('the text of diff', () => {
     expect(diffText(diffOf(bare, side), false)).toMatch(
       /Note: the files .* not compared\nNote: at least one side .* not compared\n\nNothing could be compared\.\n$/,
     );
-    expect(diffReport(diffOf(bare, side))).toMatchObject({ packages: null, files: null });
+    expect(diffReport(diffOf(bare, side))).toMatchObject({ same: false, bytes: null, packages: null, files: null });
+    const listed = { ...side, files: null };
+    expect(diffOf(listed, listed).same).toBe(false);
+    expect(diffText(diffOf(listed, listed), false)).toMatch(/\nThey have the same packages; their files could not be compared\.\n$/);
+    expect(diffText(diffOf(listed, { ...listed, packages: [] }), false)).toMatch(/\nThey differ\.\n$/);
+  });
+
+  test('of images that cannot be read: they are compared byte by byte', async () => {
+    const root = tempRoot({ one: 'abc', two: 'abc', three: 'abd' });
+    const of = (name: string): Side => ({ ...side, path: path.join(root, name), size: 3, packages: null, files: null });
+    const compared = async (a: Side, b: Side) => diffOf(a, b, await sameBytes(a, b));
+    const same = await compared(of('one'), of('two'));
+    expect(diffText(same, false)).toMatch(/3 bytes +same\n\nThey are the same, byte by byte\.\n$/);
+    expect(diffReport(same)).toMatchObject({ same: true, bytes: true });
+    const other = await compared(of('one'), of('three'));
+    expect([other.same, other.bytes]).toEqual([false, false]);
+    expect(diffText(other, false)).toMatch(/\nThey differ\.\n$/);
+    expect(await sameBytes(of('one'), { ...of('two'), size: null })).toBeNull();
+    expect(await sameBytes(side, side)).toBeNull();
   });
 
   test('of two builds names their results', () => {

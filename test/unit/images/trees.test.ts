@@ -6,10 +6,12 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { bytesOf, ImageError } from '../../../src/images/bytes.ts';
 import { compareFiles } from '../../../src/images/compare.ts';
 import { extFacts, extObstacle, extTree } from '../../../src/images/ext.ts';
-import { countImage, fileOfImage, listImage } from '../../../src/images/image-tree.ts';
+import { extBlocks } from '../../../src/images/ext-blocks.ts';
+import { countImage, fileOfImage, type ImageTree, listImage, type Name } from '../../../src/images/image-tree.ts';
 import { PseudoFileReader } from '../../../src/images/pseudo-file.ts';
 import { TarReader } from '../../../src/images/tar.ts';
 import { parsePax, timeOfPax } from '../../../src/images/tar-header.ts';
+import { piecesOf } from '../../../src/images/tools.ts';
 import { listTree } from '../../../src/records/list-tree.ts';
 import { parseMtree } from '../../../src/records/mtree.ts';
 import { randomFrom } from '../../helpers/random.ts';
@@ -84,6 +86,66 @@ describe('an ext file system', () => {
     expect(extObstacle(bytesOf(image('inline', '-O', 'inline_data')))).toBe('data in inodes');
   });
 
+  test.each<[string, string, string, number?]>([
+    ['a slash', 'again', 'a/ain'],
+    ['a zero', 'again', 'aga\0n'],
+    ['no character', 'again', 'again', 0],
+    ['the folder itself, elsewhere', 'again', '.gain', 1],
+    ['the folder above, twice', 'again', '..ain', 2],
+    ['another one, twice', 'short', 'large'],
+  ])('a name with %s is damage', async (_, before, after, length = after.length) => {
+    const damaged = Buffer.from(plain);
+    const at = damaged.indexOf(before);
+    damaged.write(after, at, 'latin1');
+    damaged.writeUInt8(length, at - 2);
+    await expect(countImage(extTree(bytesOf(damaged)), never)).rejects.toThrow(/is damaged: a folder has the name "/);
+  });
+
+  describe('the extents of a file', () => {
+    const SIZE = 1024;
+    /** A node: entries of a first block, then of an index its block, of a leaf how many there are from which place on. */
+    const node = (size: number, depth: number, ...entries: readonly (readonly [number, number, number?])[]): Buffer => {
+      const buffer = Buffer.alloc(size);
+      buffer.writeUInt16LE(0xf30a, 0);
+      buffer.writeUInt16LE(entries.length, 2);
+      buffer.writeUInt16LE(depth, 6);
+      for (const [index, [logical, value, physical = 0]] of entries.entries()) {
+        const at = 12 + index * 12;
+        buffer.writeUInt32LE(logical, at);
+        if (depth > 0) buffer.writeUInt32LE(value, at + 4);
+        else buffer.writeUInt16LE(value, at + 4);
+        if (depth === 0) buffer.writeUInt32LE(physical, at + 8);
+      }
+      return buffer;
+    };
+    const runs = (map: Buffer, ...nodes: readonly Buffer[]) =>
+      [...extBlocks(bytesOf(Buffer.concat(nodes)), SIZE, map, true, 100)].map(({ logical, count }) => [logical, count]);
+
+    test('are read in their order, and not beyond the end of the file', () => {
+      const leaves = [node(SIZE, 0, [0, 2], [5, 3]), node(SIZE, 0, [10, 1], [200, 1])];
+      expect(runs(node(60, 1, [0, 0], [9, 1]), ...leaves)).toEqual([
+        [0, 2],
+        [5, 3],
+        [10, 1],
+      ]);
+      expect(runs(node(60, 0))).toEqual([]);
+    });
+
+    test.each<[string, Buffer, Buffer[]]>([
+      ['two entries that lead to one node', node(60, 1, [0, 0], [9, 0]), [node(SIZE, 0, [0, 2])]],
+      ['a node that leads to itself', node(60, 2, [0, 0]), [node(SIZE, 2, [0, 0])]],
+      ['a level that is left out', node(60, 2, [0, 0]), [node(SIZE, 0, [0, 1])]],
+      ['a level too many', node(60, 6, [0, 0]), []],
+      ['blocks that do not rise', node(60, 0, [5, 1], [4, 1]), []],
+      ['extents that lie upon each other', node(60, 0, [0, 5], [4, 1]), []],
+      ['an extent beyond the span of its node', node(60, 1, [0, 0], [4, 1]), [node(SIZE, 0, [0, 5]), node(SIZE, 0, [4, 1])]],
+      ['an extent of nothing', node(60, 0, [0, 0]), []],
+      ['a node of nothing', node(60, 1, [0, 0]), [node(SIZE, 0)]],
+    ])('%s', (_, map, nodes) => {
+      expect(() => runs(map, ...nodes)).toThrow('the extents of a file cannot be');
+    });
+  });
+
   test('damage of any kind ends, and with a fault of the image', async () => {
     const random = randomFrom(1);
     const below = (count: number): number => Math.floor(random() * count);
@@ -99,6 +161,62 @@ describe('an ext file system', () => {
         expect(error instanceof ImageError || error instanceof RangeError, String(error)).toBe(true);
       }
     }
+  });
+});
+
+describe('what was unpacked', () => {
+  const read = (name: string): string => Buffer.concat([...piecesOf(tree, name)]).toString();
+
+  test('is read by its own name alone', () => {
+    expect(read('./a/file')).toBe('hello\n');
+    symlinkSync('tree/a', path.join(folder, 'link'));
+    for (const name of ['./short', './a/../a/file', './../tree/a/file', './pipe', './a', './none', './a/file/none'])
+      expect(() => read(name)).toThrow(`is damaged: "${name}" was not unpacked as a file`);
+    expect(() => [...piecesOf(folder, './link/file')]).toThrow(ImageError);
+  });
+});
+
+describe('a tree that would take long', () => {
+  const GIB = 1024 ** 3;
+  const common = { mode: 0o755, uid: 0, gid: 0, time: '0.000000000', links: 1 };
+  /** A root with names; a number below 100 is a file of this size in GiB, another one a folder. */
+  const treeOf = (names: readonly Name[], folderSize = 1): ImageTree => ({
+    root: 100,
+    capacity: 10,
+    own: [],
+    inode: (number) => ({ ...common, type: number < 100 ? 'file' : 'dir', size: number < 100 ? number * GIB : folderSize }),
+    names: (number) => (number === 100 ? [...names] : []),
+    content: () => Array.from({ length: 1000 }, () => Buffer.from('x')),
+  });
+
+  test('a folder with two names, or in itself', async () => {
+    await expect(countImage(treeOf([{ name: 'a', inode: 100 }]), never)).rejects.toThrow('is damaged: the folder "./a" has another name');
+    const twice = ['a', 'b'].map((name) => ({ name, inode: 101 }));
+    await expect(countImage(treeOf(twice), never)).rejects.toThrow('is damaged: the folder "./b" has another name');
+  });
+
+  test('folders that are larger than the image', async () => {
+    await expect(countImage(treeOf([{ name: 'a', inode: 101 }], 6), never)).rejects.toThrow('its folders have 12 bytes');
+  });
+
+  test('sparse files without end', async () => {
+    const most = [1, 2, 3, 4].map((inode) => ({ name: `n${inode}`, inode }));
+    expect((await listImage(treeOf(most), never)).match(/sha256digest=/g)).toHaveLength(4);
+    const cause = 'cannot be compared: its files have more than 17179869264 bytes, far more than it has itself';
+    // Beside those four, which have 10 GiB, eight more.
+    const distinct = treeOf([...most, ...[50, 51].map((inode) => ({ name: `n${inode}`, inode }))]);
+    const sizes: ImageTree = {
+      ...distinct,
+      inode: (number) => ({ ...distinct.inode(number), ...(number === 50 || number === 51 ? { size: 4 * GIB } : {}) }),
+    };
+    await expect(listImage(sizes, never)).rejects.toThrow(cause);
+  });
+
+  test('others get their turn within a file', async () => {
+    const stop = (): void => {
+      throw new Error('stopped');
+    };
+    await expect(listImage(treeOf([{ name: 'a', inode: 1 }]), stop)).rejects.toThrow('stopped');
   });
 });
 
