@@ -1,6 +1,7 @@
 import { mkdir, readFile, rmdir } from 'node:fs/promises';
 import { CommandError } from '../errors.ts';
 import { formatSize } from '../system/memory.ts';
+import type { Runner } from '../system/runner.ts';
 import { tarArguments } from '../targets/tarball.ts';
 import { type BuildContext, paths } from './context.ts';
 import { freeMemory } from './room.ts';
@@ -21,30 +22,42 @@ export interface OrderedTree {
   remove(): Promise<void>;
 }
 
+/** What is known of a tree before it is copied. */
+interface TreeSize {
+  readonly treeSize: number;
+  readonly treeEntries: number;
+}
+
+/** Bytes of memory that a copy takes. */
+export function sizeOfCopy({ treeSize, treeEntries }: TreeSize): number {
+  return treeSize + treeEntries * OF_ENTRY;
+}
+
 /**
  * Copies the finished tree into memory by way of a tarball: a tmpfs lists entries in the order in which they were made, and
- * that is the tarball's. Where memory is short the tree itself is taken: what is made of it is right, but not the same each time.
+ * that is the tarball's. `runner` may be ended: others are written meanwhile. Where memory is short the tree itself is taken: what is made of it is right, but not the same each time.
  */
 export async function makeOrderedTree(
   isNeeded: boolean,
-  { treeSize, treeEntries }: { readonly treeSize: number; readonly treeEntries: number },
+  size: TreeSize,
   sourceDateEpoch: number,
+  runner: Runner,
   ctx: BuildContext,
 ): Promise<OrderedTree> {
   const itself: OrderedTree = { folder: paths.root, digest: '', isOrdered: !isNeeded, remove: async () => {} };
   if (!isNeeded) return itself;
-  const need = treeSize + treeEntries * OF_ENTRY;
+  const need = sizeOfCopy(size);
   const room = (await freeMemory(ctx.request.memoryLimit)) - PROGRAMS;
   const digestFile = `${paths.work}/tree-digest`;
   if (room < need) {
     ctx.steps.warn(`a copy of the tree takes ${formatSize(need)}, and memory is short: images are not the same bytes each time`);
-    await pack(':', '/dev/null', digestFile, sourceDateEpoch, ctx);
+    await pack(':', '/dev/null', digestFile, sourceDateEpoch, runner);
     return { ...itself, digest: await readDigest(digestFile) };
   }
   const folder = `${paths.work}/ordered`;
   await mkdir(folder);
-  const options = `mode=0755,size=${need * 2},nr_inodes=${treeEntries * 2 + 1024}`;
-  await ctx.runner.run({ label: 'memory for a copy', file: 'mount', args: ['-t', 'tmpfs', '-o', options, 'realmfs-ordered', folder] });
+  const options = `mode=0755,size=${need * 2},nr_inodes=${size.treeEntries * 2 + 1024}`;
+  await runner.run({ label: 'memory for a copy', file: 'mount', args: ['-t', 'tmpfs', '-o', options, 'realmfs-ordered', folder] });
   const remove = async (): Promise<void> => {
     await ctx.runner.run({ label: 'removing the copy', file: 'umount', args: [folder] });
     await rmdir(folder);
@@ -54,23 +67,23 @@ export async function makeOrderedTree(
       'tar --extract --file=- --directory="$1" --xattrs "--xattrs-include=*" --acls --numeric-owner --same-owner --same-permissions 2>"$2.said"; ' +
       // An attribute that cannot be set is a warning for tar.
       'cat "$2.said" >&2; [[ ! -s $2.said ]]';
-    await pack(unpack, folder, digestFile, sourceDateEpoch, ctx);
+    await pack(unpack, folder, digestFile, sourceDateEpoch, runner);
     return { folder, digest: await readDigest(digestFile), isOrdered: true, remove };
   } catch (error) {
     await remove();
-    if (!(error instanceof CommandError)) throw error;
+    if (!(error instanceof CommandError) || runner.isStopped()) throw error;
     // Attributes that a tmpfs of this kernel cannot hold, say.
     ctx.steps.warn(`the tree cannot be copied: images are not the same bytes each time (${error.outputTail.at(-1) ?? error.message})`);
-    await pack(':', '/dev/null', digestFile, sourceDateEpoch, ctx);
+    await pack(':', '/dev/null', digestFile, sourceDateEpoch, runner);
     return { ...itself, digest: await readDigest(digestFile) };
   }
 }
 
 /** Packs the tree for a command that takes a tarball, and hashes the tarball meanwhile. */
-async function pack(command: string, target: string, digestFile: string, sourceDateEpoch: number, ctx: BuildContext): Promise<void> {
+async function pack(command: string, target: string, digestFile: string, sourceDateEpoch: number, runner: Runner): Promise<void> {
   const script = `cd "$3"; exec 3> >(sha256sum >"$2"); pid=$!; tar "\${@:4}" | tee /dev/fd/3 | { ${command}; cat >/dev/null; }; exec 3>&-; wait "$pid"`;
   const args = ['-euo', 'pipefail', '-c', script, 'bash', target, digestFile, paths.root, ...tarArguments('-', sourceDateEpoch)];
-  await ctx.runner.run({ label: 'copying the tree', file: 'bash', args });
+  await runner.run({ label: 'copying the tree', file: 'bash', args });
 }
 
 async function readDigest(file: string): Promise<string> {

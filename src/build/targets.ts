@@ -11,7 +11,7 @@ import type { Target, TargetCommand, TargetInput } from '../targets/target.ts';
 import { runBinaryHooks } from './binary-hooks.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
-import { makeOrderedTree, type OrderedTree } from './ordered-tree.ts';
+import { makeOrderedTree, type OrderedTree, sizeOfCopy } from './ordered-tree.ts';
 import { freeMemory } from './room.ts';
 import type { Stage } from './stage.ts';
 
@@ -24,9 +24,10 @@ const MEMORY_OF_ONE = 512 * 1024 ** 2;
 
 /** What the targets of a build have in common. */
 interface Writing {
-  readonly input: Omit<TargetInput, 'file'>;
+  readonly input: Omit<TargetInput, 'file' | 'identity'>;
   readonly output: string;
-  readonly tree: OrderedTree;
+  /** For targets that take order. */
+  readonly copy: Promise<OrderedTree>;
   readonly hasHooks: boolean;
   /** Aborted by the first target that fails: the others are in vain. */
   readonly failed: AbortSignal;
@@ -45,19 +46,18 @@ export async function writeTargets(
   const output = hasHooks ? `${paths.staging}/output` : paths.staging;
   if (hasHooks) await mkdir(output);
   const size = all.some(({ needsSize, takesOrder }) => needsSize || takesOrder) ? await treeSize(ctx) : { treeSize: 0, treeEntries: 0 };
-  const tree = await makeOrderedTree(
-    all.some(({ takesOrder }) => takesOrder),
-    size,
-    stage.sourceDateEpoch,
-    ctx,
-  );
   const { name, freeSpace, channel } = config;
-  const input = { sourceDateEpoch: stage.sourceDateEpoch, ...size, freeSpace, identity: tree.digest, name, channel };
+  const input = { sourceDateEpoch: stage.sourceDateEpoch, ...size, freeSpace, name, channel };
   const digests = new Map<string, string>();
   const failed = new AbortController();
-  const writing = { input, output, tree, hasHooks, failed: failed.signal };
+  const first = all.find(({ takesOrder }) => takesOrder);
+  const limit = pLimit(await targetsAtOnce(ctx.request.memoryLimit, first === undefined ? 0 : sizeOfCopy(size)));
+  const copier = first === undefined ? ctx.runner : ctx.runnerOf(`target/${first.name}`, failed.signal);
+  // The first in line: those that take the tree itself are written beside it. Its failure is that of a target that waits for it.
+  const copy = limit(() => makeOrderedTree(first !== undefined, size, stage.sourceDateEpoch, copier, ctx));
+  copy.catch(() => {});
+  const writing = { input, output, copy, hasHooks, failed: failed.signal };
   try {
-    const limit = pLimit(await targetsAtOnce(ctx.request.memoryLimit));
     // None of them rejects: what went wrong first is the reason of the signal.
     await Promise.all(
       all.map((target) =>
@@ -77,40 +77,42 @@ export async function writeTargets(
     failed.signal.throwIfAborted();
   } catch (error) {
     // What went wrong first is told.
-    await tree.remove().catch(() => {});
+    await copy.then((tree) => tree.remove()).catch(() => {});
     throw error;
   }
+  const tree = await copy;
   await tree.remove();
   const made = all.filter(({ isFolder }) => !isFolder).map((target) => ({ target: target.name, file: target.file(name) }));
   const kept = await runBinaryHooks(made, output, stage, evaluation, ctx);
-  const limit = pLimit(HASHES_AT_ONCE);
-  const artifacts = await Promise.all(kept.map((one) => limit(() => describe(one, digests.get(one.target)))));
+  const hashing = pLimit(HASHES_AT_ONCE);
+  const artifacts = await Promise.all(kept.map((one) => hashing(() => describe(one, digests.get(one.target)))));
   for (const artifact of artifacts) ctx.report({ kind: 'artifact', artifact });
   return { artifacts, isRepeatable: tree.isOrdered };
 }
 
-/** As many as there are processors, and memory for their programs. */
-async function targetsAtOnce(memoryLimit: number): Promise<number> {
-  return Math.max(1, Math.min(availableParallelism(), Math.floor((await freeMemory(memoryLimit)) / MEMORY_OF_ONE)));
+/** As many as there are processors, and memory for their programs beside `taken` bytes. */
+async function targetsAtOnce(memoryLimit: number, taken: number): Promise<number> {
+  return Math.max(1, Math.min(availableParallelism(), Math.floor(((await freeMemory(memoryLimit)) - taken) / MEMORY_OF_ONE)));
 }
 
 /** Writes one target as a step of its own; its digest, if nothing changes it any more. */
 async function writeTarget(
   target: Target,
-  { input, output, tree, hasHooks, failed }: Writing,
+  { input, output, copy, hasHooks, failed }: Writing,
   ctx: BuildContext,
 ): Promise<string | undefined> {
   const step = `target/${target.name}`;
   // A folder is no result that hooks could change.
   const file = `${target.isFolder ? paths.staging : output}/${target.file(input.name)}`;
   const runner = ctx.runnerOf(step, failed);
+  const { folder, digest: identity } = target.takesOrder ? await copy : { folder: paths.root, digest: '' };
   const command = ({ label, file: program, args, env }: TargetCommand) =>
     sandboxed({
       label,
       script: 'writer.sh',
       args: [program, ...args],
       network: false,
-      env: { ...env, RB_TREE: target.takesOrder ? tree.folder : paths.root },
+      env: { ...env, RB_TREE: folder },
     });
   const tools = {
     run: async (one: TargetCommand) => void (await runner.run(command(one))),
@@ -122,7 +124,7 @@ async function writeTarget(
   return ctx.steps.run(step, async () => {
     if (target.loses !== undefined) ctx.steps.note(`${target.name} holds no ${target.loses}`);
     const writing = explained(paths.staging, async () => {
-      await target.write({ ...input, file }, tools);
+      await target.write({ ...input, identity, file }, tools);
       await syncPath(file);
     });
     const hashing = (): Promise<string> => (target.growsAtEnd ? sha256WhileWritten(file, writing) : writing.then(() => sha256File(file)));

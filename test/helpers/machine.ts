@@ -241,11 +241,7 @@ export class Machine {
     return {
       // A mount's own numbers and its options are part of it: a remount is seen.
       mounts: readFileSync(`/proc/${this.#keeper}/mountinfo`, 'utf8'),
-      // Those of other machines come and go.
-      loops: execFileSync('losetup', ['--all'], { encoding: 'utf8' })
-        .split('\n')
-        .filter((line) => line.includes(path.basename(this.folder)))
-        .join('\n'),
+      loops: loopDevices(path.basename(this.folder)),
       processes: buildProcesses(path.basename(this.folder)),
       canary: execFileSync(
         'bash',
@@ -275,6 +271,12 @@ export class Machine {
 /** A command that runs another one as a user, without any group. */
 export function asUser(uid: number): string[] {
   return ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups'];
+}
+
+/** The loop devices of the whole machine, but for those that other tests have on files of theirs. */
+function loopDevices(folder: string): string {
+  const lines = execFileSync('losetup', ['--all'], { encoding: 'utf8' }).split('\n');
+  return lines.filter((line) => !line.includes('/realmfs-test-') || line.includes(folder)).join('\n');
 }
 
 /** Processes in other process namespaces than ours that see a mount of this folder, zombies left out: those of its builds. */
