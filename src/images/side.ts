@@ -7,6 +7,7 @@ import { type FileEntry, parseMtree } from '../records/mtree.ts';
 import type { InstalledPackage } from '../records/packages.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { buildOf, filesOfBuild, readManifest } from './beside.ts';
+import { ImageError } from './bytes.ts';
 import { isTree, textsOfTree } from './folder.ts';
 import { descriptionOf } from './inspect.ts';
 import type { Reading } from './reading.ts';
@@ -51,14 +52,14 @@ async function imageSide(file: string, size: number, read: ReadFiles): Promise<S
   }
   const reading = await read(file);
   const { kind, compression, facts, notes } = reading;
-  return side({ path: file, kind, description: descriptionOf(kind, compression, facts), size, ...contentOf(reading), notes });
+  return side({ path: file, kind, description: descriptionOf(kind, compression, facts), size, ...contentOf(file, reading), notes });
 }
 
 async function treeSide(file: string, isRoot: boolean, read: ReadFiles): Promise<Side> {
   if (!isRoot) throw new PreflightError(`${file}: to read all files of a root folder, and to see their owners, takes root`);
   const texts = await textsOfTree(file);
   const { files } = await read(file);
-  return side({ path: file, kind: 'tree', description: descriptionOf('tree', '', {}), ...contentOf({ ...texts, files }) });
+  return side({ path: file, kind: 'tree', description: descriptionOf('tree', '', {}), ...contentOf(file, { ...texts, files }) });
 }
 
 async function buildSide(folder: string, manifest: Manifest, read: ReadFiles): Promise<Side> {
@@ -77,16 +78,25 @@ async function buildSide(folder: string, manifest: Manifest, read: ReadFiles): P
 }
 
 function contentAndNotes(reading: Reading, name: string) {
-  const { files } = contentOf(reading);
+  const { files } = contentOf(name, reading);
   return { files, filesFrom: files === null ? '' : name, notes: reading.notes };
 }
 
-function contentOf({ files, dpkgStatus }: Pick<Reading, 'files' | 'dpkgStatus'>) {
+function contentOf(file: string, { files, dpkgStatus }: Pick<Reading, 'files' | 'dpkgStatus'>) {
   return {
-    files: files === null ? null : parseMtree(files),
+    files: files === null ? null : filesIn(file, files),
     filesFrom: files === null ? '' : 'itself',
     packages: dpkgStatus === null ? null : parseDpkgStatus(dpkgStatus),
   };
+}
+
+/** A list that the reader has made of an image: what no list can hold is in the image. */
+function filesIn(file: string, list: string): Map<string, FileEntry> {
+  try {
+    return parseMtree(list);
+  } catch (error) {
+    throw new ImageError(`${file}: cannot be compared: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 function side(known: Pick<Side, 'path' | 'kind' | 'description'> & Partial<Side>): Side {

@@ -6,12 +6,14 @@ import { inspectText } from '../../../src/cli/inspect-text.ts';
 import { parseArguments } from '../../../src/cli/options.ts';
 import { dateText, plainWord } from '../../../src/cli/text.ts';
 import { buildOf, filesOfBuild, readManifest } from '../../../src/images/beside.ts';
+import { ImageError } from '../../../src/images/bytes.ts';
 import { byFolder, compareFiles, comparePackages } from '../../../src/images/compare.ts';
 import { decodedPath, diffOf, diffReport, sameBytes } from '../../../src/images/diff.ts';
 import { diffSchema } from '../../../src/images/diff-report.ts';
 import { isTree, textsOfTree } from '../../../src/images/folder.ts';
+import type { Reading } from '../../../src/images/reading.ts';
 import type { InspectReport } from '../../../src/images/report.ts';
-import type { Side } from '../../../src/images/side.ts';
+import { loadSide, type Side } from '../../../src/images/side.ts';
 import { aspectsOf } from '../../../src/records/compare.ts';
 import { parseDpkgStatus } from '../../../src/records/dpkg-status.ts';
 import { type FileEntry, MTREE_HEAD } from '../../../src/records/mtree.ts';
@@ -283,6 +285,28 @@ describe('folders', () => {
     writeFileSync(path.join(root, 'SHA256SUMS'), '');
     writeFileSync(path.join(root, 'base.mtree'), `${MTREE_HEAD}./a type=door\n`);
     await expect(filesOfBuild(root, manifest)).rejects.toThrow('base.mtree line 2 is no entry');
+  });
+});
+
+describe('a side of diff', () => {
+  const reading: Reading = {
+    kind: 'tar',
+    compression: '',
+    facts: {},
+    partitions: null,
+    osRelease: null,
+    dpkgStatus: null,
+    totals: null,
+    files: `${MTREE_HEAD}./a type=fifo mode=0600 uid=0 gid=0 time=1.000000000\n`,
+    notes: [],
+  };
+
+  test('a list that is none is a fault of the image', async () => {
+    const image = path.join(tempRoot({ image: 'x' }), 'image');
+    expect((await loadSide(image, 1, true, async () => reading))?.files?.size).toBe(1);
+    const bad = loadSide(image, 1, true, async () => ({ ...reading, files: `${MTREE_HEAD}./a type=door\n` }));
+    await expect(bad).rejects.toThrow(ImageError);
+    await expect(bad).rejects.toThrow('image: cannot be compared: line 2 is no entry');
   });
 });
 
