@@ -4,6 +4,7 @@ import { BuilderError } from '../errors.ts';
 import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
 import { type FileEntry, parseMtree } from '../records/mtree.ts';
 import { hasCode, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
+import { targets } from '../targets/all.ts';
 
 /** Bytes of a manifest, and of a list of files. */
 const LONGEST = 512 * 1024 ** 2;
@@ -45,20 +46,32 @@ export async function buildOf(file: string): Promise<{ readonly manifest: Manife
   return (await sha256File(file)) === own.sha256 ? { manifest, folder } : undefined;
 }
 
-/** The list of files that a build has left in its folder; undefined: there is none, or it is not the one that it has written. */
-export async function filesOfBuild(folder: string, manifest: Manifest): Promise<Map<string, FileEntry> | undefined> {
+/** The list of files that a build has left in its folder; undefined: there is none, or, as notes say, it is no such list. */
+export async function filesOfBuild(
+  folder: string,
+  manifest: Manifest,
+): Promise<{ readonly files: Map<string, FileEntry> | undefined; readonly notes: readonly string[] }> {
   const name = `${manifest.name}.mtree`;
-  if (path.basename(name) !== name) return undefined;
+  const nothing = (...notes: readonly string[]) => ({ files: undefined, notes });
+  if (path.basename(name) !== name) return nothing();
   const file = path.join(folder, name);
   const bytes = await readForeign(file, LONGEST);
-  if (bytes === undefined) return undefined;
+  if (bytes === undefined) return nothing();
+  if (manifest.artifacts.some((artifact) => artifact.file === name))
+    return nothing(`${name} is a result of the build, and not the list of its files: it is not used`);
   const sums = (await readForeign(path.join(folder, 'SHA256SUMS')))?.toString('utf8') ?? '';
   const said = sums.split('\n').find((line) => line.slice(66) === name);
   if (said !== undefined && said.slice(0, 64) !== (await sha256File(file)))
     throw new BuilderError(`${file} is not what SHA256SUMS says`, { hint: 'it has been changed since the build' });
   try {
-    return parseMtree(bytes.toString('latin1'));
+    return { files: parseMtree(bytes.toString('latin1')), notes: [] };
   } catch (error) {
-    throw new BuilderError(`${file} ${error instanceof Error ? error.message : String(error)}`);
+    return nothing(`${name} is not used: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+/** Whether the list of files of a build says what one of its results holds: hooks may have changed results, or have made others. */
+export function isListed(manifest: Manifest, artifactFile: string): boolean {
+  const artifact = manifest.artifacts.find(({ file }) => file === artifactFile);
+  return manifest.inputs.binaryHooks.length === 0 && targets.some(({ name }) => name === artifact?.target);
 }

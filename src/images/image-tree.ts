@@ -51,7 +51,7 @@ export function checkedNames(folder: number, names: readonly Name[]): Name[] {
 }
 
 /** Names that a tree may have; what says that there are more leads in circles. */
-const MOST_NAMES = 5_000_000;
+export const MOST_NAMES = 5_000_000;
 /** Bytes of a file that is larger than its image: most of it was never written. A larger one is not read. */
 const MOST_ZEROS = 4 * 1024 ** 3;
 /** Bytes of all files that are read of an image beside eight times its own: sparse files may say that they have any number of them. */
@@ -243,5 +243,6 @@ export function deviceOf(number: number): string {
 
 /** A time as lists have it. */
 export function timeText(seconds: number | bigint, nanoseconds = 0): string {
+  if (nanoseconds > 999_999_999) throw new ImageError('is damaged: a time has more than a second of nanoseconds');
   return `${seconds}.${String(nanoseconds).padStart(9, '0')}`;
 }

@@ -30,7 +30,7 @@ export async function inspectBuild(folder: string, manifest: Manifest): Promise<
     const found = await statOrUndefined(path.join(folder, path.basename(artifact.file)));
     artifacts.push({ ...artifact, isThere: found?.isFile() === true && found.size === artifact.size });
   }
-  const files = await filesOfBuild(folder, manifest);
+  const { files, notes } = await filesOfBuild(folder, manifest);
   return {
     ...NOTHING,
     path: folder,
@@ -41,7 +41,7 @@ export async function inspectBuild(folder: string, manifest: Manifest): Promise<
     totals: files === undefined ? null : totalsOf(files),
     made: madeOf(manifest, folder),
     artifacts,
-    notes: [],
+    notes: [...notes],
   };
 }
 

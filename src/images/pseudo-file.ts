@@ -1,12 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type FileEntry, MTREE_HEAD, mtreeLine } from '../records/mtree.ts';
 import { ImageError } from './bytes.ts';
-import { timeText } from './image-tree.ts';
+import { MOST_NAMES, timeText } from './image-tree.ts';
 
 /** What parts the definitions from the data. */
 const MARK = Buffer.from('\n#\n# START OF DATA - DO NOT MODIFY\n#\n');
-/** Bytes that the definitions may take. */
-const MOST = 1024 ** 3;
+/** Bytes that the definitions may take: half of what a string can hold. */
+const MOST = 256 * 1024 ** 2;
 
 /**
  * Reads what `unsquashfs -pf` writes, as it comes: a definition of each entry, then the bytes of all files, in the order of
@@ -21,7 +21,15 @@ export class PseudoFileReader {
   #isInData = false;
   #at = 0;
   #next = 0;
+  #seen = 0;
   #hash: Hash = createHash('sha256');
+
+  readonly #mostNames: number;
+
+  /** `mostNames`: how many entries there may be. */
+  constructor(mostNames = MOST_NAMES) {
+    this.#mostNames = mostNames;
+  }
 
   push(chunk: Buffer): void {
     if (this.#isInData) return this.#takeData(chunk);
@@ -79,6 +87,7 @@ export class PseudoFileReader {
   }
 
   #entry(path: string, kind: string, words: string): void {
+    if (this.#entries.size + this.#hardLinks.length >= this.#mostNames) throw new ImageError(`has more than ${this.#mostNames} names`);
     if (kind === 'L') {
       this.#hardLinks.push([path, pathOf(words)]);
       return;
@@ -91,13 +100,13 @@ export class PseudoFileReader {
       mode: Number.parseInt(mode, 8) & 0o7777,
       uid: Number(uid) >>> 0,
       gid: Number(gid) >>> 0,
-      time: timeText(Number(time)),
+      time: timeText(whole(time)),
     };
     if (kind === 'D') this.#entries.set(path, { ...common, type: 'dir' });
     else if (kind === 'S') this.#entries.set(path, { ...common, type: 'link', link: rest });
     else if (kind === 'I') this.#entries.set(path, { ...common, type: rest === 's' ? 'socket' : 'fifo' });
     else if (kind === 'R') {
-      const [size, from] = [Number(more[0]), Number(more[1])];
+      const [size, from] = [whole(more[0]), whole(more[1])];
       this.#entries.set(path, { ...common, type: 'file', size, sha256: EMPTY });
       if (size > 0) this.#data.push({ path, from, to: from + size });
     } else this.#entries.set(path, { ...common, type: kind === 'C' ? 'char' : 'block', device: more.join(',') });
@@ -127,7 +136,13 @@ export class PseudoFileReader {
       this.#next += 1;
     }
   }
-  #seen = 0;
+}
+
+/** A number that a list of files can hold. */
+function whole(digits = ''): number {
+  const number = Number(digits);
+  if (!Number.isSafeInteger(number)) throw new ImageError(`is damaged: it has the number ${digits}`);
+  return number;
 }
 
 /** SHA-256 of nothing. */

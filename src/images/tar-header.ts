@@ -69,7 +69,7 @@ export function headerOf(block: Buffer, pax: Pax, count: number): Header {
     mode: number(block, 100, 8) & 0o7777,
     uid: paxNumber('uid', number(block, 108, 8)),
     gid: paxNumber('gid', number(block, 116, 8)),
-    mtime: pax.get('mtime') ?? String(number(block, 136, 12)),
+    mtime: pax.get('mtime') ?? String(number(block, 136, 12, true)),
     size,
     realSize: flag === 'S' ? number(block, 483, 12) : sparseSize === undefined ? size : checked(Number(sparseSize)),
     isSparse,
@@ -84,13 +84,13 @@ function pathOf(name: string): string {
   return ['.', ...parts].join('/');
 }
 
-/** A number in octal digits, or, with the first bit set, in binary. */
-function number(block: Buffer, from: number, length: number): number {
+/** A number in octal digits, or, with the first bit set, in binary. A time alone may be before 1970. */
+function number(block: Buffer, from: number, length: number, canBeNegative = false): number {
   const field = block.subarray(from, from + length);
   const first = field[0] ?? 0;
   if ((first & 0x80) !== 0) {
     const start = BigInt(first === 0xff ? -1 : first & 0x7f);
-    return checked(Number(field.subarray(1).reduce((sum, byte) => sum * 256n + BigInt(byte), start)), true);
+    return checked(Number(field.subarray(1).reduce((sum, byte) => sum * 256n + BigInt(byte), start)), canBeNegative);
   }
   const digits = field.toString('latin1').replace(/\0.*$/s, '').trim();
   if (!/^[0-7]*$/.test(digits)) throw new ImageError('is damaged: a header has no number where one belongs');

@@ -1,12 +1,14 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type FileEntry, type FileType, MTREE_HEAD, mtreeLine } from '../records/mtree.ts';
 import { ImageError } from './bytes.ts';
-import type { Totals } from './image-tree.ts';
+import { MOST_NAMES, type Totals } from './image-tree.ts';
 import { type Header, headerOf, type Pax, parsePax, timeOfPax } from './tar-header.ts';
 
 const BLOCK = 512;
 /** Bytes of names and extended headers. */
 const LONGEST_HEADER = 1024 ** 2;
+/** Records of extended headers that hold at once. */
+const MOST_RECORDS = 1000;
 
 /** What is read of a member beside its header. */
 interface Member {
@@ -29,6 +31,7 @@ export class TarReader {
   sparse = 0;
   readonly #wanted: ReadonlyMap<string, number>;
   readonly #hashes: boolean;
+  readonly #mostNames: number;
   #rest: Buffer = Buffer.alloc(0);
   #member: Member | undefined;
   #pax: Pax = new Map();
@@ -37,8 +40,10 @@ export class TarReader {
   /** Names of one file. */
   readonly #links = new Map<string, string>();
 
-  constructor(options: { readonly hashes: boolean; readonly wanted?: ReadonlyMap<string, number> }) {
+  /** `mostNames`: how many members there may be. */
+  constructor(options: { readonly hashes: boolean; readonly wanted?: ReadonlyMap<string, number>; readonly mostNames?: number }) {
     this.#hashes = options.hashes;
+    this.#mostNames = options.mostNames ?? MOST_NAMES;
     this.#wanted = options.wanted ?? new Map();
   }
 
@@ -89,6 +94,7 @@ export class TarReader {
       this.#isAtEnd = true;
       return BLOCK;
     }
+    if (this.#pax.size + this.#global.size > MOST_RECORDS) throw new ImageError('is damaged: its extended headers have no end');
     const header = headerOf(block, new Map([...this.#global, ...this.#pax]), this.entries.size);
     const { kind, size } = header;
     const isMeta = kind === 'pax' || kind === 'global' || kind === 'long-name' || kind === 'long-link';
@@ -135,6 +141,7 @@ export class TarReader {
 
   #keep(header: Header, kind: FileType | 'hard-link', content: Buffer | undefined, sha256: string | undefined): void {
     const { path, mode, uid, gid, mtime, link, device } = header;
+    if (this.entries.size >= this.#mostNames) throw new ImageError(`has more than ${this.#mostNames} names`);
     if (content !== undefined) this.contents.set(path.slice(2), content);
     this.#links.delete(path);
     if (kind === 'hard-link') {

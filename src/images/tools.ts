@@ -137,12 +137,20 @@ export async function readSquashfs(
 ): Promise<Pick<Reading, 'osRelease' | 'dpkgStatus' | 'totals' | 'files' | 'notes'>> {
   await needProgram('unsquashfs');
   const at = ['-offset', String(offset)];
-  const text = async (names: readonly string[]): Promise<string | null> => {
+  const text = async (names: readonly string[], limit: number): Promise<string | null> => {
     for (const name of names) {
       // It ends with 2 if there is no such file.
       const command = { ...reader('unsquashfs', ['unsquashfs', ...at, '-cat', file, name]), okExitCodes: [2] };
-      const found = await told(() => runner.capture(command));
-      if (found !== '') return found;
+      const found: Buffer[] = [];
+      let size = 0;
+      await told(() =>
+        runner.stream(command, (chunk) => {
+          size += chunk.length;
+          if (size > limit) throw new ImageError(`is damaged: ${name} has more than ${limit} bytes`);
+          found.push(chunk);
+        }),
+      );
+      if (size > 0) return Buffer.concat(found).toString('utf8');
     }
     return null;
   };
@@ -163,8 +171,8 @@ export async function readSquashfs(
   const args = ['bash', '-c', script, 'read', ...at, '-quiet', '-no-progress', '-no-xattrs', '-pf', '/dev/stdout', file];
   if (wantsFiles) await told(() => runner.stream(reader('unsquashfs', args), (chunk) => list.push(chunk)));
   return {
-    osRelease: await text(OS_RELEASE),
-    dpkgStatus: await text([DPKG_STATUS]),
+    osRelease: await text(OS_RELEASE, LONGEST.osRelease),
+    dpkgStatus: await text([DPKG_STATUS], LONGEST.dpkgStatus),
     totals,
     files: wantsFiles ? list.list() : null,
     notes: [],

@@ -5,15 +5,18 @@ import { diffText } from '../../../src/cli/diff-text.ts';
 import { inspectText } from '../../../src/cli/inspect-text.ts';
 import { parseArguments } from '../../../src/cli/options.ts';
 import { dateText, plainWord } from '../../../src/cli/text.ts';
-import { buildOf, filesOfBuild, readManifest } from '../../../src/images/beside.ts';
+import { buildOf, filesOfBuild, isListed, readManifest } from '../../../src/images/beside.ts';
+import { ImageError } from '../../../src/images/bytes.ts';
 import { byFolder, compareFiles, comparePackages } from '../../../src/images/compare.ts';
 import { decodedPath, diffOf, diffReport, sameBytes } from '../../../src/images/diff.ts';
 import { diffSchema } from '../../../src/images/diff-report.ts';
 import { isTree, textsOfTree } from '../../../src/images/folder.ts';
+import type { Reading } from '../../../src/images/reading.ts';
 import type { InspectReport } from '../../../src/images/report.ts';
-import type { Side } from '../../../src/images/side.ts';
+import { loadSide, type Side } from '../../../src/images/side.ts';
 import { aspectsOf } from '../../../src/records/compare.ts';
 import { parseDpkgStatus } from '../../../src/records/dpkg-status.ts';
+import type { Manifest } from '../../../src/records/manifest-schema.ts';
 import { type FileEntry, MTREE_HEAD } from '../../../src/records/mtree.ts';
 import { parseOsRelease } from '../../../src/records/os-release.ts';
 import type { InstalledPackage } from '../../../src/records/packages.ts';
@@ -274,16 +277,56 @@ describe('folders', () => {
   });
 
   test('a list of files that was changed since the build', async () => {
-    const manifest = { name: 'base' } as Parameters<typeof filesOfBuild>[1];
+    const manifest = { name: 'base', artifacts: [{ file: 'base.ext4' }] } as unknown as Parameters<typeof filesOfBuild>[1];
     const root = tempRoot({ 'base.mtree': `${MTREE_HEAD}./a type=fifo mode=0600 uid=0 gid=0 time=1.000000000\n` });
-    expect((await filesOfBuild(root, manifest))?.size).toBe(1);
-    expect(await filesOfBuild(root, { ...manifest, name: '../x' })).toBeUndefined();
+    expect((await filesOfBuild(root, manifest)).files?.size).toBe(1);
+    expect(await filesOfBuild(root, { ...manifest, name: '../x' })).toEqual({ files: undefined, notes: [] });
+    const ofHook = { ...manifest, artifacts: [{ target: 'hook', file: 'base.mtree', size: 1, sha256: '' }] };
+    expect(await filesOfBuild(root, ofHook)).toMatchObject({
+      files: undefined,
+      notes: [expect.stringContaining('is a result of the build')],
+    });
     writeFileSync(path.join(root, 'SHA256SUMS'), `${'0'.repeat(64)}  base.mtree\n`);
     await expect(filesOfBuild(root, manifest)).rejects.toThrow('is not what SHA256SUMS says');
     writeFileSync(path.join(root, 'SHA256SUMS'), '');
     writeFileSync(path.join(root, 'base.mtree'), `${MTREE_HEAD}./a type=door\n`);
-    await expect(filesOfBuild(root, manifest)).rejects.toThrow('base.mtree line 2 is no entry');
+    expect(await filesOfBuild(root, manifest)).toEqual({
+      files: undefined,
+      notes: ['base.mtree is not used: line 2 is no entry of a list of files'],
+    });
   });
+});
+
+describe('a side of diff', () => {
+  const reading: Reading = {
+    kind: 'tar',
+    compression: '',
+    facts: {},
+    partitions: null,
+    osRelease: null,
+    dpkgStatus: null,
+    totals: null,
+    files: `${MTREE_HEAD}./a type=fifo mode=0600 uid=0 gid=0 time=1.000000000\n`,
+    notes: [],
+  };
+
+  test('a list that is none is a fault of the image', async () => {
+    const image = path.join(tempRoot({ image: 'x' }), 'image');
+    expect((await loadSide(image, 1, true, async () => reading))?.files?.size).toBe(1);
+    const bad = loadSide(image, 1, true, async () => ({ ...reading, files: `${MTREE_HEAD}./a type=door\n` }));
+    await expect(bad).rejects.toThrow(ImageError);
+    await expect(bad).rejects.toThrow('image: cannot be compared: line 2 is no entry');
+  });
+});
+
+test.each<[string, string, number, boolean]>([
+  ['a target', 'ext4', 0, true],
+  ['a result of a hook', 'iso-hook', 0, false],
+  ['a target that a hook may have changed', 'ext4', 1, false],
+])('whether the list of files of a build says what is in %s', (_, target, hooks, listed) => {
+  const binaryHooks = Array.from({ length: hooks }, () => ({ step: 's', file: 'f', sha256: '' }));
+  const manifest = { artifacts: [{ target, file: 'x' }], inputs: { binaryHooks } } as unknown as Manifest;
+  expect([isListed(manifest, 'x'), isListed(manifest, 'y')]).toEqual([listed, false]);
 });
 
 describe('the command lines', () => {

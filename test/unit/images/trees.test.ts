@@ -7,7 +7,7 @@ import { bytesOf, ImageError } from '../../../src/images/bytes.ts';
 import { compareFiles } from '../../../src/images/compare.ts';
 import { extFacts, extObstacle, extTree } from '../../../src/images/ext.ts';
 import { extBlocks } from '../../../src/images/ext-blocks.ts';
-import { countImage, fileOfImage, type ImageTree, listImage, type Name } from '../../../src/images/image-tree.ts';
+import { countImage, fileOfImage, type ImageTree, listImage, type Name, timeText } from '../../../src/images/image-tree.ts';
 import { PseudoFileReader } from '../../../src/images/pseudo-file.ts';
 import { TarReader } from '../../../src/images/tar.ts';
 import { parsePax, timeOfPax } from '../../../src/images/tar-header.ts';
@@ -149,6 +149,7 @@ describe('an ext file system', () => {
   test('damage of any kind ends, and with a fault of the image', async () => {
     const random = randomFrom(1);
     const below = (count: number): number => Math.floor(random() * count);
+    expect(() => timeText(0, 1_000_000_000)).toThrow(ImageError);
     const used = [...plain.subarray(0, 600_000).keys()].filter((at) => plain[at] !== 0);
     for (let round = 0; round < 300; round += 1) {
       const damaged = Buffer.from(plain);
@@ -156,7 +157,7 @@ describe('an ext file system', () => {
       try {
         const found = extTree(bytesOf(damaged));
         await countImage(found, never);
-        await listImage(found, never);
+        parseMtree(await listImage(found, never));
       } catch (error) {
         expect(error instanceof ImageError || error instanceof RangeError, String(error)).toBe(true);
       }
@@ -267,6 +268,32 @@ describe('a tarball', () => {
     expect(() => read(damaged)).toThrow(/is damaged: what follows its first \d members is none/);
   });
 
+  const memberOf = (change: (block: Buffer) => void): Buffer => {
+    const bytes = pack('--no-recursion');
+    change(bytes);
+    bytes.write('        ', 148);
+    const sum = bytes.subarray(0, 512).reduce((all, byte) => all + byte, 0);
+    bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+    return bytes;
+  };
+
+  test.each([
+    ['size', 124],
+    ['owner', 108],
+    ['permissions', 100],
+  ])('a negative number as %s is damage, as time it is none', (_, at) => {
+    const negative = (from: number) => memberOf((block) => block.fill(0xff, from, from + (from === 136 || from === 124 ? 12 : 8)));
+    expect(() => read(negative(at))).toThrow('is damaged: a header has a number that cannot be');
+    expect(parseMtree(read(negative(136)).list()).get('.')?.time).toBe('-1.000000000');
+  });
+
+  test('members, and records of headers, without end', () => {
+    const reader = new TarReader({ hashes: false, mostNames: 3 });
+    expect(() => reader.push(pack())).toThrow('has more than 3 names');
+    const many = Array.from({ length: 1001 }, (_, index) => `--pax-option=key${index}=1`);
+    expect(() => read(pack('--format=pax', ...many))).toThrow('is damaged: its extended headers have no end');
+  });
+
   test.each([
     ['1.5', '1.500000000'],
     ['-1.5', '-2.500000000'],
@@ -301,6 +328,18 @@ describe('what unsquashfs writes of a tree', () => {
     expect(entries.get('./l')).toMatchObject({ type: 'link', link: 'x y' });
     expect(entries.get('./n')).toMatchObject({ type: 'char', device: '1,3' });
     expect(entries.get('./new\nline')?.type).toBe('fifo');
+  });
+
+  test.each([
+    ['more names than there can be', text, 4, 'has more than 4 names'],
+    ['a size that cannot be', 'a R 5 644 0 0 99999999999999999999 0 0\n', 10, 'is damaged: it has the number 9999'],
+    ['a time that cannot be', 'a D 99999999999999999999 755 0 0\n', 10, 'is damaged: it has the number 9999'],
+  ])('%s', (_, said, most, message) => {
+    const reader = new PseudoFileReader(most);
+    expect(() => {
+      reader.push(Buffer.from(said));
+      reader.list();
+    }).toThrow(message);
   });
 
   test.each([
