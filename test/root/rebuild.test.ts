@@ -25,7 +25,7 @@ async function built(
 describe('verify --rebuild', () => {
   test('says that all is the same, and leaves nothing; settings of the command line and the environment are those of the build', async () => {
     const config = 'POST_INSTALL_MODULES=say\n: "${WHAT:=default}"\nsay() { echo "$WHAT $REALMFS_HOSTNAME $SOURCE_DATE_EPOCH" >/said; }\n';
-    const project = await built('same', config, ['--targets', 'tarball,squashfs,realmfs', '--set', 'WHAT=given'], {
+    const project = await built('same', config, ['--targets', 'tarball,erofs,realmfs', '--set', 'WHAT=given'], {
       REALMFS_HOSTNAME: 'from-env',
     });
     const before = machine.snapshot();
@@ -39,7 +39,7 @@ describe('verify --rebuild', () => {
       expect((await machine.run(args)).code).toBe(0);
     const run = await rebuild(project);
     expect(run.code, run.stderr).toBe(0);
-    const results = ['realmfs-rootfs.tar', 'base.squashfs', 'base-realmfs.img', ...records];
+    const results = ['realmfs-rootfs.tar', 'base.erofs', 'base-realmfs.img', ...records];
     expect(run.stdout).toBe(results.map((name) => `${name}: the same\n`).join(''));
     expect(machine.shell('tar -xOf "$1/realmfs/realmfs-rootfs.tar" ./said', project)).toMatch(/^given from-env \d+\n$/);
     expect(readdirSync(path.join(project, 'realmfs')).sort()).toEqual(names);
