@@ -2,7 +2,7 @@ import { readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError, UsageError } from '../errors.ts';
 import { SIGNATURE } from '../records/names.ts';
-import { isMissing, statOrUndefined, writeWhole } from '../system/files.ts';
+import { isMissing, readForeign, statOrUndefined, writeWhole } from '../system/files.ts';
 import { createRunner, type Runner } from '../system/runner.ts';
 
 /** Variables by which gpg finds its keys, its agent and the terminal to ask at. */
@@ -45,6 +45,10 @@ export async function signSums(folder: string, user: string, around: GpgSurround
 /** Checks the signature of SHA256SUMS by the keys of a file. Returns what is said of it. */
 export async function verifySignature(folder: string, keyring: string, around: GpgSurroundings): Promise<string> {
   const [signature, sums] = [path.join(folder, SIGNATURE), path.join(folder, 'SHA256SUMS')];
+  const head = (await readForeign(keyring))?.subarray(0, 15).toString('latin1');
+  if (head === undefined) throw new UsageError(`${keyring}: there is no such file`);
+  if (head.startsWith('-----BEGIN PGP'))
+    throw new UsageError(`${keyring} is armoured`, { hint: `gpg --dearmor makes of it what gpg --export writes` });
   if (await isMissing(signature)) throw new BuilderError(`${sums} is not signed: there is no ${SIGNATURE} beside it`);
   const tail = await attempt(
     gpgRunner(around),

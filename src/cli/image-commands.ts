@@ -1,4 +1,4 @@
-import { open, readFile, stat } from 'node:fs/promises';
+import { open, readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UsageError } from '../errors.ts';
 import { SIGNATURE } from '../records/names.ts';
@@ -39,8 +39,10 @@ export async function keygenCommand(file: string, cwd: string): Promise<string> 
 
 /** Signs an image, or the checksums of a folder. Returns what is said of it. */
 export async function signCommand(options: SignOptions, cwd: string, around: GpgSurroundings): Promise<string> {
-  const file = path.resolve(cwd, options.file);
+  // The records that it stands in lie beside the file itself, not beside a link to it.
+  const file = await named(options.file, () => realpath(path.resolve(cwd, options.file)));
   if (options.key === undefined) return `${await signSums(await folderOf(file), options.user, around)}\n`;
+  if (await isFolder(file)) throw new UsageError(`${file}: is a folder; --key signs an image, --gpg the SHA256SUMS of a folder`);
   const key = await readKey(path.resolve(cwd, options.key), readPrivateKey);
   const { info } = await named(file, () => signImage(file, key));
   const changed = await renewSums(file);
@@ -57,13 +59,19 @@ async function folderOf(file: string): Promise<string> {
 /** Checks images, and results by their SHA256SUMS. Returns what is said of them. */
 export async function verifyCommand(options: VerifyOptions, cwd: string, around: GpgSurroundings): Promise<string> {
   const keyring = options.keyring === undefined ? undefined : path.resolve(cwd, options.keyring);
-  const key = options.key === undefined ? undefined : await readKey(path.resolve(cwd, options.key), readPublicKey);
+  const keyFile = options.key === undefined ? undefined : path.resolve(cwd, options.key);
+  // As hex both halves look alike.
+  if (keyFile !== undefined && !(await isMissing(`${keyFile}.pub`)))
+    throw new UsageError(`${keyFile}: is a private key: ${keyFile}.pub beside it is the public one`);
+  const key = keyFile === undefined ? undefined : await readKey(keyFile, readPublicKey);
   let text = '';
   for (const name of options.files) {
     const file = path.resolve(cwd, name);
     const isWhole = (await named(file, () => stat(file))).isDirectory();
     if (isWhole || path.basename(file) === 'SHA256SUMS') {
       const folder = isWhole ? file : path.dirname(file);
+      if (await isMissing(path.join(folder, 'SHA256SUMS')))
+        throw new UsageError(`${folder} has no SHA256SUMS: no build has left its results there`);
       // What is not signed need not be read.
       if (keyring !== undefined) text += await verifySignature(folder, keyring, around);
       text += await verifySums(path.join(folder, 'SHA256SUMS'), key, around.signal);

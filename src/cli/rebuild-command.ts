@@ -13,7 +13,7 @@ import { recordNames } from '../records/names.ts';
 import { programRoot } from '../resources.ts';
 import { type Locks, openLocks } from '../store/locks.ts';
 import { hasCode, isMissing, makeFolder, removeEmpty } from '../system/files.ts';
-import { createRunner } from '../system/runner.ts';
+import { type Command, createRunner } from '../system/runner.ts';
 import { withScope } from '../system/scope.ts';
 import { realmfs, realmfsXz } from '../targets/realmfs.ts';
 import { FormatError } from '../targets/realmfs-format.ts';
@@ -146,7 +146,7 @@ async function buildAgain({ scratch, manifest, place, options }: Again, around: 
     ...Object.entries(overrides).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
     ...(config.length > 0 ? ['--', ...config] : []),
   ];
-  const result = await runner.attempt({
+  const command: Command = {
     label: 'building again',
     // It ends with this process.
     file: 'setpriv',
@@ -158,9 +158,11 @@ async function buildAgain({ scratch, manifest, place, options }: Again, around: 
       const event = eventOf(line);
       if (event !== undefined) around.reporter.report(event);
     },
+  };
+  const result = await runner.attempt(command).catch((error: unknown) => {
+    const stopped = around.stopper.reason;
+    throw stopped === undefined ? error : new InterruptedError(stopped.message, stopped.exitCode, 'rebuild');
   });
-  const stopped = around.stopper.reason;
-  if (stopped !== undefined) throw new InterruptedError(stopped.message, stopped.exitCode, 'rebuild');
   if (result.exitCode === 0) return;
   // Its log is gone with its folder.
   const said = result.tail.filter((line) => eventOf(line) === undefined).map((line) => line.replace(/; log: .*$/, ''));
@@ -243,7 +245,7 @@ async function compare(output: string, again: string, manifest: Manifest, around
   if (different.length === 0) return `${lines.join('\n')}\n`;
   const now = await readManifest(again, true);
   const changes = now === undefined ? [] : inputChanges(manifest, now);
-  const first = await explainFirst(output, again, manifest.name, around);
+  const first = await explainFirst(output, again, { name: manifest.name, changes }, around);
   throw new BuilderError(
     `${different.length} of ${names.length} results are not the same: ${first ?? (changes.length > 0 ? changes[0] : different.join(', '))}`,
     {
@@ -257,7 +259,12 @@ async function compare(output: string, again: string, manifest: Manifest, around
 }
 
 /** The first difference between two trees, in words; undefined: their lists of files show none. */
-async function explainFirst(output: string, again: string, name: string, around: Surroundings): Promise<string | undefined> {
+async function explainFirst(
+  output: string,
+  again: string,
+  { name, changes: made }: { readonly name: string; readonly changes: readonly string[] },
+  around: Surroundings,
+): Promise<string | undefined> {
   const { files } = recordNames(name);
   const [was, is] = [await readList(path.join(output, files)), await readList(path.join(again, files))];
   if (was === undefined || is === undefined) return undefined;
@@ -268,6 +275,8 @@ async function explainFirst(output: string, again: string, name: string, around:
   const owner = (await ownerOf(found, path.join(again, 'rootfs'))) ?? 'no package: a module, a hook or a file of the project';
   if (before === undefined || after === undefined) return `${shown} is ${after === undefined ? 'not made any more' : 'new'} (${owner})`;
   const changes = aspectsOf(before, after);
+  // What it was made from comes before what can be read in it.
+  if (made[0] !== undefined) return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${made[0]}`;
   const content = changes.includes('content') ? await beginningOf(path.join(again, 'rootfs'), found) : undefined;
   return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${likelyCause(found, changes, content, around)}`;
 }

@@ -75,7 +75,9 @@ describe('verify --rebuild', () => {
     const run = await rebuild(project);
     expect(run.code).toBe(1);
     expect(run.stderr).toContain('made from something else: build.conf has changed\n');
-    expect(run.lastLine).toContain('/one: content');
+    expect(run.lastLine).toContain(
+      '/one: content (no package: a module, a hook or a file of the project); likely cause: build.conf has changed',
+    );
   });
 
   test('results that are damaged are not compared', async () => {
@@ -128,7 +130,8 @@ describe('verify --rebuild', () => {
     expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(5);
     expect((await rebuild(project)).code).toBe(5);
     running.kill('SIGTERM');
-    expect((await running.ended).code).toBe(143);
+    const ended = await running.ended;
+    expect([ended.code, ended.lastLine]).toEqual([143, 'realmfs-builder: error: rebuild: interrupted by SIGTERM']);
     expect(await machine.settled(before)).toEqual(before);
     expect(readdirSync(path.join(project, 'realmfs')).filter((name) => name.startsWith('.'))).toEqual([]);
     expect(readdirSync(testCache).filter((name) => name.startsWith('rebuild-'))).toEqual([]);

@@ -250,6 +250,20 @@ test('signing renews checksums beside the image, and nothing else of them', asyn
   await expect(verifyAll({ files: [folder], key: undefined }, folder)).rejects.toThrow('names nothing');
 });
 
+test('what is signed by way of a link is the image itself; its records lie beside it', async () => {
+  const folder = tempRoot({ 'below/x': '' });
+  await keygenCommand('key', folder);
+  const image = makeImage(path.join(folder, 'below'), 2);
+  spawnSync('bash', ['-c', 'sha256sum base-realmfs.img >SHA256SUMS; ln -s below/base-realmfs.img ../link'], {
+    cwd: path.join(folder, 'below'),
+  });
+  await sign({ file: 'link', key: 'key' }, folder);
+  expect(await verifyAll({ files: ['below'], key: 'key.pub' }, folder)).toContain(`${image}: base`);
+  await expect(verifyAll({ files: ['below'], key: 'key' }, folder)).rejects.toThrow('is a private key');
+  await expect(sign({ file: 'below', key: 'key' }, folder)).rejects.toThrow('is a folder');
+  await expect(verifyAll({ files: ['.'], key: undefined }, folder)).rejects.toThrow('has no SHA256SUMS');
+});
+
 test('results by their checksums', async () => {
   const folder = tempRoot({ a: 'one', 'b c': 'two' });
   spawnSync('bash', ['-c', 'sha256sum a "b c" >SHA256SUMS'], { cwd: folder });
