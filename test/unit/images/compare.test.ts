@@ -277,14 +277,16 @@ describe('folders', () => {
   });
 
   test('a list of files that was changed since the build', async () => {
-    const manifest = { name: 'base', artifacts: [{ file: 'base.ext4' }] } as unknown as Parameters<typeof filesOfBuild>[1];
+    const manifest = { name: 'base', artifacts: [{ target: 'record', file: 'base.mtree' }] } as unknown as Parameters<
+      typeof filesOfBuild
+    >[1];
     const root = tempRoot({ 'base.mtree': `${MTREE_HEAD}./a type=fifo mode=0600 uid=0 gid=0 time=1.000000000\n` });
     expect((await filesOfBuild(root, manifest)).files?.size).toBe(1);
     expect(await filesOfBuild(root, { ...manifest, name: '../x' })).toEqual({ files: undefined, notes: [] });
     const ofHook = { ...manifest, artifacts: [{ target: 'hook', file: 'base.mtree', size: 1, sha256: '' }] };
     expect(await filesOfBuild(root, ofHook)).toMatchObject({
       files: undefined,
-      notes: [expect.stringContaining('is a result of the build')],
+      notes: [expect.stringContaining('is what a hook has made')],
     });
     writeFileSync(path.join(root, 'SHA256SUMS'), `${'0'.repeat(64)}  base.mtree\n`);
     await expect(filesOfBuild(root, manifest)).rejects.toThrow('is not what SHA256SUMS says');
