@@ -186,6 +186,12 @@ describe('the text of diff', () => {
     expect(await sameBytes(side, side)).toBeNull();
   });
 
+  test('what a manifest says cannot steer a terminal', () => {
+    const odd = { ...side, path: 'p\x1b', description: 'ext4\x1b[2J', filesFrom: 'f\x07' };
+    const text = diffText(diffOf(odd, side), false);
+    expect(text).toMatch(/^A: p\\x1b \(ext4\\x1b\[2J; files from f\\x07\)\nB: x \(tarball\)\n/);
+  });
+
   test('of two builds names their results', () => {
     const artifact = { target: 'ext4', file: 'x.ext4', size: 1024, sha256: 'aa' };
     const diff = diffOf(
@@ -232,6 +238,29 @@ describe('the text of inspect', () => {
     expect(text).toMatch(/\np24 [^\n]*\np23 /);
     expect(text).toMatch(/\nand 5 smaller ones; --packages lists all\n$/);
     expect(inspectText(report, true)).toMatch(/\np0 [^\n]*\np1 [\s\S]*\np24 /);
+  });
+
+  test('what a manifest says cannot steer a terminal', () => {
+    const odd = { '\x1b[2JKEY': 'a\x07' };
+    const text = '\x1b[31m';
+    const made = {
+      builder: text,
+      name: text,
+      release: text,
+      arch: text,
+      profile: text,
+      mirror: text,
+      securityMirror: text,
+      components: [text],
+      sourceDateEpoch: 1,
+      settings: odd,
+      modules: [{ step: text, origin: text }],
+      from: text,
+    };
+    const said = inspectText({ ...report, path: text, description: text, facts: { name: text }, made, notes: [text] }, false);
+    expect(said).toMatch(/^Settings: +\\x1b\[2JKEY=a\\x07$/m);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not be there
+    expect(said).not.toMatch(/[\x00-\x09\x0b-\x1f]/);
   });
 
   test('says what is not there', () => {
