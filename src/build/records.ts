@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
 import { parseLicences } from '../records/licences.ts';
-import { recordNames } from '../records/names.ts';
+import { RECORD, recordNames } from '../records/names.ts';
 import { type InstalledPackage, packageLines, parsePackageList } from '../records/packages.ts';
 import { provenance } from '../records/provenance.ts';
 import { spdxDocument } from '../records/spdx.ts';
@@ -14,9 +14,6 @@ import { explained } from './failures.ts';
 import { makeManifest, sumsText } from './manifest.ts';
 import type { Sources } from './sources.ts';
 import type { Stage } from './stage.ts';
-
-/** What `target` of an artefact says where it is a record of the build. */
-const RECORD = 'record';
 
 /** A list of the tree's files that is being made. */
 export interface FileListing {

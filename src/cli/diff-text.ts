@@ -26,7 +26,8 @@ export function diffText(diff: Diff, all: boolean): string {
 }
 
 function sideLine(letter: string, { path, description, filesFrom }: Side): string {
-  return `${letter}: ${plainWord(path)} (${description}${filesFrom === '' || filesFrom === 'itself' ? '' : `; files from ${plainWord(filesFrom)}`})`;
+  const from = filesFrom === '' || filesFrom === 'itself' ? '' : `; files from ${filesFrom}`;
+  return plainWord(`${letter}: ${path} (${description}${from})`);
 }
 
 function conclusion({ same, bytes, artifacts, packages, files }: Diff): string {
@@ -133,7 +134,7 @@ function changeText({ what, a, b }: FileChange): string {
     mode: `mode ${octal(a)} -> ${octal(b)}`,
     owner: `owner ${a.uid}:${a.gid} -> ${b.uid}:${b.gid}`,
     link: `link ${plainWord(decodedPath(a.link ?? ''))} -> ${plainWord(decodedPath(b.link ?? ''))}`,
-    device: `device ${a.device} -> ${b.device}`,
+    device: `device ${plainWord(a.device ?? '')} -> ${plainWord(b.device ?? '')}`,
     'hard links': `hard links ${a.links ?? 1} -> ${b.links ?? 1}`,
     time: `time ${dateText(Number(a.time))} -> ${dateText(Number(b.time))}`,
   };

@@ -62,7 +62,7 @@ function factLines(facts: Facts): string[][] {
 export function inspectText(report: InspectReport, allPackages: boolean): string {
   const { path, description, size, facts, system, totals, notes } = report;
   const lines = [
-    `${plainWord(path)}: ${description}${size === null ? '' : `, ${formatSize(size)}`}`,
+    `${plainWord(path)}: ${plainWord(description)}${size === null ? '' : `, ${formatSize(size)}`}`,
     '',
     ...labelled([
       ...factLines(facts),
@@ -87,7 +87,7 @@ function packageSummary({ packages, installedSize, kind }: InspectReport): strin
 
 function madeLines({ made, kind }: InspectReport): string[][] {
   if (made === null) return [];
-  const settings = Object.entries(made.settings).map(([key, value]) => `${key}=${plainWord(value)}`);
+  const settings = Object.entries(made.settings).map(([key, value]) => plainWord(`${key}=${value}`));
   return [
     ['Made by', `${plainWord(made.builder)}${kind === 'build' ? '' : ' (by manifest.json beside it: it has its SHA-256)'}`],
     ...(kind === 'build' ? [] : [['Suite', plainWord(`${made.release}, ${made.arch}`)]]),
@@ -118,7 +118,7 @@ function partitionLines({ partitions }: InspectReport): string[] {
     formatSize(size),
     plainWord(type),
     plainWord(label) || '-',
-    kind === '' ? 'not recognised' : descriptionOf(kind, '', facts),
+    kind === '' ? 'not recognised' : plainWord(descriptionOf(kind, '', facts)),
   ]);
   return ['', ...table([['PARTITION', 'START', 'SIZE', 'TYPE', 'LABEL', 'HOLDS'], ...rows])];
 }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { BuilderError } from '../errors.ts';
 import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
 import { type FileEntry, parseMtree } from '../records/mtree.ts';
+import { RECORD } from '../records/names.ts';
 import { hasCode, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
 import { targets } from '../targets/all.ts';
 
@@ -57,8 +58,8 @@ export async function filesOfBuild(
   const file = path.join(folder, name);
   const bytes = await readForeign(file, LONGEST);
   if (bytes === undefined) return nothing();
-  if (manifest.artifacts.some((artifact) => artifact.file === name))
-    return nothing(`${name} is a result of the build, and not the list of its files: it is not used`);
+  if (manifest.artifacts.some((artifact) => artifact.file === name && artifact.target !== RECORD))
+    return nothing(`${name} is what a hook has made, and not the list of files of the build: it is not used`);
   const sums = (await readForeign(path.join(folder, 'SHA256SUMS')))?.toString('utf8') ?? '';
   const said = sums.split('\n').find((line) => line.slice(66) === name);
   if (said !== undefined && said.slice(0, 64) !== (await sha256File(file)))

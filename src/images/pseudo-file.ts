@@ -50,6 +50,11 @@ export class PseudoFileReader {
     this.#takeData(joined.subarray(end + MARK.length));
   }
 
+  /** All entries, once they were listed. */
+  get entries(): ReadonlyMap<string, FileEntry> {
+    return this.#entries;
+  }
+
   /** All entries as a list of files. */
   list(): string {
     if (!this.#isInData) this.#define(Buffer.concat(this.#pieces).toString('latin1').replace(/\n$/, ''));
@@ -77,7 +82,7 @@ export class PseudoFileReader {
     for (const line of text.split('\n')) {
       const whole = before === '' ? line : `${before}\n${line}`;
       before = '';
-      if (whole === '' || whole.startsWith('#')) continue;
+      if (whole === '') continue;
       const [, name, kind, words] = DEFINITION.exec(whole) ?? [];
       if (name === undefined || kind === undefined || words === undefined) before = whole;
       else this.#entry(pathOf(name), kind, words);

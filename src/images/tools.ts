@@ -4,7 +4,6 @@ import { allTools, findProgram, installCommand } from '../config/tools.ts';
 import { CommandError, PreflightError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
-import { LineSplitter } from '../system/lines.ts';
 import { formatSize } from '../system/memory.ts';
 import type { Command, Runner } from '../system/runner.ts';
 import { ImageError } from './bytes.ts';
@@ -13,6 +12,7 @@ import { DPKG_STATUS, LONGEST, OS_RELEASE } from './places.ts';
 import { PseudoFileReader } from './pseudo-file.ts';
 import type { Reading, ReadRequest } from './reading.ts';
 import type { Compression } from './recognise.ts';
+import { SquashfsListing } from './squashfs-listing.ts';
 import { TarReader } from './tar.ts';
 
 /** The folders of the sandbox of `inspect` and `diff`. */
@@ -154,27 +154,22 @@ export async function readSquashfs(
     }
     return null;
   };
-  const totals = { entries: 0, files: 0, bytes: 0 };
-  const lines = new LineSplitter((line) => {
-    const [, type, size] = /^([-dlpscb])\S+ \d+\/\d+ +(\d+)[, ]/.exec(line) ?? [];
-    if (type === undefined) return;
-    totals.entries += 1;
-    if (type === '-') Object.assign(totals, { files: totals.files + 1, bytes: totals.bytes + Number(size) });
-  });
+  const listing = new SquashfsListing();
   // It reads all of the structure.
-  const listing = ['unsquashfs', ...at, '-quiet', '-no-progress', '-llnumeric', file];
-  await told(() => runner.stream(reader('unsquashfs', listing), (chunk) => lines.push(chunk)));
-  lines.end();
+  const listed = ['unsquashfs', ...at, '-quiet', '-no-progress', '-llnumeric', file];
+  await told(() => runner.stream(reader('unsquashfs', listed), (chunk) => listing.push(chunk)));
   const list = new PseudoFileReader();
   // What is opened by a name must not be a socket.
   const script = 'set -o pipefail; unsquashfs "$@" | cat';
   const args = ['bash', '-c', script, 'read', ...at, '-quiet', '-no-progress', '-no-xattrs', '-pf', '/dev/stdout', file];
   if (wantsFiles) await told(() => runner.stream(reader('unsquashfs', args), (chunk) => list.push(chunk)));
+  const files = wantsFiles ? list.list() : null;
+  if (wantsFiles) listing.check(list.entries);
   return {
     osRelease: await text(OS_RELEASE, LONGEST.osRelease),
     dpkgStatus: await text([DPKG_STATUS], LONGEST.dpkgStatus),
-    totals,
-    files: wantsFiles ? list.list() : null,
+    totals: listing.totals,
+    files,
     notes: [],
   };
 }

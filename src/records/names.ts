@@ -1,6 +1,9 @@
 /** The detached signature of SHA256SUMS, beside it. */
 export const SIGNATURE = 'SHA256SUMS.gpg';
 
+/** What `target` of an artefact says where it is a record of the build. */
+export const RECORD = 'record';
+
 /** The names of the records that lie beside the artefacts of an image. */
 export interface RecordNames {
   /** Every entry of the tree, in the format of mtree(5). */

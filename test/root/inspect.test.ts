@@ -70,7 +70,7 @@ beforeAll(async () => {
      mkdir -p tree/etc tree/usr/lib tree/var/lib/dpkg tree/dev; printf 'ID=other\\nPRETTY_NAME="Other \\033[31m 1"\\n' >tree/usr/lib/os-release
      printf 'Package: one\\nStatus: install ok installed\\nArchitecture: all\\nVersion: 1-1\\nInstalled-Size: 7\\n\\nPackage: gone\\nStatus: deinstall ok config-files\\nArchitecture: all\\nVersion: 2\\n' >tree/var/lib/dpkg/status
      yes compress | head -c 300000 >tree/usr/lib/big; mknod tree/dev/null c 1 3; ln -s ../usr/lib/os-release tree/etc/os-release; ln tree/usr/lib/big tree/usr/lib/again
-     touch -d 1960-01-01 tree/usr/lib/big; head -c 100 /dev/zero >"tree/$(printf '\\377 name')"; truncate -s 20M tree/usr/lib/sparse; echo x >>tree/usr/lib/sparse
+     touch -d 1960-01-01 tree/usr/lib/big; head -c 100 /dev/zero >"tree/$(printf '\\377 name')"; mkdir tree/usr/lib/lists; : >tree/usr/lib/lists/foo@bar; truncate -s 20M tree/usr/lib/sparse; echo x >>tree/usr/lib/sparse
      for type in ext2 ext3 ext4; do mkfs.$type -q -d tree $type.img 64M 2>/dev/null; done
      mkfs.ext4 -q -O ^64bit,^extent,meta_bg,^resize_inode -b 1024 -d tree odd.img 64M
      mksquashfs tree plain.sq -quiet -no-progress -comp gzip >/dev/null; mkfs.erofs -zlz4 lz4.erofs tree >/dev/null 2>&1
@@ -286,6 +286,12 @@ describe('diff', () => {
       expect(report.a.totals).toEqual(report.b.totals === null ? null : { ...report.b.totals, entries: report.a.totals?.entries });
     },
   );
+
+  test('names are shown as they are, also where they look like addresses', async () => {
+    machine.shell('tar -cf "$1/small.tar" -C "$1/tree" etc', made);
+    const report = await diff(path.join(made, 'ext4.img'), path.join(made, 'small.tar'));
+    expect(report.files?.removed.map((entry) => entry.path)).toContain('./usr/lib/lists/foo@bar');
+  });
 
   test('all targets of a build hold the same tree', async () => {
     for (const [a, b] of [

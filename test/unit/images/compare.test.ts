@@ -186,6 +186,12 @@ describe('the text of diff', () => {
     expect(await sameBytes(side, side)).toBeNull();
   });
 
+  test('what a manifest says cannot steer a terminal', () => {
+    const odd = { ...side, path: 'p\x1b', description: 'ext4\x1b[2J', filesFrom: 'f\x07' };
+    const text = diffText(diffOf(odd, side), false);
+    expect(text).toMatch(/^A: p\\x1b \(ext4\\x1b\[2J; files from f\\x07\)\nB: x \(tarball\)\n/);
+  });
+
   test('of two builds names their results', () => {
     const artifact = { target: 'ext4', file: 'x.ext4', size: 1024, sha256: 'aa' };
     const diff = diffOf(
@@ -234,6 +240,29 @@ describe('the text of inspect', () => {
     expect(inspectText(report, true)).toMatch(/\np0 [^\n]*\np1 [\s\S]*\np24 /);
   });
 
+  test('what a manifest says cannot steer a terminal', () => {
+    const odd = { '\x1b[2JKEY': 'a\x07' };
+    const text = '\x1b[31m';
+    const made = {
+      builder: text,
+      name: text,
+      release: text,
+      arch: text,
+      profile: text,
+      mirror: text,
+      securityMirror: text,
+      components: [text],
+      sourceDateEpoch: 1,
+      settings: odd,
+      modules: [{ step: text, origin: text }],
+      from: text,
+    };
+    const said = inspectText({ ...report, path: text, description: text, facts: { name: text }, made, notes: [text] }, false);
+    expect(said).toMatch(/^Settings: +\\x1b\[2JKEY=a\\x07$/m);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not be there
+    expect(said).not.toMatch(/[\x00-\x09\x0b-\x1f]/);
+  });
+
   test('says what is not there', () => {
     expect(inspectText({ ...report, packages: null, installedSize: null }, false)).toContain('it has no list of them');
     expect(inspectText({ ...report, kind: 'qcow2', packages: null, installedSize: null }, false)).not.toContain('Packages');
@@ -277,14 +306,16 @@ describe('folders', () => {
   });
 
   test('a list of files that was changed since the build', async () => {
-    const manifest = { name: 'base', artifacts: [{ file: 'base.ext4' }] } as unknown as Parameters<typeof filesOfBuild>[1];
+    const manifest = { name: 'base', artifacts: [{ target: 'record', file: 'base.mtree' }] } as unknown as Parameters<
+      typeof filesOfBuild
+    >[1];
     const root = tempRoot({ 'base.mtree': `${MTREE_HEAD}./a type=fifo mode=0600 uid=0 gid=0 time=1.000000000\n` });
     expect((await filesOfBuild(root, manifest)).files?.size).toBe(1);
     expect(await filesOfBuild(root, { ...manifest, name: '../x' })).toEqual({ files: undefined, notes: [] });
     const ofHook = { ...manifest, artifacts: [{ target: 'hook', file: 'base.mtree', size: 1, sha256: '' }] };
     expect(await filesOfBuild(root, ofHook)).toMatchObject({
       files: undefined,
-      notes: [expect.stringContaining('is a result of the build')],
+      notes: [expect.stringContaining('is what a hook has made')],
     });
     writeFileSync(path.join(root, 'SHA256SUMS'), `${'0'.repeat(64)}  base.mtree\n`);
     await expect(filesOfBuild(root, manifest)).rejects.toThrow('is not what SHA256SUMS says');
