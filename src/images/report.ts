@@ -1,19 +1,9 @@
 import { z } from 'zod';
+import { packageSchema } from '../records/manifest-schema.ts';
 import { factSchema, partitionSchema } from './reading.ts';
 
 /** The version of what `inspect --json` and `diff --json` print. */
 export const REPORT_VERSION = 1;
-
-/** A package that is installed. */
-export const packageSchema = z.object({
-  name: z.string(),
-  version: z.string(),
-  arch: z.string(),
-  source: z.string(),
-  sourceVersion: z.string(),
-  /** Bytes. */
-  installedSize: z.number(),
-});
 
 /** How something was made, as the manifest of its build says it. */
 export const madeSchema = z.object({

@@ -6,6 +6,17 @@ export const MANIFEST_FORMAT = 1;
 /** SHA-256 as hex. */
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
+/** A package that is installed. */
+export const packageSchema = z.object({
+  name: z.string(),
+  version: z.string(),
+  arch: z.string(),
+  source: z.string(),
+  sourceVersion: z.string(),
+  /** Bytes. */
+  installedSize: z.number(),
+});
+
 /** manifest.json: what a build was made from, what it did and what came out. */
 export const manifestSchema = z.object({
   format: z.literal(MANIFEST_FORMAT),
@@ -54,17 +65,7 @@ export const manifestSchema = z.object({
     releases: z.array(z.object({ file: z.string(), sha256: digest })),
   }),
   steps: z.array(z.object({ step: z.string(), start: z.string(), seconds: z.number(), cached: z.boolean() })),
-  packages: z.array(
-    z.object({
-      name: z.string(),
-      version: z.string(),
-      arch: z.string(),
-      source: z.string(),
-      sourceVersion: z.string(),
-      /** Bytes. */
-      installedSize: z.number(),
-    }),
-  ),
+  packages: z.array(packageSchema),
   artifacts: z.array(z.object({ target: z.string(), file: z.string(), size: z.number(), sha256: digest })),
 });
 

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { splitTargets } from '../../config/settings.ts';
 import { UsageError } from '../../errors.ts';
+import { targetNames } from '../../targets/all.ts';
 import type { CliOptions } from './types.ts';
 
 function collectSet(text: string, before: Record<string, string> = {}): Record<string, string> {
@@ -27,7 +28,7 @@ export function steered(command: Command): Command {
     .option('-t', 'a tarball (short for --targets tarball)')
     .option('-z', 'an xz tarball (short for --targets tarball-xz)')
     .option('-i', 'an ext4 image (short for --targets ext4)')
-    .option('--targets <list>', 'what to make: tarball, tarball-xz, ext4');
+    .option('--targets <list>', `what to make: ${targetNames.join(', ')}`);
 }
 
 /** `--set`, and `--color`. */
