@@ -316,7 +316,7 @@ describe('the store', () => {
   });
 
   test('pruning during a build takes nothing that it uses', async () => {
-    const project = machine.project('in use', { 'build.conf': three.replace('two() {', 'two() { sleep 2;') });
+    const project = machine.project('in use', { 'build.conf': three.replace('two() {', 'two() { sleep 5;') });
     await build(project);
     const running = machine.start(['--no-confirm', '-t', '--progress', 'plain', '--rebuild-from', 'two'], { cwd: project });
     await running.step('post/two');
