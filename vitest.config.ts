@@ -2,7 +2,19 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Files that take minutes: two run at a time, and none of these shall be the last. */
-const LONGEST = ['layers', 'fetch', 'bad-input', 'edits', 'suites', 'customise', 'targets', 'kills'].map((name) => `root/${name}.test.ts`);
+const LONGEST = [
+  'layers',
+  'fetch',
+  'bad-input',
+  'edits',
+  'customise',
+  'targets',
+  'rebuild',
+  'target-faults',
+  'suites',
+  'kills',
+  'inspect',
+].map((name) => `root/${name}.test.ts`);
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

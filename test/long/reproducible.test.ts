@@ -42,6 +42,10 @@ describe.each([
   test('the same bytes under another host name, umask, time zone, language, home, folder and number of processors', () => {
     const there = `${out}-there`;
     buildElsewhere(machine, there, '--targets', names, ...settings);
+    // The cache has all packages: nothing but the Release file is fetched.
+    const log = readFileSync(path.join(there, 'realmfs-build.log'), 'utf8');
+    expect(log).toContain(`dists/${release}/InRelease`);
+    expect(log).not.toMatch(/I: Retrieving|Get:\d+ .*(?:Packages|amd64) /);
     for (const name of results) expect(`${name} ${sha256(path.join(there, name))}`).toBe(`${name} ${sha256(path.join(out, name))}`);
     // Its place is wanted for the next one.
     machine.shell('find "$1" -xdev -delete', there);
