@@ -60,8 +60,10 @@ export async function writeTargets(
   try {
     // None of them rejects: what went wrong first is the reason of the signal.
     await Promise.all(
-      all.map((target) =>
-        limit(async () => {
+      all.map(async (target) => {
+        // One that waits for the copy takes no place from one that need not.
+        if (target.takesOrder) await copy.catch(() => {});
+        await limit(async () => {
           if (failed.signal.aborted) return;
           try {
             const digest = await writeTarget(target, writing, ctx);
@@ -71,8 +73,8 @@ export async function writeTargets(
             if (!failed.signal.aborted) ctx.steps.current = `target/${target.name}`;
             failed.abort(error);
           }
-        }),
-      ),
+        });
+      }),
     );
     failed.signal.throwIfAborted();
   } catch (error) {

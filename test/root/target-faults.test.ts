@@ -116,10 +116,10 @@ describe('a target that fails', () => {
 
   // With one processor there are no others beside it.
   test.skipIf(availableParallelism() < 2)('ends the others at once, and its own failure is told', async () => {
-    const args = ['--no-confirm', '--targets', 'erofs,squashfs,tarball', '--progress', 'json', '-d', out, path.join(project, 'build.conf')];
+    const args = ['--no-confirm', '--targets', 'erofs,squashfs', '--progress', 'json', '-d', out, path.join(project, 'build.conf')];
     const endless = 'head -c 1M /dev/zero >"${@: -2:1}"; sleep 250';
     const run = await instead('/usr/bin/mkfs.erofs', endless, () =>
-      instead('/usr/bin/mksquashfs', 'sleep 1; echo it is broken; exit 7', () => failing(args)),
+      instead('/usr/bin/mksquashfs', 'sleep 5; echo it is broken; exit 7', () => failing(args)),
     );
     expect(run.lastLine).toMatch(/^realmfs-builder: error: target\/squashfs: mksquashfs failed with exit code 7; log: /);
     expect(run.code).toBe(1);
