@@ -1,15 +1,11 @@
-import { lstat, mkdir, open, readdir, readFile, realpath } from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { hideCredentials } from '../build/failures.ts';
 import { findSetting, isSecret, settingKeys } from '../config/settings.ts';
 import { BuilderError, InterruptedError, UsageError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { readManifest } from '../images/beside.ts';
-import { likelyCause, type Surroundings } from '../records/cause.ts';
-import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts';
 import type { Manifest } from '../records/manifest-schema.ts';
-import { type FileEntry, parseMtree } from '../records/mtree.ts';
-import { recordNames } from '../records/names.ts';
 import { programRoot } from '../resources.ts';
 import { type Locks, openLocks } from '../store/locks.ts';
 import { hasCode, isMissing, makeFolder, removeEmpty } from '../system/files.ts';
@@ -23,12 +19,13 @@ import type { RebuildOptions } from './options/types.ts';
 import { findPlace, makeCache, type Owner, type Place } from './place.ts';
 import { checkTools } from './preflight.ts';
 import { stagingFolders } from './publish.ts';
+import { compareBuilds } from './rebuild-comparison.ts';
 import { renewSums } from './renew-sums.ts';
 import type { Reporter } from './reporters/reporter.ts';
 import { lockedError } from './run-build.ts';
 import { makeStaging, removeStaging } from './staging.ts';
 import type { Stopper } from './stopper.ts';
-import { readSums, verifySums } from './sums.ts';
+import { verifySums } from './sums.ts';
 
 /** What the command needs from its surroundings. */
 export interface RebuildSurroundings {
@@ -45,9 +42,6 @@ const TIME_ZONE = 'Pacific/Kiritimati';
 const LANGUAGE = 'tr_TR.UTF-8';
 /** How folders of second builds begin, in the cache folder. */
 const SCRATCH = 'rebuild-';
-/** Bytes of a file in which a cause is looked for. */
-const LOOKED_AT = 4 * 1024 ** 2;
-
 /**
  * Builds again what the manifest of an output folder says, without any cache, under another host name, user, umask, time zone,
  * language and on one processor, and compares all results. Returns what is said of them.
@@ -83,7 +77,7 @@ export async function rebuildCommand(options: RebuildOptions, around: RebuildSur
     await buildAgain({ scratch: staging.staging, manifest, place, options }, around);
     const again = path.join(staging.staging, 'again');
     await takeSignatures(output, again, manifest);
-    return compare(output, again, manifest, {
+    return compareBuilds(output, again, manifest, {
       start,
       end: Math.ceil(Date.now() / 1000),
       hostname: HOSTNAME,
@@ -231,87 +225,4 @@ async function takeSignatures(output: string, again: string, { artifacts }: Mani
       if (!(error instanceof FormatError)) throw error;
     }
   }
-}
-
-/** Compares the results of two builds. */
-async function compare(output: string, again: string, manifest: Manifest, around: Surroundings): Promise<string> {
-  const [was, is] = [await readSums(path.join(output, 'SHA256SUMS')), await readSums(path.join(again, 'SHA256SUMS'))];
-  const names = [...new Set([...was.keys(), ...is.keys()])];
-  const lines = names.map(
-    (name) =>
-      `${name}: ${was.get(name) === is.get(name) ? 'the same' : !is.has(name) ? 'is not made any more' : was.has(name) ? 'differs' : 'was not made before'}`,
-  );
-  const different = names.filter((name) => was.get(name) !== is.get(name));
-  if (different.length === 0) return `${lines.join('\n')}\n`;
-  const now = await readManifest(again, true);
-  const changes = now === undefined ? [] : inputChanges(manifest, now);
-  const first = await explainFirst(output, again, { name: manifest.name, changes }, around);
-  throw new BuilderError(
-    `${different.length} of ${names.length} results are not the same: ${first ?? (changes.length > 0 ? changes[0] : different.join(', '))}`,
-    {
-      step: 'rebuild',
-      details: [...lines, ...changes.map((change) => `made from something else: ${change}`)],
-      ...(first === undefined && changes.length === 0
-        ? { hint: 'the trees are the same but for extended attributes: are the programs that write images those of the first build?' }
-        : {}),
-    },
-  );
-}
-
-/** The first difference between two trees, in words; undefined: their lists of files show none. */
-async function explainFirst(
-  output: string,
-  again: string,
-  { name, changes: made }: { readonly name: string; readonly changes: readonly string[] },
-  around: Surroundings,
-): Promise<string | undefined> {
-  const { files } = recordNames(name);
-  const [was, is] = [await readList(path.join(output, files)), await readList(path.join(again, files))];
-  if (was === undefined || is === undefined) return undefined;
-  const found = firstDifference(was, is);
-  if (found === undefined) return undefined;
-  const [before, after] = [was.get(found), is.get(found)];
-  const shown = JSON.stringify(Buffer.from(found, 'latin1').toString('utf8').replace(/^\./, '')).slice(1, -1);
-  const owner = (await ownerOf(found, path.join(again, 'rootfs'))) ?? 'no package: a module, a hook or a file of the project';
-  if (before === undefined || after === undefined) return `${shown} is ${after === undefined ? 'not made any more' : 'new'} (${owner})`;
-  const changes = aspectsOf(before, after);
-  // What it was made from comes before what can be read in it.
-  if (made[0] !== undefined) return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${made[0]}`;
-  const content = changes.includes('content') ? await beginningOf(path.join(again, 'rootfs'), found) : undefined;
-  return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${likelyCause(found, changes, content, around)}`;
-}
-
-async function readList(file: string): Promise<Map<string, FileEntry> | undefined> {
-  try {
-    return parseMtree(await readFile(file, 'utf8'));
-  } catch (error) {
-    // A build of an earlier version, or a hook, has made something else of the name.
-    if (hasCode(error, 'ENOENT') || (error instanceof Error && !('code' in error))) return undefined;
-    throw error;
-  }
-}
-
-/** The beginning of a file of a tree that is ours alone. */
-async function beginningOf(root: string, name: string): Promise<Buffer> {
-  const handle = await open(Buffer.from(`${Buffer.from(root).toString('latin1')}${name.slice(1)}`, 'latin1'), 'r');
-  try {
-    const buffer = Buffer.alloc(LOOKED_AT);
-    const { bytesRead } = await handle.read(buffer, 0, LOOKED_AT, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** The package whose file it is, by dpkg's lists; those name files as before /usr was merged, too. */
-async function ownerOf(name: string, root: string): Promise<string | undefined> {
-  const file = name.slice(1);
-  const wanted = new Set([file, file.replace(/^\/usr\/(?=bin|sbin|lib)/, '/')]);
-  const folder = path.join(root, 'var/lib/dpkg/info');
-  const lists = await readdir(folder).catch(() => []);
-  for (const list of lists.filter((each) => each.endsWith('.list')).sort()) {
-    const text = await readFile(path.join(folder, list), 'latin1').catch(() => '');
-    if (text.split('\n').some((line) => wanted.has(line))) return `package ${list.replace(/\.list$/, '')}`;
-  }
-  return undefined;
 }

@@ -1,0 +1,100 @@
+import { open, readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { BuilderError } from '../errors.ts';
+import { readManifest } from '../images/beside.ts';
+import { likelyCause, type Surroundings } from '../records/cause.ts';
+import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts';
+import type { Manifest } from '../records/manifest-schema.ts';
+import { type FileEntry, parseMtree } from '../records/mtree.ts';
+import { recordNames } from '../records/names.ts';
+import { hasCode } from '../system/files.ts';
+import { readSums } from './sums.ts';
+
+/** Bytes of a file in which a cause is looked for. */
+const LOOKED_AT = 4 * 1024 ** 2;
+
+/**
+ * Compares the results of two builds. Returns what is said of them.
+ * @throws BuilderError that names the first difference.
+ */
+export async function compareBuilds(output: string, again: string, manifest: Manifest, around: Surroundings): Promise<string> {
+  const [was, is] = [await readSums(path.join(output, 'SHA256SUMS')), await readSums(path.join(again, 'SHA256SUMS'))];
+  const names = [...new Set([...was.keys(), ...is.keys()])];
+  const lines = names.map(
+    (name) =>
+      `${name}: ${was.get(name) === is.get(name) ? 'the same' : !is.has(name) ? 'is not made any more' : was.has(name) ? 'differs' : 'was not made before'}`,
+  );
+  const different = names.filter((name) => was.get(name) !== is.get(name));
+  if (different.length === 0) return `${lines.join('\n')}\n`;
+  const now = await readManifest(again, true);
+  const changes = now === undefined ? [] : inputChanges(manifest, now);
+  const first = await explainFirst(output, again, { name: manifest.name, changes }, around);
+  throw new BuilderError(
+    `${different.length} of ${names.length} results are not the same: ${first ?? (changes.length > 0 ? changes[0] : different.join(', '))}`,
+    {
+      step: 'rebuild',
+      details: [...lines, ...changes.map((change) => `made from something else: ${change}`)],
+      ...(first === null && changes.length === 0
+        ? { hint: 'the trees are the same but for extended attributes: are the programs that write images those of the first build?' }
+        : {}),
+    },
+  );
+}
+
+/** The first difference between two trees, in words; null: their lists of files show none; undefined: there are no lists of both. */
+async function explainFirst(
+  output: string,
+  again: string,
+  { name, changes: made }: { readonly name: string; readonly changes: readonly string[] },
+  around: Surroundings,
+): Promise<string | null | undefined> {
+  const { files } = recordNames(name);
+  const [was, is] = [await readList(path.join(output, files)), await readList(path.join(again, files))];
+  if (was === undefined || is === undefined) return undefined;
+  const found = firstDifference(was, is);
+  if (found === undefined) return null;
+  const [before, after] = [was.get(found), is.get(found)];
+  const shown = JSON.stringify(Buffer.from(found, 'latin1').toString('utf8').replace(/^\./, '')).slice(1, -1);
+  const owner = (await ownerOf(found, path.join(again, 'rootfs'))) ?? 'no package: a module, a hook or a file of the project';
+  if (before === undefined || after === undefined) return `${shown} is ${after === undefined ? 'not made any more' : 'new'} (${owner})`;
+  const changes = aspectsOf(before, after);
+  // What it was made from comes before what can be read in it.
+  if (made[0] !== undefined) return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${made[0]}`;
+  const content = changes.includes('content') ? await beginningOf(path.join(again, 'rootfs'), found) : undefined;
+  return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${likelyCause(found, changes, content, around)}`;
+}
+
+async function readList(file: string): Promise<Map<string, FileEntry> | undefined> {
+  try {
+    return parseMtree(await readFile(file, 'utf8'));
+  } catch (error) {
+    // A build of an earlier version, or a hook, has made something else of the name.
+    if (hasCode(error, 'ENOENT') || (error instanceof Error && !('code' in error))) return undefined;
+    throw error;
+  }
+}
+
+/** The beginning of a file of a tree that is ours alone. */
+async function beginningOf(root: string, name: string): Promise<Buffer> {
+  const handle = await open(Buffer.from(`${Buffer.from(root).toString('latin1')}${name.slice(1)}`, 'latin1'), 'r');
+  try {
+    const buffer = Buffer.alloc(LOOKED_AT);
+    const { bytesRead } = await handle.read(buffer, 0, LOOKED_AT, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The package whose file it is, by dpkg's lists; those name files as before /usr was merged, too. */
+async function ownerOf(name: string, root: string): Promise<string | undefined> {
+  const file = name.slice(1);
+  const wanted = new Set([file, file.replace(/^\/usr\/(?=bin|sbin|lib)/, '/')]);
+  const folder = path.join(root, 'var/lib/dpkg/info');
+  const lists = await readdir(folder).catch(() => []);
+  for (const list of lists.filter((each) => each.endsWith('.list')).sort()) {
+    const text = await readFile(path.join(folder, list), 'latin1').catch(() => '');
+    if (text.split('\n').some((line) => wanted.has(line))) return `package ${list.replace(/\.list$/, '')}`;
+  }
+  return undefined;
+}
