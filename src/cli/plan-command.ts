@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { type PlanReport, plannedSchema, planReport } from '../build/plan-report.ts';
 import type { BuildRequest } from '../config/request.ts';
-import { BuilderError, type Failure, InterruptedError, PreflightError } from '../errors.ts';
+import { BuilderError, type Failure, InterruptedError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { statOrUndefined } from '../system/files.ts';
@@ -12,7 +12,7 @@ import { findOutput, findPlace, refuseRoot } from './place.ts';
 import { planText } from './plan-text.ts';
 import { checkTools } from './preflight.ts';
 import type { Reporter } from './reporters/reporter.ts';
-import { ReportedError, setUpFault } from './run-build.ts';
+import { ReportedError, refusedSandbox } from './run-build.ts';
 import type { Stopper } from './stopper.ts';
 
 /** Programs that a plan needs; debootstrap for the suites that it knows. */
@@ -93,18 +93,7 @@ async function runPlan(request: BuildRequest, project: string, around: PlanSurro
 
 function failureOf(outcome: Outcome, end: SandboxEnd, around: PlanSurroundings): Error {
   if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
+  if (!outcome.ready) return refusedSandbox(end, around, 'preflight');
   const details = end.noise.map((line) => `output:  ${line}`);
-  if (outcome.ready) return new BuilderError('the builder ended without a plan: was it killed?', { step: outcome.step, details });
-  const said = setUpFault(end);
-  return around.isRoot
-    ? new PreflightError(`the sandbox could not be set up: ${said}`, {
-        step: 'preflight',
-        details,
-        hint: 'this needs root with all capabilities; containers often take them away',
-      })
-    : new PreflightError(`this machine makes no sandbox for users: ${said}`, {
-        step: 'preflight',
-        details,
-        hint: `user namespaces are off or restricted; run: ${around.sudo}`,
-      });
+  return new BuilderError('the builder ended without a plan: was it killed?', { step: outcome.step, details });
 }

@@ -1,11 +1,11 @@
-import { BuilderError, type Failure, InterruptedError, PreflightError } from '../errors.ts';
+import { BuilderError, type Failure, InterruptedError } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { type Reading, type ReadRequest, readingSchema } from '../images/reading.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { availableMemory } from '../system/memory.ts';
 import { checkTools, TMPFS_SHARE } from './preflight.ts';
 import type { Reporter } from './reporters/reporter.ts';
-import { ReportedError, setUpFault } from './run-build.ts';
+import { ReportedError, refusedSandbox } from './run-build.ts';
 import type { Stopper } from './stopper.ts';
 
 /** Programs that the sandbox needs; what an image needs beside them is known once it was looked at. */
@@ -60,16 +60,7 @@ function named(file: string, failure: Failure, { isRoot, sudo }: ReadSurrounding
 }
 
 function noReading(file: string, ready: boolean, end: SandboxEnd, { isRoot, sudo }: ReadSurroundings): Error {
+  if (!ready) return refusedSandbox(end, { isRoot, sudo });
   const details = end.noise.map((line) => `output:  ${line}`);
-  if (ready) return new BuilderError(`${file} could not be read: the reader has ended, memory may be short`, { details });
-  const said = setUpFault(end);
-  return isRoot
-    ? new PreflightError(`the sandbox could not be set up: ${said}`, {
-        details,
-        hint: 'this needs root with all capabilities; containers often take them away',
-      })
-    : new PreflightError(`this machine makes no sandbox for users: ${said}`, {
-        details,
-        hint: `user namespaces are off or restricted; run: ${sudo}`,
-      });
+  return new BuilderError(`${file} could not be read: the reader has ended, memory may be short`, { details });
 }

@@ -167,6 +167,27 @@ export function setUpFault({ noise }: SandboxEnd): string {
   return noise.findLast((line) => !line.includes('dmesg(1)')) ?? 'it was killed';
 }
 
+/** Why there is no sandbox of a command that users may run without root. */
+export function refusedSandbox(
+  end: SandboxEnd,
+  { isRoot, sudo }: { readonly isRoot: boolean; readonly sudo: string },
+  step = '',
+): PreflightError {
+  const said = setUpFault(end);
+  const details = end.noise.map((line) => `output:  ${line}`);
+  return isRoot
+    ? new PreflightError(`the sandbox could not be set up: ${said}`, {
+        step,
+        details,
+        hint: 'this needs root with all capabilities; containers often take them away',
+      })
+    : new PreflightError(`this machine makes no sandbox for users: ${said}`, {
+        step,
+        details,
+        hint: `user namespaces are off or restricted; run: ${sudo}`,
+      });
+}
+
 function failureOf(outcome: Outcome, end: SandboxEnd): Error {
   if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
   const details = end.noise.map((line) => `output:  ${line}`);
