@@ -36,6 +36,7 @@ export default defineConfig({
         test: {
           name: 'root',
           include: ['test/root/**/*.test.ts'],
+          globalSetup: './test/helpers/prepare.ts',
           maxWorkers: 2,
           testTimeout: 300_000,
           hookTimeout: 300_000,
@@ -46,6 +47,7 @@ export default defineConfig({
         test: {
           name: 'long',
           include: ['test/long/**/*.test.ts'],
+          globalSetup: './test/helpers/prepare.ts',
           fileParallelism: false,
           testTimeout: 7_200_000,
           hookTimeout: 300_000,

@@ -1,7 +1,19 @@
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
-import { listTree } from './records/list-tree.ts';
+import { treeLines } from './records/list-tree.ts';
 
-/** A thread of the builder: writes the list of a tree to a file. Its data: `{ root, file }`. */
+/** Characters that are written at once. */
+const AT_ONCE = 256 * 1024;
+
+/** A thread of the builder: writes the list of a tree to a file, in pieces. Its data: `{ root, file }`. */
 const { root, file }: { readonly root: string; readonly file: string } = workerData;
-writeFileSync(file, listTree(root), { flag: 'wx' });
+const descriptor = openSync(file, 'wx');
+let text = '';
+for (const line of treeLines(root)) {
+  text += line;
+  if (text.length < AT_ONCE) continue;
+  writeFileSync(descriptor, text);
+  text = '';
+}
+writeFileSync(descriptor, text);
+closeSync(descriptor);

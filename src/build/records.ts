@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { copyFile, stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
@@ -15,6 +15,9 @@ import { makeManifest, sumsText } from './manifest.ts';
 import type { Sources } from './sources.ts';
 import type { Stage } from './stage.ts';
 
+/** Memory for the newest objects of the thread that lists files, in MiB. */
+const YOUNG_MEBIBYTES = 8;
+
 /** A list of the tree's files that is being made. */
 export interface FileListing {
   /** Rejected if it cannot be made. */
@@ -25,7 +28,11 @@ export interface FileListing {
 
 /** Begins to list and hash the finished tree, in a thread of its own: the targets are written meanwhile. */
 export function listFiles(): FileListing {
-  const worker = new Worker(`${paths.program}/dist/file-list.js`, { workerData: { root: paths.root, file: `${paths.work}/files.mtree` } });
+  const worker = new Worker(`${paths.program}/dist/file-list.js`, {
+    workerData: { root: paths.root, file: `${paths.work}/files.mtree` },
+    // What a file leaves behind is garbage at once: more room would only hold more of it.
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MEBIBYTES },
+  });
   const done = new Promise<void>((resolve, reject) => {
     worker.once('error', reject);
     worker.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`the list of files ended with exit code ${code}`))));
@@ -54,18 +61,19 @@ export async function writeRecords(
   const names = recordNames(name);
   const artifacts = [...made.artifacts];
   const packages = parsePackageList(await finalizedText(`${made.finalized}/packages`));
-  const write = async (file: string, text: string | Buffer): Promise<void> => {
+  const add = async (file: string, make: (where: string) => Promise<void>): Promise<void> => {
     if (artifacts.some((artifact) => artifact.file === file)) {
       ctx.steps.note(`${file} is what a hook has made`);
       return;
     }
     const where = `${paths.staging}/${file}`;
-    await writeWhole(where, text);
+    await make(where);
     artifacts.push({ target: RECORD, file, size: (await stat(where)).size, sha256: await sha256File(where) });
   };
+  const write = (file: string, text: string): Promise<void> => add(file, (where) => writeWhole(where, text));
   await explained(paths.staging, async () => {
     await write(names.packages, packageLines(packages));
-    await write(names.files, await fileList(made.listing));
+    await add(names.files, (where) => takeFileList(made.listing, where));
     await write(names.sbom, jsonText(await billOfMaterials(stage, packages, made.finalized, artifacts)));
     const parts = { packages, artifacts, releases: made.releases };
     await write(names.provenance, jsonText(provenance(await makeManifest(stage, parts, sources, ctx))));
@@ -77,14 +85,16 @@ export async function writeRecords(
   return [...artifacts.map(({ file }) => file), 'SHA256SUMS', 'manifest.json'];
 }
 
-async function fileList({ done }: FileListing): Promise<Buffer> {
+/** It is as long as the tree has files: it is not read. */
+async function takeFileList({ done }: FileListing, where: string): Promise<void> {
   try {
     await done;
   } catch (error) {
     if (!hasCode(error, 'ENAMETOOLONG')) throw error;
     throw new BuilderError('the tree has a path of more than 4096 bytes: its files cannot be listed', { step: 'manifest', cause: error });
   }
-  return readFile(`${paths.work}/files.mtree`);
+  await copyFile(`${paths.work}/files.mtree`, where);
+  await syncPath(where);
 }
 
 async function billOfMaterials(

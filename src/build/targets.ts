@@ -148,8 +148,11 @@ async function treeSize(ctx: BuildContext): Promise<{ treeSize: number; treeEntr
   const size = { treeSize: 0, treeEntries: 0 };
   for (const line of (await ctx.runner.capture({ label: 'find', file: 'find', args })).split('\n')) {
     const [kind = '', bytes = '', links = '', inode = ''] = line.split(' ');
-    if (kind === '' || (kind !== 'd' && links !== '1' && seen.has(inode))) continue;
-    seen.add(inode);
+    if (kind === '') continue;
+    if (kind !== 'd' && links !== '1') {
+      if (seen.has(inode)) continue;
+      seen.add(inode);
+    }
     size.treeEntries += 1;
     if (kind === 'f') size.treeSize += Math.ceil(Number(bytes) / BLOCK) * BLOCK;
   }

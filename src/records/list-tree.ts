@@ -8,23 +8,27 @@ const CHUNK = 1024 ** 2;
 const NANO = 1_000_000_000n;
 
 /**
- * The list of a tree that nobody changes meanwhile, in the order of its paths' bytes, by folders; other file systems are left
- * out, but not the places that they are mounted on. Synchronous: for a thread of its own.
+ * The list of a tree that nobody changes meanwhile, line by line, in the order of its paths' bytes, by folders; other file
+ * systems are left out, but not the places that they are mounted on. Synchronous: for a thread of its own.
  */
-export function listTree(root: string): string {
-  const lines = [MTREE_HEAD];
+export function* treeLines(root: string): Generator<string, void> {
   const buffer = Buffer.allocUnsafe(CHUNK);
   const { dev } = lstatSync(root, { bigint: true });
-  // Paths as a character for each byte: names need not be UTF-8.
-  const visit = (below: string): void => {
+  yield MTREE_HEAD;
+  // Paths as a character for each byte: names need not be UTF-8. The last is next.
+  const left = ['.'];
+  for (let below = left.pop(); below !== undefined; below = left.pop()) {
     const file = Buffer.from(below === '.' ? root : `${root}${below.slice(1)}`, below === '.' ? 'utf8' : 'latin1');
     const stat = lstatSync(file, { bigint: true });
-    lines.push(mtreeLine(entryOf(below, file, stat, buffer)));
-    if (!stat.isDirectory() || stat.dev !== dev) return;
-    for (const name of readdirSync(file, 'latin1').sort()) visit(`${below}/${name}`);
-  };
-  visit('.');
-  return lines.join('');
+    yield mtreeLine(entryOf(below, file, stat, buffer));
+    if (!stat.isDirectory() || stat.dev !== dev) continue;
+    for (const name of readdirSync(file, 'latin1').sort().reverse()) left.push(`${below}/${name}`);
+  }
+}
+
+/** The whole list of a tree. */
+export function listTree(root: string): string {
+  return [...treeLines(root)].join('');
 }
 
 function entryOf(path: string, file: Buffer, stat: BigIntStats, buffer: Buffer): FileEntry {

@@ -49,12 +49,11 @@ const small: Readonly<
   'fixture-big': { more: 'big' },
 };
 
-/** The archive; made once, then kept in the tests' cache folder. */
+/** The archive; made once, then kept beside the tests' package cache: in it, the program would take the cache for no cache. */
 export async function fixtureArchive(cache: string): Promise<FixtureArchive> {
-  const folder = path.join(cache, `fixture-${VERSION}`);
+  const folder = `${cache}-fixture-${VERSION}`;
   if (!existsSync(folder)) {
-    mkdirSync(cache, { recursive: true });
-    const part = mkdtempSync(path.join(cache, 'fixture-part-'));
+    const part = mkdtempSync(`${folder}-part-`);
     await makeArchive(part);
     try {
       renameSync(part, folder);
