@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
-import { lstat, readdir, readFile, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { readInPieces } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 
 /** What a signed index says of a package file. */
@@ -125,17 +127,43 @@ export function archiveName(name: string, version: string, arch: string): string
   return `${name}_${version.replaceAll(':', '%3a')}_${arch}.deb`;
 }
 
-/** The index files of a signed release that lie in apt's lists, whole and unchanged. */
-export async function trustedIndices(lists: string, release: SignedRelease): Promise<{ file: string; bytes: Buffer }[]> {
+/** The index files of a signed release that lie in apt's lists, with what was signed of each; whether they are that is not known. */
+export async function indicesOf(lists: string, release: SignedRelease): Promise<{ file: string; signed: IndexEntry }[]> {
   const prefix = release.file.slice(0, -'InRelease'.length);
   const byName = new Map([...release.indices].map(([name, entry]) => [name.replaceAll('/', '_'), entry]));
-  const found: { file: string; bytes: Buffer }[] = [];
+  const found: { file: string; signed: IndexEntry }[] = [];
   for (const file of await readdir(lists)) {
-    const entry = file.startsWith(prefix) ? byName.get(file.slice(prefix.length)) : undefined;
+    const signed = file.startsWith(prefix) ? byName.get(file.slice(prefix.length)) : undefined;
     // In the upper folder of an overlay a device stands for a file that was removed.
-    if (entry === undefined || !(await lstat(path.join(lists, file))).isFile()) continue;
-    const bytes = await readFile(path.join(lists, file));
-    if (bytes.length === entry.size && createHash('sha256').update(bytes).digest('hex') === entry.sha256) found.push({ file, bytes });
+    if (signed !== undefined && (await lstat(path.join(lists, file))).isFile()) found.push({ file, signed });
   }
   return found;
+}
+
+/** What a Packages file says of some packages, as parsePackages has it: nothing, if it is not the one that was signed. Read in pieces, since it is large. */
+export async function readPackages(file: string, signed: IndexEntry, wanted: ReadonlySet<string>): Promise<Map<string, IndexEntry>> {
+  const none = new Map<string, IndexEntry>();
+  const entries = new Map<string, IndexEntry>();
+  const hash = createHash('sha256');
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile() || stat.size !== signed.size) return none;
+    const take = (bytes: Buffer): void => {
+      for (const [name, entry] of parsePackages(bytes, wanted)) entries.set(name, entry);
+    };
+    let rest = Buffer.alloc(0);
+    await readInPieces(handle, 0, (piece) => {
+      hash.update(piece);
+      const bytes = Buffer.concat([rest, piece]);
+      // Whole stanzas only; the last one may go on in the next piece.
+      const end = bytes.lastIndexOf('\n\n') + 1;
+      take(bytes.subarray(0, end));
+      rest = bytes.subarray(end);
+    });
+    take(rest);
+  } finally {
+    await handle.close();
+  }
+  return hash.digest('hex') === signed.sha256 ? entries : none;
 }

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { BuilderError } from '../errors.ts';
 import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
-import { type IndexEntry, parsePackages, readSigned, releaseField, type SignedRelease, trustedIndices } from './index-file.ts';
+import { type IndexEntry, indicesOf, readPackages, readSigned, releaseField, type SignedRelease } from './index-file.ts';
 import { openDigests, remembered } from './memo.ts';
 
 /** Milliseconds between looks at what has been fetched. */
@@ -29,8 +29,8 @@ export class PackageHarvest {
   readonly #keyring: string;
   readonly #runner: Runner;
   readonly #done = new Set<string>();
-  /** The signed Packages files, and what apt's lists were when they were read. Large. */
-  #indices: { readonly mark: string; readonly files: readonly Buffer[] } | undefined;
+  /** The signed Release files, and what apt's lists were when they were read. */
+  #signed: { readonly mark: string; readonly releases: readonly SignedRelease[] } | undefined;
 
   constructor(folders: PackageFolders, keyring: string, runner: Runner) {
     this.#folders = folders;
@@ -83,7 +83,6 @@ export class PackageHarvest {
     } finally {
       clearInterval(timer);
       await look();
-      this.#indices = undefined;
     }
     // Only the last look counts: an earlier one may have met a file that was just being replaced.
     if (fault !== undefined) throw fault;
@@ -96,7 +95,8 @@ export class PackageHarvest {
     const target = path.join(this.#folders.cache, 'lists');
     for (const release of await this.#releases(upper)) {
       if (!isNamedRight(release)) continue;
-      for (const { file } of await trustedIndices(upper, release)) await this.#take(path.join(upper, file), path.join(target, file));
+      for (const { file, signed } of await indicesOf(upper, release))
+        await this.#take(path.join(upper, file), path.join(target, file), signed);
       await this.#take(path.join(upper, release.file), path.join(target, release.file));
     }
   }
@@ -133,7 +133,6 @@ export class PackageHarvest {
     return remembered(memo, async () => {
       const names = (await readdir(shared)).filter((name) => name.endsWith('.deb'));
       const entries = await this.#entriesOf(names);
-      this.#indices = undefined;
       const unknown: string[] = [];
       const digests = await openDigests(path.join(this.#folders.cache, 'proven/digests'));
       for (const name of names) {
@@ -180,14 +179,15 @@ export class PackageHarvest {
   async #entriesOf(names: readonly string[]): Promise<Map<string, IndexEntry>> {
     const lists = path.join(this.#folders.view, 'lists');
     const mark = await listsMark(lists);
-    if (this.#indices?.mark !== mark) {
-      const files: Buffer[] = [];
-      for (const release of await this.#releases(lists))
-        for (const { file, bytes } of await trustedIndices(lists, release)) if (file.endsWith('_Packages')) files.push(bytes);
-      this.#indices = { mark, files };
-    }
+    if (this.#signed?.mark !== mark) this.#signed = { mark, releases: await this.#releases(lists) };
     const wanted = new Set(names.map((name) => name.replace(/_.*/, '')));
-    return new Map(this.#indices.files.flatMap((bytes) => [...parsePackages(bytes, wanted)]));
+    const entries = new Map<string, IndexEntry>();
+    for (const release of this.#signed.releases)
+      for (const { file, signed } of await indicesOf(lists, release)) {
+        if (!file.endsWith('_Packages')) continue;
+        for (const [name, entry] of await readPackages(path.join(lists, file), signed, wanted)) entries.set(name, entry);
+      }
+    return entries;
   }
 
   async #matches(file: string, entry: IndexEntry, digestOf: (file: string) => Promise<string> = sha256File): Promise<boolean> {

@@ -5,11 +5,12 @@ import { describe, expect, test } from 'vitest';
 import {
   archiveName,
   checkSignature,
+  indicesOf,
   parsePackages,
   parseRelease,
+  readPackages,
   readSigned,
   releaseField,
-  trustedIndices,
 } from '../../../src/store/index-file.ts';
 import { PackageHarvest } from '../../../src/store/packages.ts';
 import { fakeCommand, withFakes } from '../../helpers/fake-command.ts';
@@ -178,19 +179,33 @@ describe('what a signed release covers', () => {
     indices: new Map(Object.entries(entries).map(([name, text]) => [name, { sha256: hash(text), size: text.length }])),
   });
 
-  test('whole files of its own suite alone', async () => {
-    const lists = tempRoot({
-      m_dists_s_main_x: 'good',
-      m_dists_s_main_same: 'gooD',
-      m_dists_s_main_short: 'goo',
-      m_dists_s_main_unknown: 'good',
-      m_dists_t_main_x: 'good',
-    });
+  test('files of its own suite alone', async () => {
+    const lists = tempRoot({ m_dists_s_main_x: 'good', m_dists_s_main_unknown: 'good', m_dists_t_main_x: 'good' });
     mkdirSync(path.join(lists, 'm_dists_s_main_folder'));
-    const signed = release({ 'main/x': 'good', 'main/same': 'good', 'main/short': 'good', 'main/folder': 'good', 'main/none': 'good' });
-    expect((await trustedIndices(lists, signed)).map(({ file, bytes }) => [file, bytes.toString()])).toEqual([
-      ['m_dists_s_main_x', 'good'],
-    ]);
+    const signed = release({ 'main/x': 'good', 'main/folder': 'good', 'main/none': 'good' });
+    expect(await indicesOf(lists, signed)).toEqual([{ file: 'm_dists_s_main_x', signed: { sha256: hash('good'), size: 4 } }]);
+  });
+});
+
+describe('a Packages file', () => {
+  const stanza = (name: string): string =>
+    `Package: ${name}\nVersion: 1\nArchitecture: all\nDescription: ${'x'.repeat(700)}\nSize: 5\nSHA256: ${hash(name)}\n`;
+  const signed = (text: string) => ({ sha256: hash(text), size: Buffer.byteLength(text) });
+
+  test('of several pieces: not one package is lost or cut', async () => {
+    const names = [...Array(5000).keys()].map((index) => `p${index}`);
+    const text = names.map(stanza).join('\n');
+    const file = path.join(tempRoot({ packages: text }), 'packages');
+    const entries = await readPackages(file, signed(text), new Set(names));
+    expect([...entries]).toEqual(names.map((name) => [`${name}_1_all.deb`, { size: 5, sha256: hash(name) }]));
+    expect(await readPackages(file, signed(text), new Set(['p7']))).toEqual(new Map([['p7_1_all.deb', { size: 5, sha256: hash('p7') }]]));
+  });
+
+  test('that is not the one that was signed says nothing', async () => {
+    const text = stanza('a');
+    const root = tempRoot({ changed: text.replace('Size: 5', 'Size: 6'), short: text.slice(0, -1), whole: text });
+    const read = async (name: string): Promise<number> => (await readPackages(path.join(root, name), signed(text), new Set(['a']))).size;
+    expect([await read('whole'), await read('changed'), await read('short')]).toEqual([1, 0, 0]);
   });
 });
 
