@@ -65,7 +65,7 @@ describe.each([
     const images = results.filter((name) => name.endsWith('.img')).map((name) => path.join(out, name));
     for (const each of images) expect((await machine.run(['sign', '--key', key, each])).code).toBe(0);
     const { stdout } = await machine.run(['verify', '--key', `${key}.pub`, out]);
-    expect(stdout.match(/data and hash tree good, signed by the key$/gm)).toHaveLength(images.length);
+    expect(stdout.match(/ good, signed by the key$/gm)).toHaveLength(images.length);
     const header = readFileSync(image).subarray(0, 4096);
     const length = header.readUInt16BE(6);
     const metainfo = header.subarray(8, 8 + length).toString();
