@@ -1,4 +1,4 @@
-import { open, readdir, readFile } from 'node:fs/promises';
+import { open, readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError } from '../errors.ts';
 import { readManifest } from '../images/beside.ts';
@@ -7,7 +7,7 @@ import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts'
 import type { Manifest } from '../records/manifest-schema.ts';
 import { type FileEntry, parseMtree } from '../records/mtree.ts';
 import { recordNames } from '../records/names.ts';
-import { hasCode } from '../system/files.ts';
+import { hasCode, readForeign } from '../system/files.ts';
 import { readSums } from './sums.ts';
 
 /** Bytes of a file in which a cause is looked for. */
@@ -90,11 +90,13 @@ async function beginningOf(root: string, name: string): Promise<Buffer> {
 async function ownerOf(name: string, root: string): Promise<string | undefined> {
   const file = name.slice(1);
   const wanted = new Set([file, file.replace(/^\/usr\/(?=bin|sbin|lib)/, '/')]);
-  const folder = path.join(root, 'var/lib/dpkg/info');
-  const lists = await readdir(folder).catch(() => []);
+  const folder = path.join(await realpath(root), 'var/lib/dpkg/info');
+  // A tree without dpkg, or with a link that could lead out of it.
+  if ((await realpath(folder).catch(() => undefined)) !== folder) return undefined;
+  const lists = await readdir(folder);
   for (const list of lists.filter((each) => each.endsWith('.list')).sort()) {
-    const text = await readFile(path.join(folder, list), 'latin1').catch(() => '');
-    if (text.split('\n').some((line) => wanted.has(line))) return `package ${list.replace(/\.list$/, '')}`;
+    const text = (await readForeign(path.join(folder, list)))?.toString('latin1');
+    if (text?.split('\n').some((line) => wanted.has(line))) return `package ${list.replace(/\.list$/, '')}`;
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { chooseMirrors, hostRepositories } from '../../src/build/mirror.ts';
 import { realRunner } from './runners.ts';
@@ -58,6 +58,7 @@ export async function fixtureArchive(cache: string): Promise<FixtureArchive> {
     try {
       renameSync(part, folder);
     } catch (error) {
+      rmSync(part, { recursive: true });
       // Another run was faster.
       if (!existsSync(folder)) throw error;
     }
