@@ -49,6 +49,7 @@ describe('verify --rebuild', () => {
   test.each([
     ['time', 'date >/etc/built', '/etc/built: content', 'the time of the build: '],
     ['name', 'touch "/opt/$(date +%s%N)"', '/opt/', 'is not made any more'],
+    ['pipe', 'mkfifo /var/lib/dpkg/info/0.list; date >/etc/built', '/etc/built: content', 'the time of the build: '],
     ['owner', 'touch /opt/a; chown "$(od -An -N3 -tu4 /dev/urandom | tr -d " ")" /opt/a', '/opt/a: owner', 'its owner depends'],
   ])('names what is not the same: %s', async (name, command, file, cause) => {
     const project = await built(`differs-${name}`, `POST_INSTALL_MODULES=stamp\nstamp() { ${command}; }\n`);
