@@ -22,10 +22,10 @@ debootstrap "--unpack-tarball=$work/seed.tgz" "${options[@]}" --components=main 
 mount -t proc proc "$root/proc"
 mount --bind /dev/null "$root/dev/null"
 chmod 1777 "$root/dev/shm"
-mkdir -p "$root"/run/realmfs/{lib,in,out,project}
-cp -r "$program/templates/chroot" "$root/run/realmfs/lib/chroot"
-cp -r "$program/realmfs-modules" "$root/run/realmfs/lib/modules"
-cp -r "$program/templates/realmfs-files" "$root/run/realmfs/lib/files"
+mkdir -p "$root"/dev/realmfs/{lib,in,out,project}
+cp -r "$program/templates/chroot" "$root/dev/realmfs/lib/chroot"
+cp -r "$program/realmfs-modules" "$root/dev/realmfs/lib/modules"
+cp -r "$program/templates/realmfs-files" "$root/dev/realmfs/lib/files"
 inside() {
     chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb \
         LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true SYSTEMD_OFFLINE=1 \
@@ -34,19 +34,19 @@ inside() {
         REALMFS_USER_PASSWORD=user DEBIAN_SIGNED_BY=/usr/share/keyrings/debian-archive-keyring.gpg \
         EXTRA_SOURCES='' EXTRA_KEYS='' EXTRA_PINS='' "$@"
 }
-inside bash /run/realmfs/lib/chroot/prepare.sh
+inside bash /dev/realmfs/lib/chroot/prepare.sh
 cat /etc/resolv.conf >"$root/etc/resolv.conf"
 # shellcheck disable=SC2016
 inside bash --norc -eEo pipefail -c '
-    source /run/realmfs/lib/chroot/lib.sh
-    source /run/realmfs/lib/chroot/base.sh
+    source /dev/realmfs/lib/chroot/lib.sh
+    source /dev/realmfs/lib/chroot/base.sh
     REALMFS_PROFILE=minimal PACKAGES= PRE_INSTALL_MODULES= POST_INSTALL_MODULES=
     __realmfs_join_lists
     for name in $PRE_INSTALL_MODULES install-packages $POST_INSTALL_MODULES; do module "$name"; done'
 : >"$root/etc/resolv.conf"
-inside bash /run/realmfs/lib/chroot/finalize.sh
+inside bash /dev/realmfs/lib/chroot/finalize.sh
 umount "$root/dev/null" "$root/proc" "$root/var/cache/apt/archives" "$root/var/lib/apt/lists"
-rm -rf "$root/run/realmfs" "$root"/var/cache/apt/*.bin
+rm -rf "$root/dev/realmfs" "$root"/var/cache/apt/*.bin
 find "$root" -xdev -newermt "@$epoch" -exec touch --no-dereference "--date=@$epoch" '{}' +
 cd "$root"
 tar --create "--file=$work/realmfs-rootfs.tar" --sort=name --numeric-owner --xattrs '--xattrs-include=*' --acls --format=pax \

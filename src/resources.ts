@@ -4,8 +4,11 @@ import path from 'node:path';
 /** The program's own folder: package.json, templates, realmfs-modules. */
 export const programRoot = path.dirname(import.meta.dirname);
 
-/** Where the sandbox has its things; the same path in every namespace of a build. */
+/** Where the builder's sandbox has its folders. */
 export const SANDBOX = '/run/realmfs';
+
+/** Where a step, and the evaluation of build.conf, finds the project (`project`), our scripts (`lib`), its input (`in`) and output (`out`). */
+export const INSIDE = '/dev/realmfs';
 
 const manifest: { version: string; engines: { node: string } } = JSON.parse(readFileSync(path.join(programRoot, 'package.json'), 'utf8'));
 

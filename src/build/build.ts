@@ -1,4 +1,4 @@
-import { readdir, rmdir, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
 import { together } from '../system/together.ts';
@@ -110,8 +110,6 @@ async function finalize(stage: Stage, ctx: BuildContext): Promise<string> {
     const { archives } = stage.plan.customisation;
     await writeFile(buildOnly, buildArchives(archives));
     const out = await new StageTwo(stage, ctx).script('finalize.sh', ownSettings(stage), { 'build-archives': buildOnly });
-    // The mount point of the steps: nothing can be mounted on it from out here.
-    await rmdir(`${paths.root}/run/realmfs`);
     // No file is younger than the image's time stamp. No process of the tree is left, nothing is mounted on it.
     const epoch = `@${stage.sourceDateEpoch}`;
     const clamp = [paths.root, '-xdev', '-newermt', epoch, '-exec', 'touch', '--no-dereference', `--date=${epoch}`, '{}', '+'];

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { type BuilderError, CommandError, ConfigError } from '../errors.ts';
-import { SANDBOX } from '../resources.ts';
+import { INSIDE } from '../resources.ts';
 import { readForeign } from '../system/files.ts';
 import type { CommandResult } from '../system/runner.ts';
 import { errorLines, guiltyPackage } from './failures.ts';
@@ -29,9 +29,9 @@ export async function readStatus(file: string): Promise<StatusRecord[]> {
 /** Names a place inside the sandbox as the user knows it. */
 export function shownPlace(file: string, line: string): string {
   const shown = file
-    .replace(`${SANDBOX}/project/`, '')
-    .replace(`${SANDBOX}/lib/modules/`, 'built-in module ')
-    .replace(`${SANDBOX}/lib/chroot/`, 'built-in ');
+    .replace(`${INSIDE}/project/`, '')
+    .replace(`${INSIDE}/lib/modules/`, 'built-in module ')
+    .replace(`${INSIDE}/lib/chroot/`, 'built-in ');
   return line === '' || line === '0' ? shown : `${shown}:${line}`;
 }
 
@@ -86,7 +86,7 @@ function failureCause({
   const fatal = records.find(({ kind }) => kind === 'fatal');
   if (fatal !== undefined) {
     const [message = '', file = '', line = ''] = fatal.fields;
-    return file === '' || file.startsWith(`${SANDBOX}/lib/chroot/`) ? message : `${shownPlace(file, line)}: ${message}`;
+    return file === '' || file.startsWith(`${INSIDE}/lib/chroot/`) ? message : `${shownPlace(file, line)}: ${message}`;
   }
   const hook = records.findLast(({ kind }) => kind === 'hook');
   if (hook !== undefined) return `${name}: ${exitText(Number(hook.fields[0]))}`;
@@ -105,7 +105,7 @@ function failureCause({
   if (result.exitCode === 0) return `module ${name} ended the shell before it was complete (exit, exec or a closed shell)`;
   const signal = signalOf(result.exitCode);
   if (signal !== undefined) return `module ${name} was killed by ${signal}`;
-  const last = result.tail.findLast((line) => line.startsWith(SANDBOX) && /: line \d+: /.test(line));
+  const last = result.tail.findLast((line) => line.startsWith(INSIDE) && /: line \d+: /.test(line));
   return `module ${name} ${how} before it was complete${last === undefined ? '' : `: ${shownPlace(last, '')}`}`;
 }
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { quote } from 'shell-quote';
 import { settingsBefore } from '../config/evaluate.ts';
 import { BuilderError } from '../errors.ts';
-import { SANDBOX } from '../resources.ts';
+import { INSIDE } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
 import { commandLine, howItEnded } from '../system/runner.ts';
@@ -50,7 +50,7 @@ export class StageTwo {
     };
     const folder = await this.#folder({ ...env, ...(options.canRetry ? { REALMFS_RETRY: 'yes' } : {}) });
     await this.#fill(path.join(folder, 'in'), network);
-    const file = `${SANDBOX}/lib/chroot/shell.sh`;
+    const file = `${INSIDE}/lib/chroot/shell.sh`;
     const bash = ['bash', '--noprofile'];
     const interactive = [...bash, '--rcfile', file, '-i'];
     const one = [...bash, '--norc', '-c', `source ${file}; eval "$1"`, 'bash', options.command ?? ''];
@@ -65,7 +65,7 @@ export class StageTwo {
   async script(name: string, env: Readonly<Record<string, string>> = {}, files: Readonly<Record<string, string>> = {}): Promise<string> {
     const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...env });
     for (const [as, file] of Object.entries(files)) await copyFile(file, path.join(folder, 'in', as));
-    const args = ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/${name}`];
+    const args = ['bash', '--noprofile', '--norc', `${INSIDE}/lib/chroot/${name}`];
     await explained(undefined, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, network: false })));
     return path.join(folder, 'out');
   }
@@ -98,7 +98,7 @@ export class StageTwo {
     const errors: string[] = [];
     const command = this.#command({
       label: `${module.origin === 'hook' ? 'hook' : 'module'} ${name}`,
-      args: ['bash', '--noprofile', '--norc', `${SANDBOX}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no', module.origin],
+      args: ['bash', '--noprofile', '--norc', `${INSIDE}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no', module.origin],
       folder,
       network: options.network,
       ...(options.env !== undefined && 'REALMFS_APT_STATUS_FD' in options.env

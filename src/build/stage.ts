@@ -3,7 +3,7 @@ import { quote } from 'shell-quote';
 import { overrideLines, shellLines } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING, settings } from '../config/settings.ts';
 import { KEYRINGS } from '../config/sources.ts';
-import { SANDBOX } from '../resources.ts';
+import { INSIDE } from '../resources.ts';
 import type { BuildPlan } from './plan.ts';
 
 /** What the steps of stage two need to know, beside the plan. */
@@ -27,7 +27,7 @@ export const baseOfSteps: Readonly<Record<string, string>> = {
   DEBIAN_FRONTEND: 'noninteractive',
   DEBCONF_NONINTERACTIVE_SEEN: 'true',
   SYSTEMD_OFFLINE: '1',
-  REALMFS_PROJECT: `${SANDBOX}/project`,
+  REALMFS_PROJECT: `${INSIDE}/project`,
 };
 
 /** The environment of our own scripts. Steps get the last three once build.conf was read: it must not find them earlier here than when it was evaluated. */

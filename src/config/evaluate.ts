@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { quote } from 'shell-quote';
 import type { Problem } from '../errors.ts';
-import { SANDBOX } from '../resources.ts';
+import { INSIDE } from '../resources.ts';
 import type { Runner } from '../system/runner.ts';
 import type { BuildRequest } from './request.ts';
 import { findSetting, settings } from './settings.ts';
@@ -37,7 +37,7 @@ export interface Evaluation {
 }
 
 /** Where the functions come from that are there before build.conf. */
-const FRAMEWORK = `${SANDBOX}/lib/chroot/`;
+const FRAMEWORK = `${INSIDE}/lib/chroot/`;
 const LARGEST_SCRIPT = 4 * 1024 * 1024;
 
 /** Script lines that give variables of the environment and the command line to build.conf. */

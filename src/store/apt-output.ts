@@ -14,7 +14,7 @@ export function parseUris(text: string): Map<string, IndexEntry> {
   const wanted = new Map<string, IndexEntry>();
   for (const line of text.split('\n')) {
     // A package of the project is not fetched.
-    if (!line.startsWith("'") || line.startsWith("'file:/run/realmfs/lib/packages/")) continue;
+    if (!line.startsWith("'") || line.startsWith("'file:/dev/realmfs/lib/packages/")) continue;
     const match = /^'[^']*' ([A-Za-z0-9][A-Za-z0-9+.~%_-]*\.deb) (\d+)(?: SHA256:([0-9a-f]{64}))?\b/.exec(line);
     // Names become paths.
     if (match?.[1] === undefined) throw new BuilderError(`apt names a file that is no package: ${line.slice(0, 200)}`);

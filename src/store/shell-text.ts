@@ -158,7 +158,7 @@ export function callsIndirectly(text: string): boolean {
 export function namesProject(text: string): boolean {
   return (
     /REALMFS_PROJECT|realmfs\/|\/run\b(?!\/(?:realmfs\/out|lock|user|dbus|systemd|sshd?)\b)|BASH_SOURCE|BASH_ARGV|OLDPWD|\bcaller\b|\/proc\b|\$\{?0\b/.test(
-      text.replaceAll('/run/realmfs/out/', ''),
+      text.replaceAll('/dev/realmfs/out/', ''),
     ) || /(?:^|[\s"'=(])\/\*?(?=$|[\s"';)|&])/m.test(text)
   );
 }

@@ -23,9 +23,9 @@ shift 2
 __realmfs_keys=("$@")
 set --
 
-source /run/realmfs/lib/chroot/lib.sh
-source /run/realmfs/lib/chroot/base.sh
-source /run/realmfs/lib/chroot/state.sh
+source /dev/realmfs/lib/chroot/lib.sh
+source /dev/realmfs/lib/chroot/base.sh
+source /dev/realmfs/lib/chroot/state.sh
 __realmfs_whole_text() (
     [[ -n $__realmfs_conf ]] || exit 0
     shopt -s extglob
@@ -54,7 +54,7 @@ __realmfs_names() {
     __realmfs_into=($(builtin compgen -v))
 }
 __realmfs_names __realmfs_known
-source /run/realmfs/lib/settings-before.sh
+source /dev/realmfs/lib/settings-before.sh
 # An option may set a variable that is no setting.
 __realmfs_names __realmfs_all
 for __realmfs_key in "${__realmfs_all[@]}"; do

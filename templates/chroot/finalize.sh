@@ -5,12 +5,12 @@ set -Eeuo pipefail
 shopt -s nullglob
 umask 022
 
-bash /run/realmfs/lib/chroot/services.sh unblock
+bash /dev/realmfs/lib/chroot/services.sh unblock
 
 # Archives that a live-build tree has for the build alone.
 while read -r name; do
     rm -f -- "/etc/apt/$name"
-done </run/realmfs/in/build-archives
+done </dev/realmfs/in/build-archives
 
 # The mirror of the build makes room for the one that the image shall use.
 if [[ $DEBIAN_IMAGE_MIRROR != "$DEBIAN_MIRROR" ]]; then
@@ -31,16 +31,15 @@ rm -f -- /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-
 rm -f -- /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- /etc/.pwd.lock
 rm -f -- /var/log/{alternatives.log,bootstrap.log,dpkg.log,fontconfig.log} /var/log/apt/{history.log,term.log,eipp.log.xz}
 
-# What lives only while a system runs. /run/realmfs is the builder's, and a mount.
-find /tmp /var/tmp /dev/shm -xdev -mindepth 1 -delete
-find /run -xdev -mindepth 1 -maxdepth 1 ! -path /run/realmfs -exec rm -rf --one-file-system -- {} +
+# What lives only while a system runs.
+find /tmp /var/tmp /dev/shm /run -xdev -mindepth 1 -delete
 mkdir -p /run/lock
 chmod 1777 /run/lock
 
 # What the records of the build say of packages.
 dpkg-query --show \
     --showformat='${db:Status-Status}\t${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\t${Installed-Size}\n' \
-    >/run/realmfs/out/packages
+    >/dev/realmfs/out/packages
 # Of packages without it, the licence is not known: that is no failure.
 grep --devices=skip --text --null --with-filename --extended-regexp '^(Format|Format-Specification|Files|License):' \
-    -- /usr/share/doc/*/copyright /dev/null >/run/realmfs/out/licences || true
+    -- /usr/share/doc/*/copyright /dev/null >/dev/realmfs/out/licences || true

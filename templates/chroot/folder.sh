@@ -15,7 +15,7 @@
 # in/owned: `UID GID MODE` and a path, both ended by NUL, of the folders that get an owner even if they are there already.
 set -Eeuo pipefail
 umask 022
-run=/run/realmfs
+run=/dev/realmfs
 from=$run/project/$REALMFS_FOLDER
 attributes=(--xattrs '--xattrs-include=*' --acls --numeric-owner)
 

@@ -7,7 +7,7 @@
 # a variable that build.conf makes readonly cannot be a local. After `builtin`, an assignment is a word
 # like any other, and quoted.
 
-readonly __realmfs_run=/run/realmfs
+readonly __realmfs_run=/dev/realmfs
 export REALMFS_PROJECT=${REALMFS_PROJECT:-$__realmfs_run/project}
 
 # A record for the builder: fields parted by the unit separator, ended by the record separator.

@@ -8,7 +8,7 @@
 # installed: the names of those that are, for they must be installed again: the file may be another one.
 set -Eeuo pipefail
 umask 022
-repository=/run/realmfs/lib/packages
+repository=/dev/realmfs/lib/packages
 sources=/etc/apt/sources.list
 kept=$sources.realmfs-kept
 pin=/etc/apt/preferences.d/zz-realmfs-packages.pref

@@ -4,16 +4,16 @@
 set -Eeuo pipefail
 umask 022
 number=0
-bash /run/realmfs/lib/chroot/services.sh block
+bash /dev/realmfs/lib/chroot/services.sh block
 rm -f -- /etc/hostname
 printf '%s\n' "$REALMFS_HOSTNAME" >/etc/hostname
 rm -f -- /etc/resolv.conf
 : >/etc/resolv.conf
 signed_by=
 # Keys that lie in the image already, or that the builder hands in.
-if [[ -e /run/realmfs/in/archive-keyring ]]; then
+if [[ -e /dev/realmfs/in/archive-keyring ]]; then
     mkdir -p /etc/apt/keyrings
-    install -m 0644 /run/realmfs/in/archive-keyring "$DEBIAN_SIGNED_BY"
+    install -m 0644 /dev/realmfs/in/archive-keyring "$DEBIAN_SIGNED_BY"
     signed_by="[signed-by=$DEBIAN_SIGNED_BY] "
 fi
 printf 'deb %s%s %s %s\n' "$signed_by" "$DEBIAN_MIRROR" "$DEBIAN_RELEASE" "$DEBIAN_COMPONENTS" >/etc/apt/sources.list
@@ -26,6 +26,6 @@ if [[ -n $EXTRA_SOURCES ]]; then
 fi
 # Those of a live-build tree: in/archives has a line for each, `FOLDER NAME`, in/archive-N the file.
 while read -r folder name; do
-    install -m 0644 "/run/realmfs/in/archive-$((number++))" "/etc/apt/$folder/$name"
-done </run/realmfs/in/archives
+    install -m 0644 "/dev/realmfs/in/archive-$((number++))" "/etc/apt/$folder/$name"
+done </dev/realmfs/in/archives
 [[ -z $EXTRA_PINS ]] || printf '%s' "$EXTRA_PINS" >/etc/apt/preferences.d/extra.pref

@@ -2,10 +2,10 @@
 # The start of an interactive shell, or of one command, in the place of a step: the same environment,
 # capabilities and shell state. Sourced by bash as its --rcfile, or before a command.
 
-source /run/realmfs/lib/chroot/lib.sh
-source /run/realmfs/lib/chroot/base.sh
-source /run/realmfs/lib/chroot/state.sh
-source /run/realmfs/lib/chroot/resolver.sh
+source /dev/realmfs/lib/chroot/lib.sh
+source /dev/realmfs/lib/chroot/base.sh
+source /dev/realmfs/lib/chroot/state.sh
+source /dev/realmfs/lib/chroot/resolver.sh
 __realmfs_resolver_in || exit 97
 source "$__realmfs_run/lib/chroot/begin.sh"
 __realmfs_restore_traps

@@ -16,10 +16,10 @@ __realmfs_last=$2
 __realmfs_origin=$3
 set --
 
-source /run/realmfs/lib/chroot/lib.sh
-source /run/realmfs/lib/chroot/base.sh
-source /run/realmfs/lib/chroot/state.sh
-source /run/realmfs/lib/chroot/resolver.sh
+source /dev/realmfs/lib/chroot/lib.sh
+source /dev/realmfs/lib/chroot/base.sh
+source /dev/realmfs/lib/chroot/state.sh
+source /dev/realmfs/lib/chroot/resolver.sh
 
 # Before build.conf and the state bring functions that may have the names of commands.
 __realmfs_resolver_in || exit 97

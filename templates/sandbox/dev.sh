@@ -30,7 +30,8 @@ fill_dev() {
             ln -s "/proc/self/fd/${name%%:*}" "$dev/${name#*:}"
         done
     fi
-    mkdir "$dev/pts" "$dev/shm"
+    # The last is where a step and the evaluation have the things of the builder.
+    mkdir "$dev/pts" "$dev/shm" "$dev/realmfs"
     ln -s pts/ptmx "$dev/ptmx"
 }
 
@@ -68,5 +69,5 @@ bind_dev() {
     for name in 0:stdin 1:stdout 2:stderr; do
         ln -s "/proc/self/fd/${name%%:*}" "$dev/${name#*:}"
     done
-    mkdir "$dev/shm"
+    mkdir "$dev/shm" "$dev/realmfs"
 }

@@ -5,11 +5,13 @@
 # Arguments: those of templates/chroot/evaluate.sh. The second one is the file that it writes.
 set -Eeuo pipefail
 readonly base=/run/realmfs
+readonly inside=/dev/realmfs
 # One call of mount makes it all.
 {
-    for part in evaluate:project lib:lib; do
-        printf '%s\n' "$base/build/${part%:*} $base/${part#*:} none bind,ro,nosuid,nodev"
-    done
+    # The same paths as in a step: build.conf is read in both.
+    printf '%s\n' "$base/build/evaluate-base $inside none bind,ro,nosuid,nodev" \
+        "$base/build/evaluate $inside/project none bind,ro,nosuid,nodev" \
+        "$base/build/lib $inside/lib none bind,ro,nosuid,nodev"
     for part in build cache staging source stale; do
         printf '%s\n' "realmfs-mask $base/$part tmpfs ro,size=0,mode=0755"
     done
@@ -34,7 +36,7 @@ ip link set lo up
 cd /
 setpriv --pdeathsig KILL "${user[@]}" --inh-caps -all --bounding-set -all \
     --no-new-privs /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent TERM=dumb LANG=C.UTF-8 \
-    REALMFS_PROJECT="$base/project" bash --noprofile --norc "$base/lib/chroot/evaluate.sh" "$@" </dev/null &
+    REALMFS_PROJECT="$inside/project" bash --noprofile --norc "$inside/lib/chroot/evaluate.sh" "$@" </dev/null &
 status=0
 # bash would write its own line about a command that a signal has ended.
 { wait $! || status=$?; } 2>/dev/null

@@ -40,7 +40,7 @@ make_work() {
         mount --bind "$base/staging/build" "$base/build"
     fi
     mkdir -p "$base"/cache/apt/{archives,lists}/partial \
-        "$base"/build/{root,project,evaluate,lib,steps,parts,step-base/{project,lib,in,out},apt/{archives,lists}{,-upper,-work},apt/cache/archives}
+        "$base"/build/{root,project,evaluate,lib,steps,parts,step-base/{project,lib,in,out},evaluate-base/{project,lib},apt/{archives,lists}{,-upper,-work},apt/cache/archives}
     # What packages were fetched by earlier builds lies below, what this build writes lies above.
     local part
     for part in archives lists; do

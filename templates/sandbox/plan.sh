@@ -44,7 +44,7 @@ make_plan_view() {
     mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m realmfs-tmp "$new/tmp"
     open_keyring
 
-    mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
+    mkdir -p "$new$base"/{program,staging,cache,build,source,reader,stale}
     mount --rbind -- "$RB_PROGRAM" "$new$base/program"
     if [[ -f $RB_PROJECT ]]; then
         # An image.
@@ -64,6 +64,6 @@ make_plan_view() {
 # The bound is that of two copies of the largest project; it takes what they take.
 make_plan_work() {
     mount -t tmpfs -o mode=0755,nosuid,nodev,size=4608m realmfs-work "$base/build"
-    mkdir "$base"/build/{project,evaluate,lib}
+    mkdir -p "$base"/build/{project,evaluate,lib,evaluate-base/{project,lib}}
     (umask 077 && printf '%s' "$request" >"$base/staging/request.json")
 }

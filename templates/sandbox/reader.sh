@@ -7,7 +7,7 @@
 set -Eeuo pipefail
 umask 022
 readonly base=/run/realmfs
-readonly new=$base/lib
+readonly new=$base/reader
 # shellcheck source=templates/sandbox/dev.sh
 source "${BASH_SOURCE[0]%/*}/dev.sh"
 mount -t tmpfs -o mode=0755,nosuid,nodev,size=64k realmfs-reader "$new"

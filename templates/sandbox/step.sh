@@ -12,6 +12,8 @@ shopt -s inherit_errexit
 umask 022
 readonly base=/run/realmfs
 readonly root=$base/root
+# Where the step finds what is not of its tree. Nothing of it is below /run, /tmp or /var: those are the step's to clear.
+readonly inside=/dev/realmfs
 # shellcheck source=templates/sandbox/dev.sh
 source "${BASH_SOURCE[0]%/*}/dev.sh"
 
@@ -43,16 +45,16 @@ mount_table() {
         "$base/build/apt/cache $root/var/cache/apt none bind" \
         "$base/build/apt/archives $root/var/cache/apt/archives none bind" \
         "$base/build/apt/lists $root/var/lib/apt/lists none bind" \
-        "$base/build/step-base $root$base none bind,ro,nosuid,nodev" \
-        "$base/build/project $root$base/project none bind,ro,nosuid,nodev" \
-        "$base/build/lib $root$base/lib none bind,ro,nosuid,nodev" \
-        "$RB_STEP/in $root$base/in none bind,ro,nosuid,nodev" \
-        "$RB_STEP/out $root$base/out none bind,nosuid,nodev"
+        "$base/build/step-base $root$inside none bind,ro,nosuid,nodev" \
+        "$base/build/project $root$inside/project none bind,ro,nosuid,nodev" \
+        "$base/build/lib $root$inside/lib none bind,ro,nosuid,nodev" \
+        "$RB_STEP/in $root$inside/in none bind,ro,nosuid,nodev" \
+        "$RB_STEP/out $root$inside/out none bind,nosuid,nodev"
     proc_masks "$root/proc"
     [[ ! -d /sys/firmware ]] || printf '%s\n' "realmfs-mask $root/sys/firmware tmpfs ro,size=0"
 }
 
-for path in /dev/shm /proc /sys /run/realmfs /var/cache/apt/archives /var/lib/apt/lists /tmp; do
+for path in /dev/shm /proc /sys /var/cache/apt/archives /var/lib/apt/lists /tmp; do
     real_directory "$path"
 done
 # What a step leaves in /dev/shm is there for the next one: it lies in the tree.

@@ -114,7 +114,7 @@ make_view() {
     keep_resolv_conf "$new" "$resolv"
     open_keyring
     fill_dev "$new/dev"
-    mkdir -p "$new$base"/{program,staging,cache,build,source,project,lib,stale}
+    mkdir -p "$new$base"/{program,staging,cache,build,source,reader,stale}
     {
         row devpts "$new/dev/pts" devpts "$pts_options"
         row shm "$new/dev/shm" tmpfs mode=1777,nosuid,nodev,size=64m

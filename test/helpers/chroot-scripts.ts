@@ -5,7 +5,7 @@ import { tempRoot } from './temp-root.ts';
 
 const source = path.resolve(import.meta.dirname, '../../templates/chroot');
 
-/** A folder that stands for /run/realmfs, with our scripts made to believe that. */
+/** A folder that stands for /dev/realmfs, with our scripts made to believe that. */
 export function chrootScripts(): string {
   const run = tempRoot({ 'out/status': '' });
   for (const name of ['project/realmfs-files', 'project/realmfs-modules', 'lib/modules', 'lib/files', 'in', 'root'])
@@ -13,7 +13,7 @@ export function chrootScripts(): string {
   cpSync(source, path.join(run, 'lib/chroot'), { recursive: true });
   for (const name of readdirSync(source)) {
     const file = path.join(run, 'lib/chroot', name);
-    writeFileSync(file, readFileSync(file, 'utf8').replaceAll('/run/realmfs', run));
+    writeFileSync(file, readFileSync(file, 'utf8').replaceAll('/dev/realmfs', run));
   }
   return run;
 }

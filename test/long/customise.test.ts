@@ -32,7 +32,7 @@ test.each(['trixie', 'bookworm'])('%s: the documented examples as they stand', a
   const project = machine.project(`examples-${release}`, {
     'build.conf': `DEBIAN_RELEASE=${release}\nREALMFS_PROFILE=minimal\nPACKAGES="python3-pip"\nIMAGE_TARGETS="cloudB"\n`,
     'hooks/chroot/05-custom-pip-packages.hook.chroot': '#!/bin/bash\nset -e\npip3 install --no-cache-dir requests httpx\n',
-    'overlay/etc/pip.conf': '[global]\nno-index = true\nfind-links = /run/realmfs/project/index\n',
+    'overlay/etc/pip.conf': '[global]\nno-index = true\nfind-links = /dev/realmfs/project/index\n',
     'overlay/etc/neuraldrive/custom.conf': 'custom = yes\n',
     'packages/custom_1.0_all.deb': makeDeb('custom', { depends: 'tree', files: { 'usr/share/custom': 'from a package\n' } }),
     'hooks.d/base/series/disk-image': 'depends tarball\nprovides disk.img\n',

@@ -216,7 +216,7 @@ describe('build.conf is taken as bash takes it', () => {
   });
 
   test('rm -rf / with --no-preserve-root, while it is evaluated: nothing can be removed', async () => {
-    const conf = looking('[[ -e /run/realmfs/in ]] || timeout 5 rm -rf --no-preserve-root / 2>/dev/null\n', 'echo there >/report');
+    const conf = looking('[[ -e /dev/realmfs/in ]] || timeout 5 rm -rf --no-preserve-root / 2>/dev/null\n', 'echo there >/report');
     expect((await goodBuild('rm-rf-evaluated', conf)).report).toBe('there\n');
   });
 
@@ -224,7 +224,7 @@ describe('build.conf is taken as bash takes it', () => {
     await failingBuild(
       machine,
       'rm-rf',
-      `${bare}PRE_INSTALL_MODULES=look\nlook() { :; }\n[[ ! -e /run/realmfs/in ]] || rm -rf --no-preserve-root /\n`,
+      `${bare}PRE_INSTALL_MODULES=look\nlook() { :; }\n[[ ! -e /dev/realmfs/in ]] || rm -rf --no-preserve-root /\n`,
       1,
       'realmfs-builder: error: pre/look: ',
     );

@@ -35,7 +35,7 @@ chroot /proc/1/root touch /escaped
 for pid in /proc/[0-9]*; do ls -l $pid/cwd $pid/root; done
 (sleep 1000 &) ; setsid sleep 1000 &
 nohup bash -c 'while :; do sleep 1; done' >/dev/null 2>&1 &
-touch /run/realmfs/project/build.conf /run/realmfs/lib/chroot/lib.sh /run/realmfs/in/token
+touch /dev/realmfs/project/build.conf /dev/realmfs/lib/chroot/lib.sh /dev/realmfs/in/token
 (kill -9 -1)
 true
 `;
@@ -92,7 +92,7 @@ test('the network: off for modules with NETWORK=off, the resolver there only wit
 test('build.conf is evaluated as nobody, without network and capabilities, and never on the host', async () => {
   const project = machine.project('evaluated', {
     'build.conf': `${bare}
-if [[ ! -e /run/realmfs/in ]]; then
+if [[ ! -e /dev/realmfs/in ]]; then
     touch "$REALMFS_PROJECT/written" /tmp/written-by-conf 2>/dev/null
     X="$(id -u) $(grep CapEff /proc/self/status | cut -f 2) $(tail -n +3 /proc/net/dev | wc -l) $(ls /run/realmfs/cache /run/realmfs/build 2>&1 | tr '\\n' ' ')"
     REALMFS_HOSTNAME="\${X// /_}"
@@ -107,7 +107,7 @@ fi
 });
 
 test('a value that differs inside the image stops the build', async () => {
-  const project = machine.project('differs', { 'build.conf': `${bare}[[ -e /run/realmfs/in ]] && POST_INSTALL_MODULES=set-hostname\n` });
+  const project = machine.project('differs', { 'build.conf': `${bare}[[ -e /dev/realmfs/in ]] && POST_INSTALL_MODULES=set-hostname\n` });
   const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
   expect(run.code).toBe(1);
   expect(run.lastLine).toContain("build.conf: POST_INSTALL_MODULES is 'set-hostname' inside the image, but was '' before");
@@ -115,7 +115,7 @@ test('a value that differs inside the image stops the build', async () => {
 
 test('what a step hands back is read only if it is a file of its own', async () => {
   const project = machine.project('back', {
-    'build.conf': `${bare}PRE_INSTALL_MODULES="bad next"\nbad() { ln -sf /etc/machine-id /run/realmfs/out/state.sh; }\nnext() { :; }\n`,
+    'build.conf': `${bare}PRE_INSTALL_MODULES="bad next"\nbad() { ln -sf /etc/machine-id /dev/realmfs/out/state.sh; }\nnext() { :; }\n`,
   });
   const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
   expect(run.code).toBe(1);

@@ -239,7 +239,7 @@ attack() {
 ${tries}
 chmod 0777 ${home} ${project}; echo x >>${project}/build.conf
 echo x >/dev/tcp/127.0.0.1/${port}
-umount -l /run/realmfs/project /run /tmp /; mount -o remount,rw /; mount --bind /run/realmfs/source /media
+umount -l /dev/realmfs/project /dev/realmfs /run /tmp /; mount -o remount,rw /; mount --bind /run/realmfs/source /media
 }
 attack
 unshare --user --keep-caps --mount --pid --fork bash -c "$(declare -f attack); attack"

@@ -139,8 +139,8 @@ test('settings inside the image: quoted, found values for those that were left o
 });
 
 test('places as the user knows them', () => {
-  expect(shownPlace('/run/realmfs/project/build.conf', '7')).toBe('build.conf:7');
-  expect(shownPlace('/run/realmfs/lib/modules/create-user', '12')).toBe('built-in module create-user:12');
+  expect(shownPlace('/dev/realmfs/project/build.conf', '7')).toBe('build.conf:7');
+  expect(shownPlace('/dev/realmfs/lib/modules/create-user', '12')).toBe('built-in module create-user:12');
 });
 
 describe('causes', () => {

@@ -359,7 +359,7 @@ describe('settings inside the image', () => {
       DEBIAN_FRONTEND: 'noninteractive',
       DEBCONF_NONINTERACTIVE_SEEN: 'true',
       SYSTEMD_OFFLINE: '1',
-      REALMFS_PROJECT: '/run/realmfs/project',
+      REALMFS_PROJECT: '/dev/realmfs/project',
       SOURCE_DATE_EPOCH: '7',
       DEBIAN_RELEASE: 'bookworm',
       DEBIAN_MIRROR: 'http://mirror.example/debian',
@@ -367,10 +367,10 @@ describe('settings inside the image', () => {
   });
 
   test.each([
-    ['/run/realmfs/project/build.conf', '12', 'build.conf:12'],
-    ['/run/realmfs/project/realmfs-modules/x', '3', 'realmfs-modules/x:3'],
-    ['/run/realmfs/lib/modules/create-user', '', 'built-in module create-user'],
-    ['/run/realmfs/lib/chroot/lib.sh', '5', 'built-in lib.sh:5'],
+    ['/dev/realmfs/project/build.conf', '12', 'build.conf:12'],
+    ['/dev/realmfs/project/realmfs-modules/x', '3', 'realmfs-modules/x:3'],
+    ['/dev/realmfs/lib/modules/create-user', '', 'built-in module create-user'],
+    ['/dev/realmfs/lib/chroot/lib.sh', '5', 'built-in lib.sh:5'],
     ['/etc/profile', '0', '/etc/profile'],
   ])('%s:%s is shown as %s', (file, line, shown) => {
     expect(shownPlace(file, line)).toBe(shown);

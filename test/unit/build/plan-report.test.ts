@@ -63,7 +63,7 @@ function input(changes: Partial<PlanInput> = {}): PlanInput {
       variables: new Map([['PACKAGES', { type: 'array', values: ['less', 'nginx'] }]]),
       said: new Map([['PACKAGES', 'changed']]),
       bases: new Map([['BASE_PACKAGES', ['less']]]),
-      functions: new Map([['set-hostname', { file: '/run/realmfs/project/build.conf', line: 7 }]]),
+      functions: new Map([['set-hostname', { file: '/dev/realmfs/project/build.conf', line: 7 }]]),
     },
     plan: planBuild(config),
     mirrors: { main: 'http://me:hush@mirror.example/debian', security: 'http://mirror.example/debian-security' },
