@@ -1,10 +1,13 @@
 import { BuilderError } from '../errors.ts';
+import { SANDBOX } from '../resources.ts';
 import { derivedUuid } from '../system/uuid.ts';
 import type { Target, TargetInput, TargetTools } from './target.ts';
 
 const BLOCK = 4096;
 const INODE = 256;
 const MEBI = 1024 ** 2;
+/** Features and all else that no option says: not those of the machine, which an older suite need not know. */
+const SETTINGS = `${SANDBOX}/program/templates/mke2fs.conf`;
 /** The first inode that is no part of the file system itself; the root has number 2. */
 const FIRST_INODE = 11;
 
@@ -56,7 +59,7 @@ function ranges(numbers: readonly number[]): string[] {
 export async function writeExt4(input: TargetInput, { run, capture }: TargetTools, offset = 0): Promise<{ readonly blocks: number }> {
   const { blocks, inodes, journalMiB } = ext4Geometry(input);
   const { file, identity, sourceDateEpoch } = input;
-  const env = { E2FSPROGS_FAKE_TIME: String(sourceDateEpoch) };
+  const env = { E2FSPROGS_FAKE_TIME: String(sourceDateEpoch), MKE2FS_CONFIG: SETTINGS };
   const extended = [
     `hash_seed=${derivedUuid(`${identity} hash seed`)}`,
     'lazy_itable_init=0',
@@ -78,7 +81,7 @@ export async function writeExt4(input: TargetInput, { run, capture }: TargetTool
     'sed "s/.*/sif <&> atime @$time\\nsif <&> ctime @$time/" | debugfs -w -f /dev/stdin "$device" 2>&1 >/dev/null | { ! grep --invert-match "^debugfs [0-9]"; }';
   const args = ['-euo', 'pipefail', '-c', script, 'bash', device, String(sourceDateEpoch), ...ranges(used)];
   await run({ label: 'debugfs', file: 'bash', args, env });
-  await run({ label: 'e2fsck', file: 'e2fsck', args: ['-f', '-n', device] });
+  await run({ label: 'e2fsck', file: 'e2fsck', args: ['-f', '-n', device], env: { E2FSCK_CONFIG: '/dev/null' } });
   return { blocks };
 }
 

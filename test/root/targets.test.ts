@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { targets } from '../../src/targets/all.ts';
@@ -42,7 +42,13 @@ describe('every target of one build', () => {
     expect(listing(machine, out, show)).toBe(whole);
   });
 
-  test('the file systems are clean', () => {
+  test('the file systems are clean, and have no feature that an older suite does not know', () => {
+    const features = /^Filesystem features: +(.*)$/m.exec(
+      machine.shell('dumpe2fs -h "$1" 2>/dev/null', path.join(out, 'citadel-realmfs.ext4')),
+    )?.[1];
+    expect(features).toBe(
+      'has_journal ext_attr resize_inode dir_index filetype extent 64bit flex_bg sparse_super large_file huge_file dir_nlink extra_isize metadata_csum',
+    );
     expect(machine.shell('e2fsck -fn "$1" 2>&1', path.join(out, 'citadel-realmfs.ext4'))).toContain('Pass 5');
     machine.shell('fsck.erofs "$1"', path.join(out, 'base.erofs'));
   });
@@ -70,11 +76,18 @@ describe('every target of one build', () => {
     machine.shell(flip, image, body, field('nblocks'), field('verity-root'));
   });
 
-  test('the same bytes under another host name, umask, time zone, language, home, folder and number of processors', async () => {
+  test('the same bytes under another host name, umask, time zone, language, home, folder, number of processors and defaults of ext4', async () => {
     const there = path.join(machine.folder, 'there');
-    const elsewhere = 'echo other-host >/proc/sys/kernel/hostname; umask 077; exec taskset --cpu-list 0 "$@"';
+    // Other features, as later machines have them by default.
+    const defaults = path.join(machine.folder, 'mke2fs.conf');
+    const features = 'has_journal,extent,huge_file,metadata_csum_seed,orphan_file,64bit,inline_data,uninit_bg';
+    writeFileSync(
+      defaults,
+      `[defaults]\nbase_features = sparse_super2,filetype,ext_attr\ndefault_mntopts = journal_data\nhash_alg = tea\nerrors = panic\n[fs_types]\next4 = {\nfeatures = ${features}\n}\n`,
+    );
+    const elsewhere = `mount --bind "${defaults}" /etc/mke2fs.conf; echo other-host >/proc/sys/kernel/hostname; umask 077; exec taskset --cpu-list 0 "$@"`;
     const run = await machine.run(['--no-confirm', '--targets', names, '-d', there, '--no-tmpfs', path.join(project, 'build.conf')], {
-      via: ['unshare', '--uts', 'bash', '-c', elsewhere, 'build'],
+      via: ['unshare', '--uts', '--mount', 'bash', '-c', elsewhere, 'build'],
       env: { TZ: 'Asia/Tokyo', LANG: 'tr_TR.UTF-8', HOME: '/nonexistent', TMPDIR: '/nowhere', USER: 'somebody' },
     });
     expect(run.code, run.stderr).toBe(0);

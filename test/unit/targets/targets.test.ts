@@ -122,7 +122,7 @@ describe('tarballs', () => {
 describe('ext4', () => {
   test('derived ids, a fixed time, times of all inodes, checked afterwards', async () => {
     const [make, dump, times, check] = await commandsOf(ext4, 'Inode count:              20\n  Free inodes: 14, 17-20\n');
-    const env = { E2FSPROGS_FAKE_TIME: '7' };
+    const env = { E2FSPROGS_FAKE_TIME: '7', MKE2FS_CONFIG: '/run/realmfs/program/templates/mke2fs.conf' };
     expect(make?.env).toEqual(env);
     expect(make?.args).toContain(derivedUuid('digest'));
     expect(make?.args).toContain(`hash_seed=${derivedUuid('digest hash seed')},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0`);
