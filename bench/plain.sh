@@ -44,7 +44,21 @@ inside bash --norc -eEo pipefail -c '
     __realmfs_join_lists
     for name in $PRE_INSTALL_MODULES install-packages $POST_INSTALL_MODULES; do module "$name"; done'
 : >"$root/etc/resolv.conf"
-inside bash /dev/realmfs/lib/chroot/finalize.sh
+rm -- "$root/usr/sbin/policy-rc.d" "$root/usr/sbin/start-stop-daemon"
+inside dpkg-divert --quiet --local --rename --divert /usr/sbin/start-stop-daemon.realmfs --remove /usr/sbin/start-stop-daemon
+(
+    shopt -s nullglob
+    cd "$root"
+    : >etc/machine-id
+    chmod 0444 etc/machine-id
+    rm -f -- var/lib/dbus/machine-id var/lib/systemd/{random-seed,credential.secret} var/cache/ldconfig/aux-cache \
+        var/cache/debconf/*-old var/lib/dpkg/*-old etc/{passwd,group,shadow,gshadow,subuid,subgid}- etc/.pwd.lock \
+        var/log/{alternatives.log,bootstrap.log,dpkg.log,fontconfig.log} var/log/apt/{history.log,term.log,eipp.log.xz}
+    find tmp var/tmp dev/shm run -xdev -mindepth 1 -delete
+    mkdir -m 1777 run/lock
+    dpkg-query --admindir=var/lib/dpkg --show >"$work/packages"
+    grep --text --extended-regexp '^(Format|Format-Specification|Files|License):' -- usr/share/doc/*/copyright >"$work/licences" || true
+)
 umount "$root/dev/null" "$root/proc" "$root/var/cache/apt/archives" "$root/var/lib/apt/lists"
 rm -rf "$root/dev/realmfs" "$root"/var/cache/apt/*.bin
 find "$root" -xdev -newermt "@$epoch" -exec touch --no-dereference "--date=@$epoch" '{}' +

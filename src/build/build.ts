@@ -1,21 +1,19 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
 import { together } from '../system/together.ts';
 import { rootDir } from '../targets/root-dir.ts';
 import { type BuildContext, paths } from './context.ts';
 import { shellIn } from './cut-layer.ts';
+import { finalize } from './finalize.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
-import { buildArchives } from './package-step.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
 import { type ReadProject, readConfig } from './read-project.ts';
 import { listFiles, writeRecords } from './records.ts';
 import { resultsKey, upToDate } from './results.ts';
 import { frameworkDigest, readSources, type Sources } from './sources.ts';
-import { ownSettings, type Stage } from './stage.ts';
 import { defaultMirror } from './stage-one.ts';
-import { StageTwo } from './stage-two.ts';
 import { writeTargets } from './targets.ts';
 
 /** What a build has left in the staging folder. */
@@ -51,7 +49,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     const steps = await stageTwoLayers(stage, evaluation, sources, layers, ctx);
     if (ctx.request.shell !== null) {
       await layers.open();
-      if (ctx.request.shell.step === '') await finalize(stage, ctx);
+      if (ctx.request.shell.step === '') await ctx.steps.run('finalize', () => finalize(stage, ctx));
       await shellIn(ctx.request.shell.step === '' ? 'finished' : ctx.steps.current, steps, ctx);
       return { files: [], rootfs: false, key: '', upToDate: false };
     }
@@ -66,13 +64,13 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     await layers.open();
     // A fault of it is told at the end.
     keepLayers().catch(() => {});
-    const finalized = await finalize(stage, ctx);
+    const lists = await ctx.steps.run('finalize', () => finalize(stage, ctx));
     const listing = listFiles();
     const { artifacts, isRepeatable } = await writeTargets(stage, evaluation, ctx).catch(async (error: unknown) => {
       await listing.stop();
       throw error;
     });
-    const made = { artifacts, releases: layers.releases, finalized, listing };
+    const made = { artifacts, releases: layers.releases, lists, listing };
     const files = await ctx.steps.run('manifest', () => writeRecords(stage, made, sources, ctx));
     await checkThere(files);
     return { ...results, key: isRepeatable ? key : '', files, upToDate: false };
@@ -102,20 +100,6 @@ export async function findMirrors(config: Config, hosts: readonly HostRepository
   if (mirrors.security === '')
     ctx.steps.warn('no mirror of security updates is known: the image names none (DEBIAN_SECURITY_MIRROR sets one)');
   return mirrors;
-}
-
-async function finalize(stage: Stage, ctx: BuildContext): Promise<string> {
-  return ctx.steps.run('finalize', async () => {
-    const buildOnly = `${paths.work}/build-archives`;
-    const { archives } = stage.plan.customisation;
-    await writeFile(buildOnly, buildArchives(archives));
-    const out = await new StageTwo(stage, ctx).script('finalize.sh', ownSettings(stage), { 'build-archives': buildOnly });
-    // No file is younger than the image's time stamp. No process of the tree is left, nothing is mounted on it.
-    const epoch = `@${stage.sourceDateEpoch}`;
-    const clamp = [paths.root, '-xdev', '-newermt', epoch, '-exec', 'touch', '--no-dereference', `--date=${epoch}`, '{}', '+'];
-    await ctx.runner.run({ label: 'setting times', file: 'find', args: clamp });
-    return out;
-  });
 }
 
 async function checkThere(files: readonly string[]): Promise<void> {

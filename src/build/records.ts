@@ -2,18 +2,18 @@ import { copyFile, stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../events.ts';
-import { parseLicences } from '../records/licences.ts';
 import { RECORD, recordNames } from '../records/names.ts';
-import { type InstalledPackage, packageLines, parsePackageList } from '../records/packages.ts';
+import { packageLines } from '../records/packages.ts';
 import { provenance } from '../records/provenance.ts';
 import { spdxDocument } from '../records/spdx.ts';
 import { version } from '../resources.ts';
-import { hasCode, readForeign, sha256File, syncPath, writeWhole } from '../system/files.ts';
+import { hasCode, sha256File, syncPath, writeWhole } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
 import { makeManifest, sumsText } from './manifest.ts';
 import type { Sources } from './sources.ts';
 import type { Stage } from './stage.ts';
+import type { TreeLists } from './tree-lists.ts';
 
 /** Memory for the newest objects of the thread that lists files, in MiB. */
 const YOUNG_MEBIBYTES = 8;
@@ -51,7 +51,7 @@ export async function writeRecords(
   made: {
     readonly artifacts: readonly Artifact[];
     readonly releases: Readonly<Record<string, string>>;
-    readonly finalized: string;
+    readonly lists: TreeLists;
     readonly listing: FileListing;
   },
   sources: Sources,
@@ -60,7 +60,7 @@ export async function writeRecords(
   const { name } = stage.plan.config;
   const names = recordNames(name);
   const artifacts = [...made.artifacts];
-  const packages = parsePackageList(await finalizedText(`${made.finalized}/packages`));
+  const { packages } = made.lists;
   const add = async (file: string, make: (where: string) => Promise<void>): Promise<void> => {
     if (artifacts.some((artifact) => artifact.file === file)) {
       ctx.steps.note(`${file} is what a hook has made`);
@@ -74,7 +74,7 @@ export async function writeRecords(
   await explained(paths.staging, async () => {
     await write(names.packages, packageLines(packages));
     await add(names.files, (where) => takeFileList(made.listing, where));
-    await write(names.sbom, jsonText(await billOfMaterials(stage, packages, made.finalized, artifacts)));
+    await write(names.sbom, jsonText(billOfMaterials(stage, made.lists, artifacts)));
     const parts = { packages, artifacts, releases: made.releases };
     await write(names.provenance, jsonText(provenance(await makeManifest(stage, parts, sources, ctx))));
     const manifest = await makeManifest(stage, parts, sources, ctx);
@@ -97,12 +97,7 @@ async function takeFileList({ done }: FileListing, where: string): Promise<void>
   await syncPath(where);
 }
 
-async function billOfMaterials(
-  stage: Stage,
-  packages: readonly InstalledPackage[],
-  finalized: string,
-  artifacts: readonly Artifact[],
-): Promise<object> {
+function billOfMaterials(stage: Stage, { packages, licences }: TreeLists, artifacts: readonly Artifact[]): object {
   const { name, release } = stage.plan.config;
   return spdxDocument({
     name,
@@ -110,7 +105,7 @@ async function billOfMaterials(
     builder: { name: 'realmfs-builder', version },
     created: stage.sourceDateEpoch,
     packages,
-    licences: parseLicences(await finalizedText(`${finalized}/licences`)),
+    licences,
     // The list of files is among them.
     identity: artifacts.map(({ sha256 }) => sha256).join(),
   });
@@ -118,11 +113,4 @@ async function billOfMaterials(
 
 function jsonText(value: object): string {
   return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-/** What finalize.sh has left, which code of the tree could have changed. */
-async function finalizedText(file: string): Promise<string> {
-  const bytes = await readForeign(file);
-  if (bytes === undefined) throw new BuilderError(`finalize has left no list of ${file.replace(/^.*\//, '')} behind`, { step: 'manifest' });
-  return bytes.toString('utf8');
 }

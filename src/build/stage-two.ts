@@ -1,18 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, copyFile, mkdir, mkdtemp, realpath, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, realpath, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from 'shell-quote';
 import { settingsBefore } from '../config/evaluate.ts';
 import { BuilderError } from '../errors.ts';
 import { INSIDE } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
-import { readForeign, statOrUndefined } from '../system/files.ts';
-import { commandLine, howItEnded } from '../system/runner.ts';
+import { readForeign } from '../system/files.ts';
+import { type Command, type CommandResult, commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain, explained } from './failures.ts';
 import { moduleFailure, readStatus } from './module-failure.ts';
 import type { StepSource } from './plan.ts';
 import { aptProgress } from './progress.ts';
+import { Resolver } from './resolver.ts';
 import { fileOf } from './sources.ts';
 import { baseOfSteps, type Stage, settingsInside, stepEnvironment } from './stage.ts';
 
@@ -49,7 +50,7 @@ export class StageTwo {
       ...(terminalSize === '' ? {} : { REALMFS_TERMINAL_SIZE: terminalSize, TERM: 'xterm' }),
     };
     const folder = await this.#folder({ ...env, ...(options.canRetry ? { REALMFS_RETRY: 'yes' } : {}) });
-    await this.#fill(path.join(folder, 'in'), network);
+    await this.#fill(path.join(folder, 'in'));
     const file = `${INSIDE}/lib/chroot/shell.sh`;
     const bash = ['bash', '--noprofile'];
     const interactive = [...bash, '--rcfile', file, '-i'];
@@ -57,7 +58,7 @@ export class StageTwo {
     // script(1) makes the terminal inside: that of the host has no name there.
     const onTerminal = ['script', '--quiet', '--return', '--command', quote(interactive), '/dev/null'];
     const args = options.command !== null ? one : terminalSize === '' ? interactive : onTerminal;
-    const result = await this.#ctx.runner.attempt(this.#command({ label: 'shell', args, folder, network, terminal: true }));
+    const result = await this.#attempt(this.#command({ label: 'shell', args, folder, network, terminal: true }), network);
     return result.exitCode ?? 1;
   }
 
@@ -93,7 +94,7 @@ export class StageTwo {
     for (const [as, text] of Object.entries(options.files ?? {})) await writeFile(path.join(folder, 'in', as), text);
     const token = randomBytes(16).toString('hex');
     await writeFile(path.join(folder, 'in', 'token'), token);
-    await this.#fill(path.join(folder, 'in'), options.network);
+    await this.#fill(path.join(folder, 'in'));
     if (module.origin === 'hook') await this.#fillHook(path.join(folder, 'in', 'hook'), module);
     const errors: string[] = [];
     const command = this.#command({
@@ -105,7 +106,7 @@ export class StageTwo {
         ? { onStatus: this.#aptStatus, onLine: (line: string) => void (line.startsWith('E: ') && errors.push(line)) }
         : {}),
     });
-    const result = await this.#ctx.runner.attempt(command);
+    const result = await this.#attempt(command, options.network);
     const records = await readStatus(path.join(folder, 'out', 'status'));
     for (const { kind, fields } of records) {
       if (kind === 'warning') {
@@ -141,13 +142,23 @@ export class StageTwo {
   }
 
   /** Writes what a step begins with. */
-  async #fill(input: string, network: boolean): Promise<void> {
+  async #fill(input: string): Promise<void> {
     await writeFile(path.join(input, 'settings-before.sh'), settingsBefore(this.#ctx.request));
     await writeFile(path.join(input, 'settings-after.sh'), settingsInside(this.#stage, this.#ctx.request.overrides));
     await writeFile(path.join(input, 'config'), this.#ctx.request.configName ?? '');
     if (this.state !== undefined) await writeFile(path.join(input, 'state.sh'), await this.handedBack(this.state));
-    if (network && (await statOrUndefined('/etc/resolv.conf')) !== undefined)
-      await copyFile('/etc/resolv.conf', path.join(input, 'resolv.conf'));
+  }
+
+  /** Runs a step's command; while it has the network, the tree has the host's resolver. */
+  async #attempt(command: Command, network: boolean): Promise<CommandResult> {
+    if (!network) return this.#ctx.runner.attempt(command);
+    const resolver = new Resolver(paths.root, await readFile('/etc/resolv.conf', 'latin1').catch(() => ''));
+    await resolver.enter();
+    try {
+      return await this.#ctx.runner.attempt(command);
+    } finally {
+      await resolver.leave();
+    }
   }
 
   /** A file that a step has left in its `out/`, which the step could have made anything. */

@@ -9,7 +9,9 @@ import { spdxException, spdxLicence } from './licence-names.ts';
 /** Characters of a field's first line, and licences of a package; of a package with more than this nothing is said at all. */
 const LONGEST = 1000;
 const MOST = 1000;
-/** Characters of the longest path that finalize.sh can have found. */
+/** Lines of a copyright file by which its licences are known. */
+export const LICENCE_FIELD = /^(?:Format|Format-Specification|Files|License):/;
+/** Characters of the longest path of a copyright file. */
 const LONGEST_PATH = 300;
 /** Characters of the longest name that is looked up, and of what is shown of a name in a reference. */
 const LONGEST_NAME = 100;
@@ -27,7 +29,7 @@ interface CopyrightFile {
 
 /**
  * The licences that packages declare, by the name of the package: the first lines of `License`, each once, in order. From lines
- * `PATH`, a nought byte, `FIELD: VALUE`, as finalize.sh has them from grep. A licence without a name is ''. If the lines have `Files` too,
+ * `PATH`, a nought byte, `FIELD: VALUE`, of the fields of LICENCE_FIELD. A licence without a name is ''. If the lines have `Files` too,
  * paragraphs that only give the text of a licence are told from those that declare one, and left out.
  */
 export function parseLicences(text: string): Map<string, string[]> {

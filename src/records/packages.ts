@@ -11,18 +11,6 @@ export interface InstalledPackage {
   readonly installedSize: number;
 }
 
-/** Bytes of the unit in which packages give their size. */
-const KIBI = 1024;
-
-/** Reads what finalize.sh asks dpkg-query for; what was removed, or is not installed whole, is left out. */
-export function parsePackageList(text: string): InstalledPackage[] {
-  return text.split('\n').flatMap((line) => {
-    const [status, name, version, arch, source = '', sourceVersion = '', size = ''] = line.split('\t');
-    if (status !== 'installed' || !name || !version || !arch) return [];
-    return [{ name, version, arch, source, sourceVersion, installedSize: /^\d+$/.test(size) ? Number(size) * KIBI : 0 }];
-  });
-}
-
 /** The list as `dpkg-query --show` prints it, and livecd-rootfs keeps it: `NAME`, a tab, `VERSION`. */
 export function packageLines(packages: readonly InstalledPackage[]): string {
   return packages.map(({ name, version }) => `${name}\t${version}\n`).join('');

@@ -5,8 +5,6 @@
 source /dev/realmfs/lib/chroot/lib.sh
 source /dev/realmfs/lib/chroot/base.sh
 source /dev/realmfs/lib/chroot/state.sh
-source /dev/realmfs/lib/chroot/resolver.sh
-__realmfs_resolver_in || exit 97
 source "$__realmfs_run/lib/chroot/begin.sh"
 __realmfs_restore_traps
 # The size of the terminal outside.

@@ -7,8 +7,7 @@
 #   has found the module: function, project or built-in; hook: NAME is a program in in/hook).
 # in/:  settings-before.sh, settings-after.sh, config (the name of build.conf below the
 #       project, or empty), state.sh (the difference that earlier steps made, if any),
-#       token (what stands in the status when the step was completed), resolv.conf (if the
-#       step has the network).
+#       token (what stands in the status when the step was completed).
 # out/: status (records for the builder), state.sh (the difference to hand on).
 
 __realmfs_name=$1
@@ -19,10 +18,6 @@ set --
 source /dev/realmfs/lib/chroot/lib.sh
 source /dev/realmfs/lib/chroot/base.sh
 source /dev/realmfs/lib/chroot/state.sh
-source /dev/realmfs/lib/chroot/resolver.sh
-
-# Before build.conf and the state bring functions that may have the names of commands.
-__realmfs_resolver_in || exit 97
 
 source "$__realmfs_run/lib/chroot/begin.sh"
 
@@ -66,7 +61,6 @@ __realmfs_hook() {
 __realmfs_complete() {
     __realmfs_take_shell
     __realmfs_changed_helpers
-    __realmfs_resolver_out || exit 97
     ! __realmfs_leaves_open || __realmfs_record open
     # After the last module there is nobody to hand on to.
     [[ $__realmfs_last == yes ]] || __realmfs_hand_over >"$__realmfs_run/out/state.sh" || exit 97

@@ -11,7 +11,7 @@ export function chrootScripts(): string {
   for (const name of ['project/realmfs-files', 'project/realmfs-modules', 'lib/modules', 'lib/files', 'in', 'root'])
     mkdirSync(path.join(run, name), { recursive: true });
   cpSync(source, path.join(run, 'lib/chroot'), { recursive: true });
-  for (const name of readdirSync(source)) {
+  for (const name of readdirSync(source).filter((each) => each.endsWith('.sh'))) {
     const file = path.join(run, 'lib/chroot', name);
     writeFileSync(file, readFileSync(file, 'utf8').replaceAll('/dev/realmfs', run));
   }

@@ -1,0 +1,45 @@
+import { readlink } from 'node:fs/promises';
+import path from 'node:path';
+import { statOrUndefined } from './files.ts';
+
+/** Links that are followed on one way, as the kernel counts them. */
+const MOST_LINKS = 40;
+
+/** Where a path of a tree lies, with every link on the way followed as in a chroot: it never leads out of the tree. */
+export interface InsideOptions {
+  /** Whether a link in the place of the last part is followed, too. */
+  readonly follow?: boolean;
+}
+
+/**
+ * Where the path `name` of a tree lies as seen from outside of it. Links are followed inside the tree, so that nothing of the host
+ * is ever reached. Nobody may change the tree meanwhile. Undefined: a folder on the way is missing, or is none. The last part
+ * need not be there; a link in its place is followed only if `follow` says so.
+ */
+export async function inside(root: string, name: string, { follow = false }: InsideOptions = {}): Promise<string | undefined> {
+  const left = partsOf(name);
+  let at: string[] = [];
+  let links = 0;
+  for (let part = left.shift(); part !== undefined; part = left.shift()) {
+    if (part === '..') {
+      at.pop();
+      continue;
+    }
+    const here = path.join(root, ...at, part);
+    if (left.length === 0 && !follow) return here;
+    const stat = await statOrUndefined(here);
+    if (stat?.isSymbolicLink()) {
+      links += 1;
+      if (links > MOST_LINKS) return undefined;
+      const target = await readlink(here);
+      if (target.startsWith('/')) at = [];
+      left.unshift(...partsOf(target));
+    } else if (left.length > 0 && !stat?.isDirectory()) return undefined;
+    else at.push(part);
+  }
+  return path.join(root, ...at);
+}
+
+function partsOf(name: string): string[] {
+  return name.split('/').filter((part) => part !== '' && part !== '.');
+}
