@@ -2,7 +2,7 @@ import { closeSync, writeSync } from 'node:fs';
 import { readFile, unlink } from 'node:fs/promises';
 import { build } from './build/build.ts';
 import { paths, StepClock } from './build/context.ts';
-import { hideCredentials } from './build/failures.ts';
+import { disks, hideCredentials } from './build/failures.ts';
 import { planOnly } from './build/plan-only.ts';
 import { buildRequestSchema } from './config/request.ts';
 import { InterruptedError, toFailure } from './errors.ts';
@@ -10,6 +10,7 @@ import type { BuildEvent } from './events.ts';
 import { readImage } from './images/read-image.ts';
 import { readRequestSchema } from './images/reading.ts';
 import { openLocks } from './store/locks.ts';
+import { namedDisk } from './system/disk-faults.ts';
 import { createRunner, type Runner } from './system/runner.ts';
 
 /**
@@ -72,7 +73,7 @@ try {
     else report({ kind: 'built', ...(await build(context)) });
   }
 } catch (error) {
-  report({ kind: 'failed', failure: toFailure(error, steps.current) });
+  report({ kind: 'failed', failure: toFailure(namedDisk(error, Object.values(disks)), steps.current) });
   process.exitCode = 1;
 }
 // The helper that holds the locks ends with this process.

@@ -118,6 +118,21 @@ export function formatProblem(problem: Problem): string {
   return `${place}${problem.message}`;
 }
 
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What to do about an error; undefined: nobody knows. */
+export function hintOf(error: unknown): string | undefined {
+  return error instanceof BuilderError ? error.hint : undefined;
+}
+
+/** What is said of something that went wrong and is no failure of the build: the message, and what to do. */
+export function reasonOf(error: unknown): string {
+  const hint = hintOf(error);
+  return hint === undefined ? messageOf(error) : `${messageOf(error)}: ${hint}`;
+}
+
 /** Turns anything thrown into what the launcher reports. Unexpected errors are our bugs: exit code 70. */
 export function toFailure(error: unknown, step: string): Failure {
   if (error instanceof BuilderError) {

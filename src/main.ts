@@ -21,7 +21,8 @@ import { chooseReporter } from './cli/reporters/choose.ts';
 import { ReportedError } from './cli/run-build.ts';
 import { Stopper } from './cli/stopper.ts';
 import { openTerminal } from './cli/terminal.ts';
-import { PreflightError, toFailure, UsageError } from './errors.ts';
+import { messageOf, PreflightError, toFailure, UsageError } from './errors.ts';
+import { diskCode, namedDisk } from './system/disk-faults.ts';
 import { hasCode } from './system/files.ts';
 
 /**
@@ -33,7 +34,10 @@ process.umask(0o022);
 // Scratch folders have their places; a TMPDIR that does not exist must not stop a build.
 for (const name of ['TMPDIR', 'TMP', 'TEMP']) delete env[name];
 // A reader that is gone, or a closed terminal, is no reason to leave a build half-ended.
-process.stdout.on('error', () => {});
+const lost: { output?: unknown } = {};
+process.stdout.on('error', (error) => {
+  if (diskCode(error) !== undefined) lost.output = error;
+});
 process.stderr.on('error', () => {});
 
 const stopper = new Stopper();
@@ -57,7 +61,7 @@ try {
     else await run(parsed.options);
   }
 } catch (error) {
-  const failure = error instanceof ReportedError ? error.failure : toFailure(error, '');
+  const failure = error instanceof ReportedError ? error.failure : toFailure(namedDisk(error), '');
   const noColor = (env.NO_COLOR ?? '') !== '';
   const color = state.options?.color === 'always' || (state.options?.color !== 'never' && process.stderr.isTTY === true && !noColor);
   process.stderr.write(failureText(failure, { log: state.log, debug: state.options?.debug === true, color }));
@@ -67,6 +71,12 @@ try {
 if (stopper.reason !== undefined && process.exitCode === undefined) process.exitCode = stopper.reason.exitCode;
 // A reader that is slow gets all of it, the last line above all.
 for (const stream of [process.stdout, process.stderr]) await new Promise((resolve) => stream.write('', resolve));
+// What is read from standard output is a result: half of it is none.
+if (lost.output !== undefined && (process.exitCode ?? 0) === 0) {
+  const failure = new PreflightError(`standard output cannot be written: ${messageOf(lost.output)}`);
+  process.stderr.write(failureText(toFailure(failure, ''), { log: state.log, debug: false, color: false }));
+  process.exitCode = failure.exitCode;
+}
 // Listeners of signals and timers that are of no more use must not keep the process.
 process.exit();
 

@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, utimes } from 'node:fs/promises';
+import { readdir, readFile, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { listsMark } from '../store/packages.ts';
-import { removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { makeFolders, removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 
 /** What apt sees as its lists. */
@@ -59,7 +59,7 @@ export interface Answer {
  */
 export async function knownAnswers(keyring: string, { request }: BuildContext): Promise<Map<string, Answer>> {
   const found = new Map<string, Answer>();
-  await mkdir(asked, { recursive: true, mode: 0o700 });
+  await makeFolders(asked, 0o700);
   const now = new Set((await listsMark(aptLists)).split('\n'));
   for (const question of await readdir(asked)) {
     const file = path.join(asked, question);
@@ -77,7 +77,7 @@ export async function knownAnswers(keyring: string, { request }: BuildContext): 
 export async function rememberQuestion(question: string, keyring: string, askedAt: number): Promise<void> {
   // It comes out of the image, and becomes a name.
   if (!/^[0-9a-f]{64}$/.test(question)) return;
-  await mkdir(asked, { recursive: true, mode: 0o700 });
+  await makeFolders(asked, 0o700);
   const answer = { keyring, lists: (await listsMark(aptLists)).split('\n').filter((list) => list !== '') };
   const file = path.join(asked, question);
   await writeWhole(file, JSON.stringify(answer), 0o600);

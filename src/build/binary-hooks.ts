@@ -1,4 +1,4 @@
-import { chmod, copyFile, lstat, mkdir, readdir, realpath, rename } from 'node:fs/promises';
+import { chmod, copyFile, lstat, readdir, realpath, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { projectEntries } from '../config/entries.ts';
 import type { Evaluation } from '../config/evaluate.ts';
@@ -8,7 +8,7 @@ import type { Artifact } from '../events.ts';
 import { SIGNATURE } from '../records/names.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
-import { statOrUndefined, syncPath } from '../system/files.ts';
+import { makeFolders, statOrUndefined, syncPath } from '../system/files.ts';
 import { commandLine } from '../system/runner.ts';
 import { rootDir } from '../targets/root-dir.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -115,7 +115,7 @@ function isUnfit(name: string): boolean {
 async function runHook(file: string, env: Readonly<Record<string, string>>, ctx: BuildContext): Promise<void> {
   const folder = `${SANDBOX}/hook`;
   const copy = path.join(folder, path.basename(file));
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder, 0o755);
   await copyFile(await realpath(path.join(paths.project, file)), copy);
   await chmod(copy, 0o755);
   const command = sandboxed({ label: `hook ${file}`, script: 'hook.sh', args: [copy], network: false, env });

@@ -1,12 +1,18 @@
 import { statfs } from 'node:fs/promises';
-import { BuilderError, CommandError, FetchError, PreflightError } from '../errors.ts';
-import { hasCode } from '../system/files.ts';
-import { formatSize } from '../system/memory.ts';
+import { BuilderError, CommandError, FetchError } from '../errors.ts';
+import {
+  CACHE_HINT,
+  type Disk,
+  diskCode,
+  diskCodeOf,
+  diskError,
+  diskInLine,
+  isFull,
+  namedDisk,
+  OUTPUT_HINT,
+} from '../system/disk-faults.ts';
 import { paths } from './context.ts';
 
-const noSpace = /No space left on device|Disk quota exceeded/;
-/** Bytes; less is a full file system. */
-const NEARLY_NOTHING = 1024 ** 2;
 const fetchFault =
   /^(?:E|W): (?:Failed getting release file|Invalid Release|Release signed by|Failed to fetch|Couldn't download|Failed to get|No secure|The repository|Unable to fetch|Some index files failed|Can't find component|Keyring|Wrong|Malformed|Release file|Couldn't find these debs)/;
 
@@ -21,34 +27,54 @@ export function hideCredentials(text: string): string {
   return text.replace(/\b(https?\\*:\/\/)[^/\s"]+@/g, '$1***@').replace(/(\/lists\/)[^/\s"@]+@/g, '$1***@');
 }
 
-/** Where a step leaves its files: on the tmpfs, or on the output disk. */
-async function placeOfSteps(): Promise<string> {
-  const [root, disk] = [await statfs(paths.root), await statfs(paths.staging)];
-  return root.blocks === disk.blocks && root.files === disk.files ? paths.staging : paths.work;
+/** The disks of a build. */
+export const disks = {
+  output: {
+    name: "the build's output disk",
+    folder: paths.staging,
+    hint: OUTPUT_HINT,
+  },
+  cache: {
+    name: 'the cache disk',
+    folder: paths.cache,
+    hint: CACHE_HINT,
+  },
+  work: {
+    name: "the build's file system",
+    folder: paths.work,
+    hint: 'give it more with --tmpfs-size SIZE, or build on disk with --no-tmpfs',
+  },
+  scratch: {
+    name: "the builder's /tmp",
+    folder: '/tmp',
+    hint: 'it is a tmpfs of 512 MiB, for small things alone: please report what has filled it',
+  },
+} as const satisfies Record<string, Disk>;
+
+const all: readonly Disk[] = Object.values(disks);
+
+/** The disk of a folder that was written. Without a folder it was a step: it leaves its files on the tmpfs, or on the output disk. */
+async function diskOf(folder: string | undefined): Promise<Disk> {
+  const known = all.find((disk) => disk.folder === folder);
+  const [wrote, output] = await Promise.all([folder ?? paths.root, paths.staging].map((place) => statfs(place).catch(() => undefined)));
+  if (wrote !== undefined && wrote.blocks === output?.blocks && wrote.files === output.files) return disks.output;
+  return known ?? { ...disks.work, folder: folder ?? disks.work.folder };
 }
 
-/** Names the cause of a failed command more closely: no space, or a fetch. `folder`: where it wrote; without, it was a step. */
+/** Names the cause of a failed command more closely: a disk, or a fetch. `folder`: where it wrote; without, it was a step. */
 export async function explain(error: unknown, folder?: string): Promise<unknown> {
-  const isFull = hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT');
-  if (!(error instanceof CommandError) && !isFull) return error;
-  const [tail, said] = error instanceof CommandError ? [error.outputTail, { step: error.step, details: error.details }] : [[], {}];
-  const where = folder ?? (await placeOfSteps());
-  const { bsize, blocks, bavail, files, ffree } = await statfs(where);
+  const known = diskCode(error);
+  if (!(error instanceof CommandError) && known === undefined) return error;
+  const where = await diskOf(folder);
+  if (!(error instanceof CommandError)) return namedDisk(error, all, where);
+  const { outputTail: tail, step, details } = error;
+  const said = diskCodeOf(tail);
+  const code = said?.code ?? (error.signal === 'SIGXFSZ' ? 'EFBIG' : undefined);
   // Not every program says why it could not write all.
-  if (isFull || tail.some((line) => noSpace.test(line)) || bavail * bsize < NEARLY_NOTHING) {
-    const figures = `${formatSize((blocks - bavail) * bsize)} of ${formatSize(blocks * bsize)} and ${files - ffree} of ${files} inodes in use after the failure`;
-    return new PreflightError(`no space left on the build's ${where === paths.staging ? 'output disk' : 'file system'} (${figures})`, {
-      ...said,
-      hint:
-        where === paths.staging
-          ? 'make room there, or put the results elsewhere with --directory'
-          : 'give it more with --tmpfs-size SIZE, or build on disk with --no-tmpfs',
-    });
-  }
+  if (code !== undefined || isFull(where))
+    return diskError(code ?? 'ENOSPC', all, { where: diskInLine(said?.line ?? '', all) ?? where, step, details, cause: error });
   const fault = tail.findLast((line) => fetchFault.test(line));
-  if (fault !== undefined) {
-    return new FetchError(hideCredentials(fault.slice(3)), { ...said, cause: error });
-  }
+  if (fault !== undefined) return new FetchError(hideCredentials(fault.slice(3)), { step, details, cause: error });
   return error;
 }
 

@@ -1,10 +1,11 @@
 import path from 'node:path';
-import { PreflightError } from '../errors.ts';
-import { lastBuild, rememberBuild } from '../store/last-build.ts';
+import { PreflightError, reasonOf } from '../errors.ts';
+import { type LastBuild, lastBuild, rememberBuild } from '../store/last-build.ts';
 import { keyOf, type Layer, type LayerStore, newId } from '../store/layers.ts';
 import { aptLists } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { differences } from './differences.ts';
+import { explain } from './failures.ts';
 import type { LayerPlan, Made } from './layer-plan.ts';
 import { shortage } from './room.ts';
 import { MOST_LOWERS, type Tree } from './tree.ts';
@@ -90,8 +91,8 @@ export class LayeredBuild {
       };
       const put = store.put(meta, frozen.folder, made.askedAt);
       const kept = put
-        .then((size) => rememberBuild(this.#folder, request.project, meta.step, { inputs, size }))
-        .catch((error: unknown) => this.#lost(plan, error))
+        .catch((error: unknown) => this.#lost(plan, error, () => store.forget(id)))
+        .then((size) => (size === undefined ? undefined : this.#remember(meta.step, { inputs, size })))
         .finally(() => store.end(key));
       this.#keeping.push(kept);
     } catch (error) {
@@ -164,13 +165,25 @@ export class LayeredBuild {
       await store.open(id, { state: made.state, lists });
       return true;
     } catch (error) {
-      this.#lost(plan, error);
+      await this.#lost(plan, error, () => store.forget(id));
       return false;
     }
   }
 
-  #lost(plan: LayerPlan, error: unknown): void {
-    this.#ctx.steps.warn(`the layer of ${lastOf(plan)} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
+  /** `forget` gives the room of what was copied back. */
+  async #lost(plan: LayerPlan, error: unknown, forget: () => Promise<void>): Promise<undefined> {
+    this.#ctx.steps.warn(`the layer of ${lastOf(plan)} could not be kept: ${reasonOf(await explain(error, paths.cache))}`);
+    // Where even that fails, the next build does it.
+    await forget().catch(() => {});
+  }
+
+  /** Remembers what a step was made of: it helps the next build, and this one needs nothing of it. */
+  async #remember(step: string, build: LastBuild): Promise<void> {
+    try {
+      await rememberBuild(this.#folder, this.#ctx.request.project, step, build);
+    } catch (error) {
+      this.#ctx.steps.warn(`what ${step} was made of is not remembered: ${reasonOf(await explain(error, paths.cache))}`);
+    }
   }
 
   /** Opens the tree for what comes after the last layer. */
@@ -215,7 +228,7 @@ export class LayeredBuild {
   }
 
   async #take(plan: LayerPlan, layer: Layer, inputs: Record<string, string>): Promise<void> {
-    const { steps, request } = this.#ctx;
+    const { steps } = this.#ctx;
     this.#tree.add(path.join(layer.folder, 'tree'));
     this.#links = layer.meta.links;
     Object.assign(this.releases, layer.meta.releases);
@@ -225,7 +238,7 @@ export class LayeredBuild {
       if (!this.#isMissing) this.cached += 1;
     }
     await plan.take(layer);
-    await rememberBuild(this.#folder, request.project, lastOf(plan), { inputs, size: layer.meta.size });
+    await this.#remember(lastOf(plan), { inputs, size: layer.meta.size });
   }
 
   /** Says why the first layer that must be made is not there. */

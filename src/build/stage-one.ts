@@ -1,9 +1,9 @@
-import { chmod, copyFile, mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import { chmod, copyFile, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { CommandError, FetchError, PreflightError } from '../errors.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { PackageHarvest } from '../store/packages.ts';
-import { sha256File, statOrUndefined } from '../system/files.ts';
+import { makeFolders, sha256File, statOrUndefined } from '../system/files.ts';
 import type { Command } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from './failures.ts';
@@ -77,7 +77,7 @@ export async function stageOne(
   ctx: BuildContext,
 ): Promise<BaseRelease> {
   const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, config.keyring, ctx.runner);
-  await mkdir(paths.root, { recursive: true });
+  await makeFolders(paths.root, 0o755);
   await chmod(paths.root, 0o755);
   const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy);
   return explained(undefined, async () => {

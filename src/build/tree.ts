@@ -1,7 +1,7 @@
 import { lstat, mkdir, readdir, readFile, statfs, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError, PreflightError } from '../errors.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { makeFolders, statOrUndefined } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 
 /** Where a tree is, and how it is made. */
@@ -68,7 +68,7 @@ export class Tree {
     }
     const part = path.join(parts, String(this.#count++));
     const upper = path.join(part, 'upper');
-    await mkdir(upper, { recursive: true, mode: 0o755 });
+    await makeFolders(upper, 0o755);
     const mount = (args: readonly string[]): Promise<unknown> =>
       // mount(8) from 2.39 on hands over each option by itself, of 256 characters at most.
       this.#runner.run({ label: 'mounting the tree', file: 'mount', args, cwd: part, env: { LIBMOUNT_FORCE_MOUNT2: 'always' } });

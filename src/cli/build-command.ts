@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { namedDisk } from '../system/disk-faults.ts';
 import { makeFolder, removeEmpty } from '../system/files.ts';
 import { withScope } from '../system/scope.ts';
 import { confirm } from './confirm.ts';
@@ -6,9 +7,9 @@ import { describeResults, lastResults, nameOf, namesOfOutput, replaceable, resul
 import { checkedSetting, makeRequest } from './make-request.ts';
 import type { CliOptions } from './options/types.ts';
 import { existingResults, findPlace, makeCache, makeOutput } from './place.ts';
-import { checkTools, planTmpfs } from './preflight.ts';
+import { checkCacheRoom, checkTools, planTmpfs } from './preflight.ts';
 import { stagingFolders } from './publish.ts';
-import { type BuildSurroundings, runBuild } from './run-build.ts';
+import { type BuildSurroundings, disksOf, runBuild } from './run-build.ts';
 import { makeStaging, removeStaging, writeRequest } from './staging.ts';
 
 /** The paths of the results; undefined if the user has said no. */
@@ -26,7 +27,19 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
     if (!agreed) return undefined;
   }
   around.stopper.signal.throwIfAborted();
-  const cache = await makeCache(cacheFolder);
+  return onDisks({ output, cache: cacheFolder }, async () => {
+    const cache = await makeCache(cacheFolder);
+    const short = request.offline ? undefined : await checkCacheRoom(cache);
+    if (short !== undefined) around.reporter.report({ kind: 'warning', step: 'preflight', text: short });
+    return build({ output, cache, place, request, tmpfsSize }, options, around);
+  });
+}
+
+async function build(
+  { output, cache, place, request, tmpfsSize }: BuildPlaces,
+  options: CliOptions,
+  around: BuildSurroundings,
+): Promise<readonly string[]> {
   return withScope(async (scope) => {
     const left = await stagingFolders(output);
     const staging = await makeStaging(output);
@@ -52,6 +65,23 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
       around,
     );
   });
+}
+
+interface BuildPlaces {
+  readonly output: string;
+  readonly cache: string;
+  readonly place: Awaited<ReturnType<typeof findPlace>>;
+  readonly request: Awaited<ReturnType<typeof makeRequest>>;
+  readonly tmpfsSize: number;
+}
+
+/** Names the disk if a write of the launcher itself fails. */
+async function onDisks<T>(folders: { readonly output: string; readonly cache: string }, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    throw namedDisk(error, Object.values(disksOf(folders)));
+  }
 }
 
 /** A shell, or one command, in the tree as it is after a step. Returns its exit code; nothing is kept. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isRecordFile, recordNames, SIGNATURE } from '../records/names.ts';
-import { statOrUndefined, writeWhole } from '../system/files.ts';
+import { makeFolders, statOrUndefined, writeWhole } from '../system/files.ts';
 import { isTargetFile, targets } from '../targets/all.ts';
 
 /** Names that results can have in the output folder, the log and those of binary hooks left out. */
@@ -43,7 +43,7 @@ export async function describeResults(output: string, others: readonly string[])
 /** Remembers for the next build what these results are, and what they were made of. */
 export async function rememberResults(cache: string, output: string, key: string, files: readonly string[]): Promise<void> {
   const folder = path.join(cache, 'layers', 'results');
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder, 0o700);
   const name = nameOf(output);
   await writeWhole(path.join(folder, name), JSON.stringify({ key, files, results: await describeResults(output, files) }), 0o600);
 }

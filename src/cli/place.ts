@@ -1,7 +1,8 @@
 import { chmod, lchown, lstat, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { projectEntries } from '../config/entries.ts';
-import { PreflightError, UsageError } from '../errors.ts';
+import { hintOf, messageOf, PreflightError, UsageError } from '../errors.ts';
+import { cacheDisk, namedDisk, outputDisk } from '../system/disk-faults.ts';
 import { hasCode, isMissing, makeFolders, statOrUndefined } from '../system/files.ts';
 import { unknownWord } from './options.ts';
 
@@ -59,8 +60,10 @@ export async function makeOutput(directory: string, cwd: string, owner: Owner | 
   } catch (error) {
     if (error instanceof UsageError) throw error;
     if (hasCode(error, 'EEXIST') || hasCode(error, 'ENOTDIR')) throw new UsageError(`--directory: ${directory} is not a folder`);
-    throw new PreflightError(`the output folder ${directory} cannot be made: ${error instanceof Error ? error.message : String(error)}`, {
+    const known = namedDisk(error, [outputDisk(wanted)]);
+    throw new PreflightError(`the output folder ${directory} cannot be made: ${messageOf(known)}`, {
       step: 'preflight',
+      hint: hintOf(known),
     });
   }
 }
@@ -92,7 +95,8 @@ export async function findOutput(directory: string, cwd: string): Promise<string
 
 /** Makes the cache folder, 0700 and root's: what lies in it is installed as root. */
 export async function makeCache(folder: string): Promise<string> {
-  const fail = (why: string): PreflightError => new PreflightError(`the cache folder ${folder} ${why}`, { step: 'preflight' });
+  const fail = (why: string, hint?: string): PreflightError =>
+    new PreflightError(`the cache folder ${folder} ${why}`, { step: 'preflight', hint });
   try {
     await makeFolders(folder, 0o700);
     const real = await realpath(folder);
@@ -107,7 +111,8 @@ export async function makeCache(folder: string): Promise<string> {
     return real;
   } catch (error) {
     if (error instanceof PreflightError) throw error;
-    throw fail(`cannot be made: ${error instanceof Error ? error.message : String(error)}`);
+    const known = namedDisk(error, [cacheDisk(folder)]);
+    throw fail(`cannot be made: ${messageOf(known)}`, hintOf(known));
   }
 }
 

@@ -1,6 +1,8 @@
-import { statfs } from 'node:fs/promises';
+import { readdir, statfs } from 'node:fs/promises';
+import path from 'node:path';
 import { allTools, findProgram, installCommand, type Tool } from '../config/tools.ts';
 import { PreflightError } from '../errors.ts';
+import { CACHE_HINT } from '../system/disk-faults.ts';
 import { availableMemory, formatSize } from '../system/memory.ts';
 
 /** What a small build needs, in bytes: the tree, the packages, apt's lists and caches. */
@@ -8,6 +10,29 @@ export const SMALLEST_BUILD = 1.25 * 1024 ** 3;
 
 /** The part of the free memory that the tmpfs may take, unless a size is given. */
 export const TMPFS_SHARE = 0.8;
+
+/** What the packages and lists of the smallest build take in the cache, in bytes; and those of the default image, with some room. */
+const SMALLEST_CACHE = 64 * 1024 ** 2;
+export const CACHE_ROOM = 512 * 1024 ** 2;
+
+/**
+ * Looks at the disk of the cache folder. One that is new must take the packages of a build; of one that has served builds nobody knows what
+ * it lacks: too little room is a warning then, which is returned.
+ */
+export async function checkCacheRoom(cache: string): Promise<string | undefined> {
+  const { bavail, bsize, files, ffree } = await statfs(cache);
+  const free = bavail * bsize;
+  const figures = `${formatSize(free)}${files > 0 && ffree === 0 ? ', and no inodes,' : ''} free on the disk of the cache folder ${cache}`;
+  if (free >= CACHE_ROOM && (files === 0 || ffree > 0)) return undefined;
+  const isNew = (await readdir(path.join(cache, 'apt/archives'))).every((name) => !name.endsWith('.deb'));
+  const hasLayers = (await readdir(path.join(cache, 'layers'))).some((name) => /^[0-9a-f]{64}$/.test(name));
+  if (isNew && !hasLayers && (free < SMALLEST_CACHE || (files > 0 && ffree === 0)))
+    throw new PreflightError(`only ${figures}, and the packages of a build take ${formatSize(SMALLEST_CACHE)} at least`, {
+      step: 'preflight',
+      hint: CACHE_HINT,
+    });
+  return `only ${figures}: packages of a build take up to ${formatSize(CACHE_ROOM)}, and layers as much as the tree; to help, ${CACHE_HINT}`;
+}
 
 /** Throws if programs are missing: all of them, with the one command that installs them. */
 export async function checkTools(names?: readonly string[]): Promise<void> {

@@ -1,7 +1,9 @@
 import path from 'node:path';
-import { BuilderError, type Failure, InterruptedError, LockedError, PreflightError } from '../errors.ts';
+import { BuilderError, type Failure, hintOf, InterruptedError, LockedError, messageOf, PreflightError, reasonOf } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
+import { SANDBOX } from '../resources.ts';
 import { type Sandbox, type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
+import { cacheDisk, type Disk, diskCodeOf, diskError, diskInLine, namedDisk, outputDisk } from '../system/disk-faults.ts';
 import { rememberResults } from './known-results.ts';
 import { lockHolder } from './lock-holder.ts';
 import type { Owner } from './place.ts';
@@ -86,15 +88,14 @@ export async function runBuild(folders: BuildFolders, around: BuildSurroundings)
   }
   const end = await sandbox.ended;
   if (fault !== undefined) {
-    throw new PreflightError(`the log in ${output} cannot be written: ${fault instanceof Error ? fault.message : String(fault)}`, {
-      step: 'preflight',
-    });
+    const known = namedDisk(fault, [], outputDisk(output));
+    throw new PreflightError(`the log in ${output} cannot be written: ${messageOf(known)}`, { step: 'preflight', hint: hintOf(known) });
   }
   const stopped = around.stopper.reason;
   if (stopped !== undefined)
     throw new InterruptedError(stopped.message, stopped.exitCode, outcome.failure?.step || outcome.step || 'preflight');
   if (end.locked) throw await lockedError(output);
-  throw failureOf(outcome, end);
+  throw failureOf(outcome, end, folders);
 }
 
 function takeEvent(
@@ -107,7 +108,7 @@ function takeEvent(
   }
   if (event.kind === 'ready' && folders.hasLog) {
     const file = path.join(folders.output, 'realmfs-build.log');
-    log.reporter = createLogReporter(file, around.owner);
+    log.reporter = createLogReporter(file, around.owner, { onLost: (error) => around.reporter.report(lostLines(error, folders)) });
     around.onLog(file);
   }
   if (event.kind === 'step-start') outcome.step = event.step;
@@ -126,13 +127,31 @@ function takeEvent(
 async function takeResults(
   { files, rootfs, key, upToDate }: Extract<BuildEvent, { kind: 'built' }>,
   { hasLog, staging, output, cache, known }: BuildFolders,
-  { owner }: BuildSurroundings,
+  { owner, reporter }: BuildSurroundings,
 ): Promise<readonly string[]> {
   if (!hasLog) return [];
   if (upToDate) return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => path.join(output, file));
   const published = await publish({ staging, output, files, rootfs, owner, known });
-  await rememberResults(cache, output, key, files);
+  // The results are there: what the next build would know of them is a help, and no more.
+  await rememberResults(cache, output, key, files).catch((error: unknown) => reporter.report(forgotten(error, cache)));
   return published;
+}
+
+/** The disks of a build, as the user has named their folders. */
+export function disksOf({ output, cache }: Pick<BuildFolders, 'output' | 'cache'>): { readonly output: Disk; readonly cache: Disk } {
+  return { output: outputDisk(output), cache: cacheDisk(cache) };
+}
+
+/** The build goes on without them: its own words stand on the terminal. */
+function lostLines(error: unknown, folders: BuildFolders): BuildEvent {
+  const known = namedDisk(error, [], outputDisk(folders.output));
+  return { kind: 'warning', step: 'log', text: `the log lacks lines: ${reasonOf(known)}` };
+}
+
+/** The next build writes the same results again. */
+function forgotten(error: unknown, cache: string): BuildEvent {
+  const known = namedDisk(error, [], cacheDisk(cache));
+  return { kind: 'warning', step: 'publish', text: `what the results were made of is not remembered: ${reasonOf(known)}` };
 }
 
 /** debootstrap's log is a help, not a result: without it the failure itself is still what is told. */
@@ -188,9 +207,20 @@ export function refusedSandbox(
       });
 }
 
-function failureOf(outcome: Outcome, end: SandboxEnd): Error {
+function failureOf(outcome: Outcome, end: SandboxEnd, folders: BuildFolders): Error {
   if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
   const details = end.noise.map((line) => `output:  ${line}`);
+  const full = diskCodeOf(end.noise);
+  const disks = disksOf(folders);
+  const inside = [
+    { ...disks.output, folder: `${SANDBOX}/staging` },
+    { ...disks.cache, folder: `${SANDBOX}/cache` },
+  ];
+  if (full !== undefined) {
+    const named = diskInLine(full.line, [...inside, ...Object.values(disks)]);
+    const where = Object.values(disks).find(({ name }) => name === named?.name);
+    return diskError(full.code, Object.values(disks), { where, step: outcome.step || 'preflight', details });
+  }
   if (!outcome.ready) {
     return new PreflightError(`the sandbox could not be set up: ${setUpFault(end)}`, {
       step: 'preflight',

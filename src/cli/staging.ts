@@ -1,7 +1,8 @@
 import { lstat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { PreflightError } from '../errors.ts';
+import { hintOf, messageOf, PreflightError } from '../errors.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
+import { namedDisk, outputDisk } from '../system/disk-faults.ts';
 import { makeFolder, removeEmpty, removeFile, statOrUndefined } from '../system/files.ts';
 
 /** The file in the staging folder by which the builder is told what to do. */
@@ -26,8 +27,10 @@ export async function makeStaging(output: string): Promise<Staging> {
     if (uid !== 0n) throw new Error(`${staging} does not belong to root`);
     return { staging, stagingId: `${dev}:${ino}` };
   } catch (error) {
-    throw new PreflightError(`the output folder ${output} cannot be written: ${error instanceof Error ? error.message : String(error)}`, {
+    const known = namedDisk(error, [outputDisk(output)]);
+    throw new PreflightError(`the output folder ${output} cannot be written: ${messageOf(known)}`, {
       step: 'preflight',
+      hint: hintOf(known),
     });
   }
 }

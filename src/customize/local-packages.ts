@@ -1,6 +1,6 @@
-import { chmod, copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { sha256File } from '../system/files.ts';
+import { makeFolders, sha256File } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
 
@@ -110,7 +110,7 @@ async function listMembers(file: string, option: string, runner: Runner): Promis
 
 /** Makes a repository of package files: the packages, Packages, and Release with its hashes. */
 export async function makeRepository(packages: readonly LocalPackage[], project: string, target: string, runner: Runner): Promise<void> {
-  await mkdir(target, { recursive: true });
+  await makeFolders(target, 0o755);
   for (const { name, arch, file } of packages) {
     const to = path.join(target, `${name}_${arch}.deb`);
     await copyFile((await insideOf(project, file)) ?? '', to);

@@ -1,9 +1,10 @@
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
-import { chmod, mkdir, readFile, statfs } from 'node:fs/promises';
+import { chmod, readFile, statfs } from 'node:fs/promises';
 import { allTools, findProgram, installCommand } from '../config/tools.ts';
 import { CommandError, PreflightError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
+import { makeFolders } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
 import type { Command, Runner } from '../system/runner.ts';
 import { ImageError } from './bytes.ts';
@@ -55,7 +56,7 @@ function reader(label: string, args: readonly string[], rights: 'read' | 'unpack
 
 /** Makes the folder in which every command may put files. */
 async function makeScratch(): Promise<void> {
-  await mkdir(READER.scratch, { recursive: true });
+  await makeFolders(READER.scratch, 0o755);
   await chmod(READER.scratch, 0o1777);
 }
 

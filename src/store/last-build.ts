@@ -1,7 +1,7 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { readForeign, writeWhole } from '../system/files.ts';
+import { makeFolders, readForeign, writeWhole } from '../system/files.ts';
 import { keyOf } from './layers.ts';
 
 const lastSchema = z.object({
@@ -20,7 +20,7 @@ export async function rememberBuild(folder: string, project: string, step: strin
   const text = JSON.stringify(build);
   // Most often nothing has changed, and to bring a file to the disk takes longer than to read it.
   if ((await readForeign(file))?.toString('utf8') === text) return;
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  await makeFolders(path.dirname(file), 0o700);
   await writeWhole(file, text, 0o600);
 }
 

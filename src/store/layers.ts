@@ -1,8 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { copyFile, link, mkdir, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, readFile, rename, statfs, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { isMissing, statOrUndefined, syncPath } from '../system/files.ts';
+import { PreflightError } from '../errors.ts';
+import { CACHE_HINT } from '../system/disk-faults.ts';
+import { isMissing, makeFolders, statOrUndefined, syncPath } from '../system/files.ts';
+import { formatSize } from '../system/memory.ts';
 import type { Runner } from '../system/runner.ts';
 import { type Locks, waitFor } from './locks.ts';
 
@@ -52,6 +55,8 @@ export interface Layer {
   readonly meta: LayerMeta;
 }
 
+/** Bytes that stay free on the disk of the store when a layer is copied. */
+const RESERVE = 64 * 1024 ** 2;
 /** Entries of a layer that are brought to the disk one by one. */
 const MOST_SYNCED = 200;
 
@@ -102,7 +107,7 @@ export class LayerStore {
   /** Waits until no other build makes a layer of this key. */
   async begin(key: string, onWait: () => void): Promise<void> {
     const file = this.#lockOf(key);
-    await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+    await makeFolders(path.dirname(file), 0o700);
     await writeFile(file, '', { flag: 'a', mode: 0o600 });
     await waitFor(this.#locks, file, () => this.#runner.isStopped(), onWait);
   }
@@ -117,7 +122,7 @@ export class LayerStore {
    */
   async open(id: string, from: { state: string | undefined; lists: { view: string; cache: string } | undefined }): Promise<void> {
     const part = this.#partOf(id);
-    await mkdir(part, { recursive: true, mode: 0o700 });
+    await makeFolders(part, 0o700);
     await writeFile(path.join(part, 'lock'), '', { mode: 0o600 });
     // Held while it is written: who clears up what killed builds have left does not take it.
     await this.#locks.shared(path.join(part, 'lock'));
@@ -132,6 +137,7 @@ export class LayerStore {
   async put(meta: Omit<LayerMeta, 'format' | 'size' | 'made'>, tree: string, askedAt: number): Promise<number> {
     const { id } = meta;
     const part = this.#partOf(id);
+    await this.#checkRoom(tree);
     const copy = ['--archive', '--reflink=auto', '--one-file-system', '--no-target-directory', '--', tree, path.join(part, 'tree')];
     await this.#runner.run({ label: 'keeping the layer', file: 'cp', args: copy });
     const { size, entries } = await this.#measure(path.join(part, 'tree'));
@@ -141,10 +147,25 @@ export class LayerStore {
     await utimes(path.join(part, 'meta.json'), askedAt, askedAt);
     await this.#sync(part, entries);
     const folder = path.join(this.#folder, meta.key);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolders(folder, 0o700);
     await rename(part, path.join(folder, id));
     await syncPath(folder);
     return whole.size;
+  }
+
+  /** Gives the room of a layer back that was begun and cannot be put. */
+  async forget(id: string): Promise<void> {
+    await this.#runner.run({ label: 'forgetting the layer', file: 'find', args: [this.#partOf(id), '-xdev', '-delete'] });
+  }
+
+  /** A layer leaves room for the packages that are fetched meanwhile: without them there is no build. */
+  async #checkRoom(tree: string): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#folder);
+    const { size } = await this.#measure(tree);
+    if (bavail * bsize >= size + RESERVE) return;
+    throw new PreflightError(`it takes ${formatSize(size)}, and only ${formatSize(bavail * bsize)} are free on the cache disk`, {
+      hint: CACHE_HINT,
+    });
   }
 
   /** The bytes that a tree takes on disk, and how many files and folders it has. */

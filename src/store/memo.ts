@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { diskCode } from '../system/disk-faults.ts';
+import { makeFolders, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
 
 /**
  * An answer that is kept with what it was made from: the same question with the same files gets it
@@ -24,8 +25,7 @@ export async function remembered<T>(
     // Not kept yet, or not whole: asked anew.
   }
   const answer = await ask();
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeWhole(file, JSON.stringify({ key, answer }), 0o600);
+  await keep(file, JSON.stringify({ key, answer }));
   return answer;
 }
 
@@ -39,6 +39,16 @@ async function marks(file: string): Promise<string[]> {
   // Locks and folders for what is being fetched come and go.
   const files = inside.filter(([name, each]) => name !== 'lock' && each !== undefined && !each.isDirectory());
   return [file, ...files.map(([name, each]) => `${name} ${each?.size} ${each?.ino} ${each?.mtimeMs} ${each?.ctimeMs}`)];
+}
+
+/** Keeps what only saves time. A disk that takes no more is no fault: what needs room on it says so. */
+async function keep(file: string, text: string): Promise<void> {
+  try {
+    await makeFolders(path.dirname(file), 0o700);
+    await writeWhole(file, text, 0o600);
+  } catch (error) {
+    if (diskCode(error) === undefined) throw error;
+  }
 }
 
 /** SHA-256 of files, kept for as long as a file is the same by name, size, inode, time of change and of the last write. */
@@ -60,8 +70,7 @@ export async function openDigests(keptIn: string): Promise<Digests> {
       return digest;
     },
     keep: async () => {
-      await mkdir(path.dirname(keptIn), { recursive: true, mode: 0o700 });
-      await writeWhole(keptIn, JSON.stringify(asked), 0o600);
+      await keep(keptIn, JSON.stringify(asked));
     },
   };
 }

@@ -4,6 +4,7 @@ import { lstat, open, readdir, rename, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { BuilderError } from '../errors.ts';
+import { naming } from '../system/disk-faults.ts';
 import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import { type IndexEntry, indicesOf, readPackages, readSigned, releaseField, type SignedRelease } from './index-file.ts';
@@ -208,10 +209,11 @@ export class PackageHarvest {
         await source.close();
         return false;
       }
-      await pipeline(source.createReadStream({ highWaterMark: 1024 * 1024 }), createWriteStream(part, { flags: 'wx', mode: 0o644 }));
+      const copy = createWriteStream(part, { flags: 'wx', mode: 0o644 });
+      await naming(part, pipeline(source.createReadStream({ highWaterMark: 1024 * 1024 }), copy));
       if (entry !== undefined && !(await this.#matches(part, entry))) return false;
       await utimes(part, stat.atime, stat.mtime);
-      await syncPath(part);
+      await naming(part, syncPath(part));
       await rename(part, to);
       return true;
     } finally {

@@ -1,6 +1,6 @@
-import { mkdir, readdir, rename } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { statOrUndefined } from '../system/files.ts';
+import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { type Layer, readLayer } from './layers.ts';
 import type { Locks } from './locks.ts';
 
@@ -83,7 +83,7 @@ export function chooseForRemoval(layers: readonly StoredLayer[], options: PruneO
  */
 export async function prune(store: string, locks: Locks, options: PruneOptions): Promise<StoredLayer[]> {
   const trash = path.join(store, 'trash');
-  await mkdir(trash, { recursive: true, mode: 0o700 });
+  await makeFolders(trash, 0o700);
   const gone: StoredLayer[] = [];
   const kept = new Set<string>();
   const layers = await listLayers(store);

@@ -3,6 +3,7 @@ import { constants, createReadStream, createWriteStream } from 'node:fs';
 import { chown, type FileHandle, lstat, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { naming } from './disk-faults.ts';
 
 /** True if nothing stands at the path; a dangling link counts as something. */
 export async function isMissing(file: string): Promise<boolean> {
@@ -104,7 +105,7 @@ export async function readForeign(file: string, limit = 64 * 1024 ** 2): Promise
 /** Copies a file that somebody else could have put there: no link, no pipe, no device. False: it is anything else, or nothing. */
 export async function copyForeign(from: string, to: string): Promise<boolean> {
   const copied = await withForeign(from, async (handle) => {
-    await pipeline(handle.createReadStream({ highWaterMark: AT_ONCE, autoClose: false }), createWriteStream(to));
+    await naming(to, pipeline(handle.createReadStream({ highWaterMark: AT_ONCE, autoClose: false }), createWriteStream(to)));
     return true;
   });
   return copied === true;
@@ -151,15 +152,21 @@ export async function syncPath(file: string): Promise<void> {
 /** Writes a whole file so that its name never stands for a part of it. It belongs to `owner` before it has its name. */
 export async function writeWhole(file: string, text: string | Buffer, mode = 0o644, owner?: { uid: number; gid: number }): Promise<void> {
   const part = path.join(path.dirname(file), `.${path.basename(file)}.${randomUUID()}.part`);
-  const handle = await open(part, 'wx', mode);
   try {
-    await handle.writeFile(text);
-    if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await open(part, 'wx', mode);
+    try {
+      await naming(part, handle.writeFile(text));
+      if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
+      await naming(part, handle.sync());
+    } finally {
+      await handle.close();
+    }
+    await rename(part, file);
+  } catch (error) {
+    // On a full disk a part would take what little is left.
+    await removeFile(part).catch(() => {});
+    throw error;
   }
-  await rename(part, file);
 }
 
 /** Gives a file to the user; a link itself, never what it leads to. */
@@ -184,7 +191,8 @@ export async function makeFolder(parent: string, prefix: string, postfix: string
 
 /**
  * Makes a folder and those above it that are missing. Returns the first that it has made, if any. Node's own way of doing it
- * never ends where the kernel says of a name below an existing folder that there is no such thing, as in /proc.
+ * never ends where the kernel says of a name below an existing folder that there is no such thing, as in /proc, and speaks of a missing
+ * folder where the disk is full.
  */
 export async function makeFolders(folder: string, mode: number): Promise<string | undefined> {
   const missing: string[] = [];

@@ -2,15 +2,13 @@ import { access, constants, lstat, realpath, stat, statfs } from 'node:fs/promis
 import path from 'node:path';
 import { hasCode } from '../../system/files.ts';
 import { formatSize } from '../../system/memory.ts';
-import { SMALLEST_BUILD, TMPFS_SHARE } from '../preflight.ts';
+import { CACHE_ROOM, SMALLEST_BUILD, TMPFS_SHARE } from '../preflight.ts';
 import type { DoctorReport, Finding } from './report.ts';
 
 type FolderFinding = DoctorReport['folders'][number];
 
 /** Bytes; less is a full file system. */
 const NEARLY_NOTHING = 1024 ** 2;
-/** What the packages and indices of the default image take in the cache, with some room; in bytes. */
-const CACHE_ROOM = 512 * 1024 ** 2;
 
 /** Whether the tmpfs of a build fits into the memory, or there is a disk to build on. */
 export function judgeMemory(available: number, diskFits: boolean): DoctorReport['memory'] {

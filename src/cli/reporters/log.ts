@@ -1,5 +1,5 @@
 import { closeSync, constants, fchownSync, openSync, writeSync } from 'node:fs';
-import { hasCode } from '../../system/files.ts';
+import { diskCode } from '../../system/disk-faults.ts';
 import { formatSize } from '../../system/memory.ts';
 import { plainText, type Reporter } from './reporter.ts';
 
@@ -8,12 +8,12 @@ const OUTPUT_LIMIT = 64 * 1024 ** 2;
 
 /**
  * The log file: everything, with times; of the output of a step the first 64 MiB, and how much
- * was left out. A link in its place is not followed.
+ * was left out. A link in its place is not followed. `onLost` is called once if a line cannot be written.
  */
 export function createLogReporter(
   file: string,
   owner: { uid: number; gid: number } | undefined,
-  outputLimit: number = OUTPUT_LIMIT,
+  { outputLimit = OUTPUT_LIMIT, onLost = () => {} }: { readonly outputLimit?: number; readonly onLost?: (error: unknown) => void } = {},
 ): Reporter {
   const fd = openSync(
     file,
@@ -22,12 +22,15 @@ export function createLogReporter(
   );
   if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
   let open = true;
+  let isLost = false;
   const line = (text: string): void => {
     try {
       if (open) writeSync(fd, `${new Date().toISOString()} ${plainText(text)}\n`);
     } catch (error) {
-      // On a full disk the build itself says so; the log must not hide its words.
-      if (!hasCode(error, 'ENOSPC')) throw error;
+      // On a full disk the build itself says why it ends; the log must not hide its words.
+      if (diskCode(error) === undefined) throw error;
+      if (!isLost) onLost(error);
+      isLost = true;
     }
   };
   const flood = { kept: 0, lines: 0, bytes: 0 };
@@ -81,7 +84,13 @@ export function createLogReporter(
     close: () => {
       // A build that was killed has ended no step.
       endFlood(current);
-      if (open) closeSync(fd);
+      try {
+        if (open) closeSync(fd);
+      } catch (error) {
+        // Some file systems say only now that there was no room.
+        if (diskCode(error) === undefined) throw error;
+        onLost(error);
+      }
       open = false;
     },
   };

@@ -60,7 +60,7 @@ describe('reporters', () => {
 
   test('the log keeps the first part of the output of a step, and says how much is left out', () => {
     const file = path.join(folder(), 'log');
-    const log = createLogReporter(file, undefined, 20);
+    const log = createLogReporter(file, undefined, { outputLimit: 20 });
     const lines = (step: string, ...texts: string[]): void => {
       for (const line of texts) log.report({ kind: 'output', step, line });
     };
