@@ -32,7 +32,7 @@ export const allTools: readonly Tool[] = [
   ...tools('debootstrap', { debootstrap: 'fetches and unpacks the base system' }),
   ...tools('wget', { wget: 'fetches for debootstrap' }),
   ...tools('gpgv', { gpgv: 'checks the signatures of the archive' }),
-  ...tools('perl', { perl: "reads the archive's indices for debootstrap" }),
+  ...tools('perl', { perl: "drops rights and filters system calls, reads the archive's indices for debootstrap" }),
   ...tools('apt', { 'apt-get': "names the mirrors of the host's apt" }),
   ...tools('dpkg', { dpkg: "names the host's architecture, unpacks for debootstrap", 'dpkg-deb': 'reads the packages of a project' }),
   ...tools('util-linux', {
@@ -61,10 +61,9 @@ export const allTools: readonly Tool[] = [
   ...tools('findutils', { find: 'empties folders, sets times, looks for links in the tree' }),
   ...tools('coreutils', {
     chmod: 'opens the copies of scripts to their readers',
-    chroot: 'enters the tree',
     cp: 'copies the project, keeps layers and the tree',
     dd: 'writes what is zero as holes, for inspect and diff',
-    env: 'gives a step its environment',
+    env: 'gives the evaluation its environment',
     ln: "makes the links of a step's /dev",
     mkdir: 'makes mount points',
     mknod: "makes the devices of a step's /dev",

@@ -31,7 +31,6 @@ export function sandboxed(options: {
       ...namespaces,
       '--fork',
       '--kill-child',
-      '--mount-proc',
       '--propagation',
       'private',
       '--',

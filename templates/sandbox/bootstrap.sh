@@ -1,6 +1,6 @@
 #!/bin/bash
-# PID 1 of stage one: debootstrap on the root, with the package cache and apt's lists in
-# place. Its mounts end with it.
+# PID 1 of stage one: has walls.pl run debootstrap on the root, with the package cache and apt's lists in place. Its mounts
+# end with it.
 #
 # Arguments: those of debootstrap. Environment: RB_ROOT.
 set -Eeuo pipefail
@@ -9,7 +9,4 @@ readonly work=/run/realmfs/build/apt
 mkdir -p "$RB_ROOT"/var/cache/apt/archives "$RB_ROOT"/var/lib/apt/lists
 mount --bind "$work/archives" "$RB_ROOT/var/cache/apt/archives"
 mount --bind "$work/lists" "$RB_ROOT/var/lib/apt/lists"
-status=0
-debootstrap "$@" &
-wait $! || status=$?
-exit "$status"
+exec perl "${BASH_SOURCE[0]%/*}/walls.pl" bootstrap '' debootstrap "$@"

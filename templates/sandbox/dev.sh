@@ -35,18 +35,6 @@ fill_dev() {
     ln -s pts/ptmx "$dev/ptmx"
 }
 
-# proc_masks PROC: lines of fstab(5) that take out of reach what of a /proc is the machine's: the kernel asks
-# there who is root, and not for a capability.
-proc_masks() {
-    local path
-    for path in sys irq bus fs sysrq-trigger; do
-        [[ ! -e /proc/$path ]] || printf '%s\n' "$1/$path $1/$path none bind,ro,nosuid,nodev,noexec"
-    done
-    for path in kcore kmsg keys timer_list latency_stats; do
-        [[ ! -e /proc/$path ]] || printf '%s\n' "/dev/null $1/$path none bind"
-    done
-}
-
 # is_usual: whether the host's /dev has the nodes and links that a Linux has.
 is_usual() {
     local name

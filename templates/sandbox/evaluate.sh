@@ -1,6 +1,6 @@
 #!/bin/bash
-# PID 1 of the evaluation of build.conf: shows it the scripts of the project and runs bash
-# as nobody, without any capability.
+# PID 1 of the evaluation of build.conf: shows it the scripts of the project and has walls.pl run bash as nobody, without
+# any capability.
 #
 # Arguments: those of templates/chroot/evaluate.sh. The second one is the file that it writes.
 set -Eeuo pipefail
@@ -21,12 +21,10 @@ readonly inside=/dev/realmfs
     printf '%s\n' 'realmfs-evaluate-tmp /tmp tmpfs mode=1777,nosuid,nodev,size=64m'
 } >"$base/build/evaluate.fstab"
 mount --all --fstab "$base/build/evaluate.fstab"
-user=(--reuid 65534 --regid 65534 --clear-groups)
 read -r _ _ ids </proc/self/uid_map
 if [[ $ids == 1 ]]; then
     # A plan without root: the user namespace knows no id but that of the caller. So what belongs
     # to the caller, and would not to nobody, is taken out of reach.
-    user=()
     home=$(readlink "$base/home" || true)
     [[ $home == / || ! -d $home || ! -O $home ]] || mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$home"
     mount --bind "$2" "$2"
@@ -34,10 +32,5 @@ if [[ $ids == 1 ]]; then
 fi
 ip link set lo up
 cd /
-setpriv --pdeathsig KILL "${user[@]}" --inh-caps -all --bounding-set -all \
-    --no-new-privs /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent TERM=dumb LANG=C.UTF-8 \
-    REALMFS_PROJECT="$inside/project" bash --noprofile --norc "$inside/lib/chroot/evaluate.sh" "$@" </dev/null &
-status=0
-# bash would write its own line about a command that a signal has ended.
-{ wait $! || status=$?; } 2>/dev/null
-exit "$status"
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent TERM=dumb LANG=C.UTF-8 REALMFS_PROJECT="$inside/project" \
+    perl "${BASH_SOURCE[0]%/*}/walls.pl" evaluation '' bash --noprofile --norc "$inside/lib/chroot/evaluate.sh" "$@"

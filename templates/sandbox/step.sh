@@ -1,6 +1,6 @@
 #!/bin/bash
-# PID 1 of a step's own namespaces: mounts what a step may see on the build's root, moves
-# the root to /, drops capabilities, and runs one command inside it.
+# PID 1 of a step's own namespaces: mounts what a step may see on the build's root, and has walls.pl run one command
+# inside it.
 #
 # Arguments: the command, run inside the root.
 # Environment: RB_ROOT (the root), RB_STEP (the step's folder: in/, out/, and environment,
@@ -40,8 +40,6 @@ mount_table() {
         "/dev $root/dev none bind,ro,nosuid,noexec" \
         "devpts $root/dev/pts devpts $pts_options" \
         "$RB_ROOT/dev/shm $root/dev/shm none bind,nosuid,nodev" \
-        "proc $root/proc proc nosuid,nodev,noexec" \
-        "sysfs $root/sys sysfs ro,nosuid,nodev,noexec" \
         "$base/build/apt/cache $root/var/cache/apt none bind" \
         "$base/build/apt/archives $root/var/cache/apt/archives none bind" \
         "$base/build/apt/lists $root/var/lib/apt/lists none bind" \
@@ -50,8 +48,6 @@ mount_table() {
         "$base/build/lib $root$inside/lib none bind,ro,nosuid,nodev" \
         "$RB_STEP/in $root$inside/in none bind,ro,nosuid,nodev" \
         "$RB_STEP/out $root$inside/out none bind,nosuid,nodev"
-    proc_masks "$root/proc"
-    [[ ! -d /sys/firmware ]] || printf '%s\n' "realmfs-mask $root/sys/firmware tmpfs ro,size=0"
 }
 
 for path in /dev/shm /proc /sys /var/cache/apt/archives /var/lib/apt/lists /tmp; do
@@ -67,20 +63,6 @@ mount --all --fstab "$RB_STEP/fstab"
 
 [[ $RB_NETWORK == on ]] || ip link set lo up
 
-mapfile -d '' -t environment <"$RB_STEP/environment"
-
-cd "$root"
-mount --move . /
-status=0
-# What bash starts in the background ignores SIGINT and SIGQUIT; a step shall not.
-if [[ ${RB_TERMINAL-} == yes ]]; then
-    exec {stdin}<&5 >&6 2>&6 5<&- 6>&-
-else
-    exec {stdin}</dev/null
-fi
-setpriv --pdeathsig KILL --inh-caps -all \
-    --bounding-set -all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setfcap,+setpcap,+sys_chroot,+audit_write,+net_bind_service \
-    env --default-signal=INT,QUIT chroot . /usr/bin/env -i "${environment[@]}" "$@" <&"$stdin" {stdin}<&- &
-# bash would write its own line about a command that a signal has ended.
-{ wait $! || status=$?; } 2>/dev/null
-exit "$status"
+[[ ${RB_TERMINAL-} != yes ]] || exec <&5 >&6 2>&6 5<&- 6>&-
+# What is in the environment may be secret: no argument of a program holds it.
+RB_ENVIRONMENT=$RB_STEP/environment exec perl "${BASH_SOURCE[0]%/*}/walls.pl" step "$root" "$@"
