@@ -5,7 +5,8 @@ import type { Layer } from '../store/layers.ts';
 import { listsMark } from '../store/packages.ts';
 import { isMissing } from '../system/files.ts';
 import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from './asked.ts';
-import type { BuildContext } from './context.ts';
+import { BaseFiles } from './base-files.ts';
+import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, saysNoCache } from './cuts.ts';
 import { showLists } from './fetching.ts';
 import { Folders } from './folders.ts';
@@ -79,6 +80,8 @@ async function make(context: CutContext, before: Before, ctx: BuildContext): Pro
   if (state.lists !== '') await showLists(state.lists, ctx);
   state.lists = '';
   if (isPackages) await packages.prepare();
+  const base = new BaseFiles(paths.root);
+  if (isPackages) await base.begin();
   const strange = cut.steps.some(isForeign);
   if (strange && !state.isProven) {
     await hideUnproven(plan.config, ctx);
@@ -92,7 +95,10 @@ async function make(context: CutContext, before: Before, ctx: BuildContext): Pro
       if (!hasShell(step)) return folders.run(step.module);
       if (step.step === 'packages') await folders.remember();
       const proves = !state.isProven && plan.stageTwo.some(isForeign);
-      runner.state = isBuiltInPackages(step) ? await packages.run(step === last, proves) : await runner.run(step.module, step === last);
+      const isLast = step === last;
+      if (isBuiltInPackages(step)) runner.state = await packages.run(isLast, proves);
+      else if (!isPackages || step.module.origin !== 'built-in') runner.state = await runner.run(step.module, isLast);
+      else runner.state = await base.during((names) => runner.run(step.module, isLast, { 'of-project': names }));
       if (step.step === 'packages') await folders.putBack();
     });
   const { reads, warnings, open } = runner.forget();

@@ -71,9 +71,9 @@ export class StageTwo {
     return path.join(folder, 'out');
   }
 
-  /** Runs a module or hook of the plan. Returns the file with the state of the shell. */
-  async run(module: StepSource, last: boolean): Promise<string> {
-    return path.join(await this.module(module, { network: this.#network, last }), 'state.sh');
+  /** Runs a module or hook of the plan. `files`: names in its `in/` folder and their text. Returns the file with the state of the shell. */
+  async run(module: StepSource, last: boolean, files: Readonly<Record<string, string>> = {}): Promise<string> {
+    return path.join(await this.module(module, { network: this.#network, last, files }), 'state.sh');
   }
 
   /** Whether modules have the network. */

@@ -20,6 +20,11 @@ const suite = /^[a-z][a-z0-9.+-]*$/;
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const label = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
 const hostname = new RegExp(`^(?=.{1,64}$)${label}(?:\\.${label})*$`);
+const locale = /^[A-Za-z]{1,8}(?:_[A-Z]{2})?(?:\.[A-Za-z0-9-]+)?(?:@[a-z]+)?$/;
+const timeZone = /^[A-Za-z0-9_+-]+(?:\/[A-Za-z0-9_+-]+)*$/;
+const keymap = /^[a-z]+(?:,[a-z]+)*(?::[A-Za-z0-9_-]*(?:,[A-Za-z0-9_-]*)*)?$/;
+/** A line of hosts(5), an empty one, or a comment. */
+const hostsLine = /^\s*(?:[0-9A-Fa-f:.]+(?:%\w+)?(?:\s+[A-Za-z0-9_][A-Za-z0-9_.-]*)+)?\s*(?:#.*)?$/;
 const architecture = /^[a-z0-9][a-z0-9-]*$/;
 
 function mustMatch(pattern: RegExp, what: string) {
@@ -46,6 +51,11 @@ function mustBeProxy(value: string): string | undefined {
   if (/[\s'"\\]/.test(value) || !URL.canParse(value) || !['http:', 'https:'].includes(new URL(value).protocol))
     return `'${shown}' is no proxy; one looks like http://proxy.example:3128`;
   return undefined;
+}
+
+function mustBeHosts(value: string): string | undefined {
+  const wrong = value.split('\n').find((line) => !hostsLine.test(line));
+  return wrong === undefined ? undefined : `'${wrong}' is not a line of hosts(5): an address and its names`;
 }
 
 function mustBeFile(value: string): string | undefined {
@@ -116,6 +126,34 @@ export const settings: readonly Setting[] = [
     doc: 'free space in ext4 and RealmFS images',
   },
   { key: 'REALMFS_HOSTNAME', type: 'text', fallback: 'subgraph', check: mustMatch(hostname, 'host name'), doc: "the image's host name" },
+  {
+    key: 'EXTRA_HOSTS',
+    type: 'text',
+    fallback: '',
+    check: mustBeHosts,
+    doc: "further lines of the image's /etc/hosts, as in hosts(5)",
+  },
+  {
+    key: 'REALMFS_LOCALE',
+    type: 'text',
+    fallback: '',
+    check: (value) => (value === '' ? undefined : mustMatch(locale, 'locale (de_DE.UTF-8)')(value)),
+    doc: "the image's locale; default: that of an overlay's locale.conf or locale.gen, else en_US.UTF-8",
+  },
+  {
+    key: 'REALMFS_TIMEZONE',
+    type: 'text',
+    fallback: '',
+    check: (value) => (value === '' ? undefined : mustMatch(timeZone, 'time zone (Europe/Berlin)')(value)),
+    doc: "the image's time zone; default: what the package tzdata sets, which is UTC",
+  },
+  {
+    key: 'REALMFS_KEYMAP',
+    type: 'text',
+    fallback: '',
+    check: (value) => (value === '' ? undefined : mustMatch(keymap, 'keyboard layout (de, de:nodeadkeys)')(value)),
+    doc: "the image's keyboard: a layout of XKB, or LAYOUT:VARIANT; default: what packages set",
+  },
   {
     key: 'REALMFS_CHANNEL',
     type: 'text',

@@ -16,6 +16,21 @@ __realmfs_record() {
     builtin printf '%s\x1e' "$*" >>"$__realmfs_run/out/status"
 }
 
+# __realmfs_is_of_project FILE: for base modules: whether the project has brought the file, which then stays.
+__realmfs_is_of_project() {
+    [[ -f $__realmfs_run/in/of-project && $'\n'$(<"$__realmfs_run/in/of-project")$'\n' == *$'\n'"$1"$'\n'* ]] || builtin return 1
+    builtin printf '[+] %s is that of the project, and stays\n' "$1"
+}
+
+# __realmfs_install MODE /FULL/PATH: install_file for base modules: what the image has there already stays.
+__realmfs_install() {
+    if [[ -e $2 || -L $2 ]]; then
+        builtin printf '[+] %s is there already, and stays\n' "$2"
+    else
+        install_file "$@"
+    fi
+}
+
 # A look-up that the step's result depends on, for the builder; the evaluation of build.conf has no records.
 __realmfs_read() {
     [[ ! -e $__realmfs_run/out/status ]] || __realmfs_record read "$1"
