@@ -21,6 +21,7 @@ import { chooseReporter } from './cli/reporters/choose.ts';
 import { ReportedError } from './cli/run-build.ts';
 import { Stopper } from './cli/stopper.ts';
 import { openTerminal } from './cli/terminal.ts';
+import { jsonLine, print } from './cli/text.ts';
 import { messageOf, PreflightError, toFailure, UsageError } from './errors.ts';
 import { diskCode, namedDisk } from './system/disk-faults.ts';
 import { hasCode } from './system/files.ts';
@@ -46,7 +47,7 @@ const state: { options?: Pick<CliOptions, 'color' | 'debug'>; log?: string } = {
 
 try {
   const parsed = parseArguments(argv.slice(2));
-  if (parsed.kind === 'text') process.stdout.write(parsed.text);
+  if (parsed.kind === 'text') print(process.stdout, parsed.text);
   else if (parsed.kind === 'doctor') await doctor(parsed.options);
   else if (parsed.kind === 'cache') await cache(parsed.options);
   else if (parsed.kind === 'make-hooks') await hooks(parsed.options);
@@ -89,7 +90,7 @@ async function doctor(options: DoctorOptions): Promise<void> {
   const { doctorCommand, doctorFailure } = await import('./cli/doctor-command.ts');
   const { doctorText } = await import('./cli/doctor/text.ts');
   const report = await doctorCommand(options, { cwd: currentFolder(), env, owner: sudoOwner(env), signal: stopper.signal });
-  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report));
+  print(process.stdout, options.json ? jsonLine(report) : doctorText(report));
   const failure = doctorFailure(report);
   if (failure !== undefined) throw failure;
 }
@@ -97,16 +98,16 @@ async function doctor(options: DoctorOptions): Promise<void> {
 async function hooks(options: MakeHooksOptions): Promise<void> {
   const { makeHooksCommand } = await import('./cli/make-hooks-command.ts');
   const { out, err } = await makeHooksCommand(options, currentFolder());
-  process.stderr.write(err);
-  process.stdout.write(out);
+  print(process.stderr, err);
+  print(process.stdout, out);
 }
 
 async function images(parsed: Extract<Parsed, { kind: 'keygen' | 'sign' | 'verify' }>): Promise<void> {
   const { keygenCommand, signCommand, verifyCommand } = await import('./cli/image-commands.ts');
   const cwd = currentFolder();
-  if (parsed.kind === 'keygen') process.stdout.write(await keygenCommand(parsed.options.file, cwd));
-  else if (parsed.kind === 'sign') process.stdout.write(await signCommand(parsed.options, cwd, { env, signal: stopper.signal }));
-  else process.stdout.write(await verifyCommand(parsed.options, cwd, { env, signal: stopper.signal }));
+  if (parsed.kind === 'keygen') print(process.stdout, await keygenCommand(parsed.options.file, cwd));
+  else if (parsed.kind === 'sign') print(process.stdout, await signCommand(parsed.options, cwd, { env, signal: stopper.signal }));
+  else print(process.stdout, await verifyCommand(parsed.options, cwd, { env, signal: stopper.signal }));
 }
 
 async function cache(options: CacheOptions): Promise<void> {
@@ -118,7 +119,7 @@ async function cache(options: CacheOptions): Promise<void> {
     env,
     owner: sudoOwner(env),
   });
-  process.stdout.write(await cacheCommand(options, checkedSetting(request, 'REALMFS_CACHE_DIR'), request.layersMaxSize));
+  print(process.stdout, await cacheCommand(options, checkedSetting(request, 'REALMFS_CACHE_DIR'), request.layersMaxSize));
 }
 
 /** What `inspect` and `diff` need from their surroundings. */
@@ -130,13 +131,13 @@ async function readSurroundings(options: Pick<CliOptions, 'debug' | 'color'>): P
 
 async function inspect(options: InspectOptions): Promise<void> {
   const { inspectCommand } = await import('./cli/inspect-command.ts');
-  process.stdout.write(await inspectCommand(options, await readSurroundings(options)));
+  print(process.stdout, await inspectCommand(options, await readSurroundings(options)));
 }
 
 async function diff(options: DiffOptions): Promise<void> {
   const { diffCommand } = await import('./cli/diff-command.ts');
   const { text, exitCode } = await diffCommand(options, await readSurroundings(options));
-  process.stdout.write(text);
+  print(process.stdout, text);
   process.exitCode = exitCode;
 }
 
@@ -159,7 +160,7 @@ async function plan(options: PlanOptions): Promise<void> {
     reporter,
     stopper,
   });
-  process.stdout.write(text);
+  print(process.stdout, text);
 }
 
 async function shell(options: ShellOptions): Promise<number> {
@@ -178,7 +179,7 @@ async function rebuild(options: RebuildOptions): Promise<void> {
   try {
     const text = await rebuildCommand(options, { cwd: currentFolder(), env, owner: sudoOwner(env), reporter, stopper });
     reporter.close();
-    process.stdout.write(text);
+    print(process.stdout, text);
   } finally {
     reporter.close();
   }
@@ -188,7 +189,7 @@ async function run(options: CliOptions): Promise<void> {
   const owner = sudoOwner(env);
   if (options.isNew) {
     const { writeNew } = await import('./cli/new-command.ts');
-    process.stdout.write(`${await writeNew(currentFolder(), owner)}\n`);
+    print(process.stdout, `${await writeNew(currentFolder(), owner)}\n`);
     return;
   }
   if (process.getuid?.() !== 0) {
@@ -209,8 +210,8 @@ async function run(options: CliOptions): Promise<void> {
       },
     });
     reporter.close();
-    if (results === undefined) process.stderr.write('Nothing was built.\n');
-    else if (options.progress !== 'json') process.stdout.write(results.map((file) => `${file}\n`).join(''));
+    if (results === undefined) print(process.stderr, 'Nothing was built.\n');
+    else if (options.progress !== 'json') print(process.stdout, results.map((file) => `${file}\n`).join(''));
   } finally {
     reporter.close();
   }

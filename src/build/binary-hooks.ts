@@ -1,4 +1,4 @@
-import { chmod, copyFile, lstat, readdir, realpath, rename } from 'node:fs/promises';
+import { chmod, copyFile, lstat, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { projectEntries } from '../config/entries.ts';
 import type { Evaluation } from '../config/evaluate.ts';
@@ -14,6 +14,7 @@ import { rootDir } from '../targets/root-dir.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain } from './failures.ts';
 import { exitText } from './module-failure.ts';
+import { linkFree } from './project-file.ts';
 import type { Stage } from './stage.ts';
 
 /** A file in the output folder, and what has made it. */
@@ -116,7 +117,7 @@ async function runHook(file: string, env: Readonly<Record<string, string>>, ctx:
   const folder = `${SANDBOX}/hook`;
   const copy = path.join(folder, path.basename(file));
   await makeFolders(folder, 0o755);
-  await copyFile(await realpath(path.join(paths.project, file)), copy);
+  await copyFile(await linkFree(path.join(paths.project, file)), copy);
   await chmod(copy, 0o755);
   const command = sandboxed({ label: `hook ${file}`, script: 'hook.sh', args: [copy], network: false, env });
   const result = await ctx.runner.attempt(command);

@@ -4,10 +4,12 @@ import { type Evaluation, parseEvaluation, settingsAfter, settingsBefore } from 
 import type { BuildRequest } from '../config/request.ts';
 import { binaryVariables, settings } from '../config/settings.ts';
 import { ConfigError, type Problem } from '../errors.ts';
-import { SANDBOX } from '../resources.ts';
+import { INSIDE, SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import type { CommandResult, Runner } from '../system/runner.ts';
 
+/** Where the evaluation has the project. */
+const PROJECT = `${INSIDE}/project/`;
 /** Milliseconds that build.conf may take. */
 const TIME_LIMIT = 10_000;
 
@@ -39,11 +41,21 @@ export async function evaluate(request: BuildRequest, work: string, runner: Runn
   return evaluation;
 }
 
+/** The script of the project that bash has named, as seen from the project; undefined: it is none. */
+function scriptOf(file: string): string | undefined {
+  if (file.startsWith(PROJECT)) return path.normalize(file.slice(PROJECT.length));
+  return file === '' || file === 'bash' || path.isAbsolute(file) ? undefined : path.normalize(file);
+}
+
 function incomplete(shown: string, result: CommandResult): Problem {
   if (result.timedOut) return { file: shown, message: `did not end within ${TIME_LIMIT / 1000} s` };
-  const place = result.tail.map((line) => /: line (\d+): (.*)$/.exec(line)).findLast((match) => match !== null);
+  const place = result.tail.map((line) => /^(.*): line (\d+): (.*)$/.exec(line)).findLast((match) => match !== null);
   const why = `ended with exit code ${result.exitCode ?? result.signal} before its last line`;
-  return place?.[1] === undefined
-    ? { file: shown, message: `${why}: does it call exit or exec?` }
-    : { file: shown, ...(place[1] === '0' ? {} : { line: Number(place[1]) }), message: `${why}: ${place[2]}` };
+  if (place == null) return { file: shown, message: `${why}: does it call exit or exec?` };
+  const [, file = '', line = '', message = ''] = place;
+  return {
+    file: scriptOf(file) ?? shown,
+    ...(line === '0' ? {} : { line: Number(line) }),
+    message: message.startsWith('source: ') ? message : `${why}: ${message}`,
+  };
 }

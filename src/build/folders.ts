@@ -4,6 +4,7 @@ import type { Customisation } from '../customize/customisation.ts';
 import type { PlacedEntry, Placement } from '../customize/placement.ts';
 import { BuilderError } from '../errors.ts';
 import { copyForeign } from '../system/files.ts';
+import { bytesOf } from '../system/names.ts';
 import { type BuildContext, paths } from './context.ts';
 import type { StepSource } from './plan.ts';
 import type { StageTwo } from './stage-two.ts';
@@ -105,7 +106,7 @@ export class Folders {
   /** Writes a text to a file for a script. */
   async #text(name: string, text: string): Promise<string> {
     const file = path.join(paths.work, `folder-${name}`);
-    await writeFile(file, text);
+    await writeFile(file, bytesOf(text));
     return file;
   }
 }

@@ -9,6 +9,7 @@ import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, inputsOf, mustRun } from './cuts.ts';
 import { MORE_TO_COME } from './differences.ts';
 import { type BuildPlan, hasShell } from './plan.ts';
+import { linkFree } from './project-file.ts';
 import type { Sources } from './sources.ts';
 import { finalSettings, type Stage, signedBy } from './stage.ts';
 import { bootstrapInputs } from './stage-one.ts';
@@ -74,7 +75,7 @@ async function packageInputs({ customisation }: BuildPlan, sources: Sources): Pr
   for (const { file, name, version, arch, sha256 } of localPackages) inputs[file] = `${name} ${version} ${arch} ${sha256}`;
   for (const { name, text } of archives.sources) inputs[`config/archives: ${name}`] = text;
   for (const { name, file } of [...archives.keys, ...archives.pins])
-    inputs[`config/archives: ${name}`] = await sha256File(await realpath(`${paths.project}/${file}`));
+    inputs[`config/archives: ${name}`] = await sha256File(await linkFree(`${paths.project}/${file}`));
   if (localPackages.some(({ namesProject }) => namesProject)) inputs['the whole project'] = await sources.everything();
   return inputs;
 }
@@ -82,7 +83,7 @@ async function packageInputs({ customisation }: BuildPlan, sources: Sources): Pr
 /** What prepare.sh writes into the tree. */
 async function prepareInputs(config: Config): Promise<Record<string, string>> {
   const keys: string[] = [];
-  for (const key of config.extraSources.keys) keys.push(`${key} ${await sha256File(await realpath(`${paths.project}/${key}`))}`);
+  for (const key of config.extraSources.keys) keys.push(`${key} ${await sha256File(await linkFree(`${paths.project}/${key}`))}`);
   return {
     'extra sources': config.extraSources.text,
     'extra keys': keys.join('\n'),

@@ -1,4 +1,3 @@
-import { readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { findSetting, isSecret } from '../config/settings.ts';
 import type { Artifact } from '../events.ts';
@@ -6,8 +5,11 @@ import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manif
 import type { InstalledPackage } from '../records/packages.ts';
 import { version } from '../resources.ts';
 import { sha256File, statOrUndefined } from '../system/files.ts';
+import { insideOf } from '../system/inside.ts';
+import { namesIn, plainWord } from '../system/names.ts';
 import { type BuildContext, paths } from './context.ts';
 import { hideCredentials } from './failures.ts';
+import { linkFree } from './project-file.ts';
 import { fileOf, type Sources, sha256 } from './sources.ts';
 import type { Stage } from './stage.ts';
 
@@ -41,7 +43,7 @@ export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildC
     modules,
     binaryHooks,
     localPackages,
-    files: await digests(`${paths.project}/realmfs-files`, ''),
+    files: await digests((await insideOf(paths.project, 'realmfs-files')) ?? '', ''),
   };
 }
 
@@ -90,18 +92,17 @@ export async function makeManifest(
 
 /** build.conf and modules may be links within the project: what they lead to counts. */
 async function sha256Linked(file: string): Promise<string> {
-  return sha256File(await realpath(file));
+  return sha256File(await linkFree(file));
 }
 
 async function digests(folder: string, below: string): Promise<{ file: string; sha256: string }[]> {
   const found: { file: string; sha256: string }[] = [];
-  const stat = await statOrUndefined(folder);
-  if (stat === undefined || !stat.isDirectory()) return found;
-  const entries = await readdir(folder, { withFileTypes: true });
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    const name = path.posix.join(below, entry.name);
-    if (entry.isDirectory()) found.push(...(await digests(path.join(folder, entry.name), name)));
-    else if (entry.isFile()) found.push({ file: name, sha256: await sha256File(path.join(folder, entry.name)) });
+  if ((await statOrUndefined(path.join(folder, below)))?.isDirectory() !== true) return found;
+  for (const each of await namesIn(path.join(folder, below))) {
+    const file = path.posix.join(below, each);
+    const stat = await statOrUndefined(path.join(folder, file));
+    if (stat?.isDirectory()) found.push(...(await digests(folder, file)));
+    else if (stat?.isFile()) found.push({ file: plainWord(file), sha256: await sha256File(path.join(folder, file)) });
   }
   return found;
 }

@@ -12,6 +12,7 @@ import { together } from '../system/together.ts';
 import { type Answer, asksAnyway, knownAnswers, rememberQuestion } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { fetching, notCached } from './fetching.ts';
+import { linkFree } from './project-file.ts';
 import { ownSettings, type Stage, signedBy } from './stage.ts';
 import type { StageTwo } from './stage-two.ts';
 
@@ -61,8 +62,8 @@ export class PackageStep {
       await writeFile(file, text);
       rows.push({ place: `sources.list.d ${name}`, file });
     }
-    for (const { name, file } of keys) rows.push({ place: `trusted.gpg.d ${name}`, file: await realpath(`${paths.project}/${file}`) });
-    for (const { name, file } of pins) rows.push({ place: `preferences.d ${name}`, file: await realpath(`${paths.project}/${file}`) });
+    for (const { name, file } of keys) rows.push({ place: `trusted.gpg.d ${name}`, file: await linkFree(`${paths.project}/${file}`) });
+    for (const { name, file } of pins) rows.push({ place: `preferences.d ${name}`, file: await linkFree(`${paths.project}/${file}`) });
     const list = `${paths.work}/archives`;
     await writeFile(list, rows.map(({ place }) => `${place}\n`).join(''));
     return { archives: list, ...Object.fromEntries(rows.map(({ file }, at) => [`archive-${at}`, file])) };

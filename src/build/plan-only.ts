@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { fileNames } from '../config/evaluate.ts';
 import { copyProgram } from '../config/project.ts';
 import { PreflightError } from '../errors.ts';
 import { hasCode } from '../system/files.ts';
+import { readInside } from '../system/inside.ts';
 import { findMirrors, needsProgram } from './build.ts';
 import { type BuildContext, paths } from './context.ts';
 import { checkNoCacheSteps } from './layer-steps.ts';
@@ -28,10 +28,10 @@ export async function planOnly(ctx: BuildContext): Promise<Planned> {
     mirrors,
     hosts,
     states: await planLayers(plan, mirrors, evaluation, ctx),
-    text: configName === null ? '' : await readFile(`${paths.project}/${configName}`, 'utf8'),
+    text: configName === null ? '' : ((await readInside(paths.project, configName))?.toString('utf8') ?? ''),
     modules: {
-      project: await fileNames(`${paths.project}/realmfs-modules`),
-      builtIn: await fileNames(`${paths.library}/modules`),
+      project: await fileNames(paths.project, 'realmfs-modules'),
+      builtIn: await fileNames(paths.library, 'modules'),
     },
   });
 }

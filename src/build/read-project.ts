@@ -5,7 +5,7 @@ import { findProgram, installCommand } from '../config/tools.ts';
 import { type Customisation, noCustomisation, readCustomisation } from '../customize/customisation.ts';
 import type { Findings } from '../customize/problems.ts';
 import { seriesNames } from '../customize/series.ts';
-import { ConfigError, PreflightError } from '../errors.ts';
+import { BuilderError, ConfigError, PreflightError } from '../errors.ts';
 import { isMissing } from '../system/files.ts';
 import { together } from '../system/together.ts';
 import { targetNames, targetsOf } from '../targets/all.ts';
@@ -25,14 +25,15 @@ export interface ReadProject {
 export async function readConfig(ctx: BuildContext, options: { bindData?: boolean } = {}): Promise<ReadProject> {
   const { request, runner } = ctx;
   if (request.hasProject) {
-    const names = await projectContents(paths.source, request.configName !== null, request.outputNames);
-    if (request.configName !== null && !names.includes(request.configName)) names.push(request.configName);
-    await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, runner, ...options });
+    const { configName } = request;
+    const names = await projectContents(paths.source, configName, request.outputNames);
+    if (configName !== null && !names.includes(configName)) names.push(configName);
+    await copyProject({ source: paths.source, project: paths.project, evaluate: paths.evaluate, names, configName, runner, ...options });
   }
-  // Side by side: each needs a while to start. What is wrong with the script comes first.
   const { configName } = request;
+  // Side by side: each needs a while to start. What is wrong with the script comes first.
   const check = async (): Promise<void> => {
-    const problems = configName === null ? [] : await checkScript(`${paths.project}/${configName}`, configName, runner);
+    const problems = configName === null ? [] : await checkScript(paths.project, configName, runner);
     if (problems.length > 0) throw new ConfigError(problems);
   };
   const [, evaluation] = await together([check(), evaluate(request, paths.work, runner)]);
@@ -40,8 +41,8 @@ export async function readConfig(ctx: BuildContext, options: { bindData?: boolea
     request,
     evaluation,
     project: paths.project,
-    folders: { project: `${paths.project}/realmfs-modules`, builtIn: `${paths.library}/modules` },
-    targets: [...targetNames, ...(await seriesNames(`${paths.project}/hooks.d`))],
+    builtIn: `${paths.library}/modules`,
+    targets: [...targetNames, ...(await namesOfSeries())],
     suites: await knownSuites(),
     hostArch: ctx.hostArch,
     runner,
@@ -49,6 +50,15 @@ export async function readConfig(ctx: BuildContext, options: { bindData?: boolea
   await checkKeyring(config);
   await checkArchitecture(config.arch, ctx.hostArch, ctx);
   return { config, customisation: await readBeside(config, ctx), evaluation };
+}
+
+async function namesOfSeries(): Promise<string[]> {
+  try {
+    return await seriesNames({ project: paths.project, folder: 'hooks.d' });
+  } catch (error) {
+    if (!(error instanceof BuilderError)) throw error;
+    throw new ConfigError([{ file: 'hooks.d', message: error.message }]);
+  }
 }
 
 /** Reads what the project has beside build.conf and its modules. */

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdtemp, readdir, readFile, readlink, realpath, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Evaluation } from '../config/evaluate.ts';
 import type { Customisation } from '../customize/customisation.ts';
 import { entryLine } from '../customize/placement.ts';
 import { holds, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
+import { bytesOf, namesIn, onDisk, textOf } from '../system/names.ts';
 import type { Runner } from '../system/runner.ts';
 import { paths } from './context.ts';
 import type { StepSource } from './plan.ts';
+import { linkFree } from './project-file.ts';
 
 /** How a file names the project folder. */
 const PROJECT_FOLDER = ['REALMFS_PROJECT', 'realmfs/project'];
@@ -67,7 +69,7 @@ export function readSources(evaluation: Evaluation, customisation: Customisation
     textOf: async (module) => {
       const file = fileOf(module);
       if (file === undefined) return evaluation.bodies.get(module.name) ?? '';
-      return readFile(await realpath(file), module.origin === 'hook' ? 'latin1' : 'utf8');
+      return readFile(await linkFree(file), module.origin === 'hook' ? 'latin1' : 'utf8');
     },
     filesOf: (module) => {
       const found = placed.get(module.name) ?? filesOf(module, customisation, runner);
@@ -77,7 +79,7 @@ export function readSources(evaluation: Evaluation, customisation: Customisation
     calledText: async (name) => {
       if (evaluation.functions.has(name)) return '';
       for (const folder of [`${paths.project}/realmfs-modules`, `${paths.library}/modules`]) {
-        const text = await readForeign(path.join(folder, name));
+        const text = await readForeign(await linkFree(path.join(folder, name)).catch(() => ''));
         if (text !== undefined) return text.toString('utf8');
       }
       return '';
@@ -113,7 +115,7 @@ async function filesOf(
   runner: Runner,
 ): Promise<Readonly<Record<string, string>>> {
   const found: Record<string, string> = {};
-  if (origin === 'preseed') for (const file of preseeds) found[file] = await sha256File(await realpath(path.join(paths.project, file)));
+  if (origin === 'preseed') for (const file of preseeds) found[file] = await sha256File(await linkFree(path.join(paths.project, file)));
   const placement = [...before, ...after].find(({ folder }) => folder === name);
   if (origin !== 'folder' || placement === undefined) return found;
   for (const entry of placement.entries) found[path.join(name, entry.path)] = await entryLine(paths.project, name, entry);
@@ -132,7 +134,7 @@ async function filesOf(
 async function attributesOf(folder: string, runner: Runner, names = ['.']): Promise<string> {
   // On the disk of the copy, which can hold what the copy holds.
   const scratch = await mkdtemp(`${paths.work}/attributes-`);
-  await writeFile(`${scratch}/list`, names.map((name) => `${name}\0`).join(''));
+  await writeFile(`${scratch}/list`, bytesOf(names.map((name) => `${name}\0`).join('')));
   const script =
     'cp --archive --no-preserve=ownership --attributes-only --no-target-directory -- "$1/." "$2/tree"; ' +
     'tar --create --file=- --directory="$2/tree" --sort=name "$3" --null --verbatim-files-from --files-from="$2/list" --mtime=@0 --owner=:0 ' +
@@ -159,7 +161,7 @@ async function lookUp(read: string, evaluation: Evaluation): Promise<string> {
 
 async function digestOf(file: string): Promise<string> {
   try {
-    return await sha256File(await realpath(file));
+    return await sha256File(await linkFree(file));
   } catch (error) {
     return `unreadable: ${error instanceof Error && 'code' in error ? error.code : error}`;
   }
@@ -168,13 +170,14 @@ async function digestOf(file: string): Promise<string> {
 /** A line for every entry below a folder: kind, mode, name and content. */
 async function digestsOf(folder: string, below: string): Promise<string[]> {
   const lines: string[] = [];
-  for (const name of (await readdir(path.join(folder, below))).sort()) {
+  for (const name of await namesIn(path.join(folder, below))) {
     const at = path.join(below, name);
     const file = path.join(folder, at);
-    const stat = await lstat(file);
+    const stat = await lstat(onDisk(file));
     const mode = stat.mode.toString(8);
     if (stat.isDirectory()) lines.push(`${mode} ${JSON.stringify(at)}`, ...(await digestsOf(folder, at)));
-    else if (stat.isSymbolicLink()) lines.push(`link ${JSON.stringify(at)} ${JSON.stringify(await readlink(file))}`);
+    else if (stat.isSymbolicLink())
+      lines.push(`link ${JSON.stringify(at)} ${JSON.stringify(textOf(await readlink(onDisk(file), { encoding: 'buffer' })))}`);
     else if (stat.isFile()) lines.push(`${mode} ${JSON.stringify(at)} ${await sha256File(file)}`);
     else lines.push(`${mode} ${JSON.stringify(at)} ${stat.rdev}`);
   }
@@ -182,15 +185,16 @@ async function digestsOf(folder: string, below: string): Promise<string[]> {
 }
 
 async function someFileNamesProject(folder: string, below: string): Promise<boolean> {
-  for (const entry of await readdir(path.join(folder, below), { withFileTypes: true })) {
-    const at = path.join(below, entry.name);
-    if (entry.isDirectory()) {
+  for (const name of await namesIn(path.join(folder, below))) {
+    const at = path.join(below, name);
+    const file = path.join(folder, at);
+    const stat = await lstat(onDisk(file));
+    if (stat.isDirectory()) {
       if (!runAsSteps.includes(at) && (await someFileNamesProject(folder, at))) return true;
       continue;
     }
-    const file = path.join(folder, at);
     // build.conf itself and what it sources is looked at as text of its functions and variables.
-    if (entry.isFile() && below !== '' && (await holds(file, PROJECT_FOLDER))) return true;
+    if (stat.isFile() && below !== '' && (await holds(file, PROJECT_FOLDER))) return true;
   }
   return false;
 }

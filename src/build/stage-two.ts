@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, realpath, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from 'shell-quote';
 import { settingsBefore } from '../config/evaluate.ts';
@@ -13,6 +13,7 @@ import { explain, explained } from './failures.ts';
 import { moduleFailure, readStatus } from './module-failure.ts';
 import type { StepSource } from './plan.ts';
 import { aptProgress } from './progress.ts';
+import { linkFree } from './project-file.ts';
 import { Resolver } from './resolver.ts';
 import { fileOf } from './sources.ts';
 import { baseOfSteps, type Stage, settingsInside, stepEnvironment } from './stage.ts';
@@ -137,7 +138,7 @@ export class StageTwo {
   async #fillHook(folder: string, hook: StepSource): Promise<void> {
     const file = path.join(folder, path.basename(hook.name));
     await mkdir(folder);
-    await copyFile(await realpath(fileOf(hook) ?? ''), file);
+    await copyFile(await linkFree(fileOf(hook) ?? ''), file);
     await chmod(file, 0o755);
   }
 

@@ -7,6 +7,7 @@ import { listLayers, type PruneOptions, prune, type StoredLayer } from '../store
 import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
 import { emptyFolder } from './staging.ts';
+import { jsonLine } from './text.ts';
 
 /** What `realmfs-builder cache` can do. */
 export const cacheActions = ['list', 'du', 'prune', 'clear'] as const;
@@ -72,7 +73,7 @@ function json(layers: readonly StoredLayer[]): string {
     below: meta.parent,
     isReachable,
   }));
-  return `${JSON.stringify({ version: CACHE_VERSION, size: sizeOf(layers), layers: rows })}\n`;
+  return jsonLine({ version: CACHE_VERSION, size: sizeOf(layers), layers: rows });
 }
 
 function when(milliseconds: number): string {

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { InterruptedError, UsageError } from '../errors.ts';
 import { formatSize } from '../system/memory.ts';
+import { print } from './text.ts';
 
 /** What the question before a build shows. */
 export interface Confirmation {
@@ -28,7 +29,7 @@ export async function confirm(confirmation: Confirmation, signal: AbortSignal): 
   if (!process.stdin.isTTY) {
     throw new UsageError('there is no terminal to ask on; --no-confirm builds without a question');
   }
-  process.stderr.write(confirmationText(confirmation));
+  print(process.stderr, confirmationText(confirmation));
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const answer = await new Promise<string>((resolve, reject) => {

@@ -5,6 +5,7 @@ import { diffText } from './diff-text.ts';
 import { placeOf, unknownFolder } from './inspect-command.ts';
 import type { DiffOptions } from './options/types.ts';
 import { type ReadSurroundings, readInSandbox } from './read-sandbox.ts';
+import { jsonLine } from './text.ts';
 
 /** What `diff` prints, and its exit code. */
 export async function diffCommand(options: DiffOptions, around: ReadSurroundings): Promise<{ text: string; exitCode: number }> {
@@ -22,7 +23,7 @@ export async function diffCommand(options: DiffOptions, around: ReadSurroundings
   if (a === undefined || b === undefined) throw new Error('two sides were read');
   const diff: Diff = diffOf(a, b, await sameBytes(a, b));
   const text = options.json
-    ? `${JSON.stringify(diffReport(diff))}\n`
+    ? jsonLine(diffReport(diff))
     : diffText({ ...diff, a: { ...a, path: options.a }, b: { ...b, path: options.b } }, options.all);
   return { text, exitCode: options.exitCode && !diff.same ? 1 : 0 };
 }

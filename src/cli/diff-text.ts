@@ -4,7 +4,8 @@ import type { Side } from '../images/side.ts';
 import { installedSizeOf, totalsOf } from '../images/totals.ts';
 import type { FileEntry } from '../records/mtree.ts';
 import { formatSize } from '../system/memory.ts';
-import { dateText, plainWord, table } from './text.ts';
+import { plainWord } from '../system/names.ts';
+import { dateText, table } from './text.ts';
 
 /** Packages and files that are listed unless all are asked for. */
 const SHORT = 40;

@@ -8,12 +8,13 @@ import type { InspectReport } from '../images/report.ts';
 import { inspectText } from './inspect-text.ts';
 import type { InspectOptions } from './options/types.ts';
 import { type ReadSurroundings, readInSandbox } from './read-sandbox.ts';
+import { jsonLine } from './text.ts';
 
 /** What `inspect` prints. */
 export async function inspectCommand(options: InspectOptions, around: ReadSurroundings): Promise<string> {
   const place = await placeOf(options.file, around.cwd);
   const report = await inspect(place, around);
-  return options.json ? `${JSON.stringify(report)}\n` : inspectText({ ...report, path: options.file }, options.packages);
+  return options.json ? jsonLine(report) : inspectText({ ...report, path: options.file }, options.packages);
 }
 
 async function inspect({ file, size }: Place, around: ReadSurroundings): Promise<InspectReport> {

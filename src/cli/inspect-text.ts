@@ -2,7 +2,8 @@ import { descriptionOf } from '../images/inspect.ts';
 import type { Facts } from '../images/reading.ts';
 import type { InspectReport } from '../images/report.ts';
 import { formatSize } from '../system/memory.ts';
-import { dateText, labelled, plainWord, table } from './text.ts';
+import { plainWord } from '../system/names.ts';
+import { dateText, labelled, table } from './text.ts';
 
 /** Packages that are listed unless all are asked for. */
 const BIGGEST = 20;

@@ -14,6 +14,7 @@ import { checkTools } from './preflight.ts';
 import type { Reporter } from './reporters/reporter.ts';
 import { ReportedError, refusedSandbox } from './run-build.ts';
 import type { Stopper } from './stopper.ts';
+import { jsonLine } from './text.ts';
 
 /** Programs that a plan needs; debootstrap for the suites that it knows. */
 const TOOLS = ['debootstrap', 'unshare', 'setpriv', 'pivot_root', 'mount', 'ip', 'apt-get', 'dpkg'];
@@ -45,7 +46,7 @@ export async function planCommand(options: PlanOptions, around: PlanSurroundings
     output,
     warnings,
   });
-  return options.json ? `${JSON.stringify(report)}\n` : planText(report, process.getuid?.() === 0);
+  return options.json ? jsonLine(report) : planText(report, process.getuid?.() === 0);
 }
 
 interface Outcome {

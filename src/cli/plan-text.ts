@@ -13,7 +13,7 @@ function reasons({ steps }: PlanReport, isRoot: boolean): string[] {
   if (steps.every(({ cached }) => cached === null))
     return ['', isRoot ? 'There are no layers, or none are kept (LAYERS_MAX_SIZE=0).' : 'What is cached can be seen by root alone.'];
   const ofItself = (reason: string): boolean => reason !== BELOW_RUNS && !reason.startsWith(RUNS_WITH);
-  const told = steps.flatMap(({ step, why }) => why.filter(ofItself).map((reason) => `${step}: ${cell(reason)}`));
+  const told = steps.flatMap(({ step, why }) => why.filter(ofItself).map((reason) => `${cell(step)}: ${cell(reason)}`));
   return told.length === 0 ? [] : ['', ...told];
 }
 

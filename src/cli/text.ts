@@ -1,5 +1,22 @@
-/** Rows as aligned columns; the last one is as long as it is. */
-export function table(rows: readonly (readonly string[])[]): string[] {
+import { plainLines, plainWord } from '../system/names.ts';
+
+/**
+ * Prints text: what could steer the terminal is written as `\x1b`, whoever has written it. Line feeds and tabs stay. All
+ * that the launcher prints goes this way, but for a shell's own output, colours and the spinner.
+ */
+export function print(stream: { write(text: string): unknown }, text: string): void {
+  stream.write(plainLines(text));
+}
+
+/** A value as one line of JSON, which holds no control character. */
+export function jsonLine(value: unknown): string {
+  const escaped = (character: string): string => `\\u00${character.charCodeAt(0).toString(16)}`;
+  return `${JSON.stringify(value).replace(/[\u007f-\u009f]/g, escaped)}\n`;
+}
+
+/** Rows as aligned columns, each cell on one line; the last one is as long as it is. */
+export function table(cells: readonly (readonly string[])[]): string[] {
+  const rows = cells.map((row) => row.map(plainWord));
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) =>
     row
@@ -12,15 +29,6 @@ export function table(rows: readonly (readonly string[])[]): string[] {
 /** `LABEL:  VALUE`, the values below each other. */
 export function labelled(rows: readonly (readonly string[])[]): string[] {
   return table(rows.map(([label = '', value = '']) => [`${label}:`, value]));
-}
-
-/** Text that others have written, on one line: what could steer a terminal is written as `\x1b`. */
-export function plainWord(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (character) => {
-    const code = character.charCodeAt(0);
-    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
-  });
 }
 
 /** Seconds since 1970 as a date: `2024-05-01 12:00:00 UTC`. */

@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { ConfigError, type Problem } from '../errors.ts';
+import { findInside, readInside } from '../system/inside.ts';
 import { parseSize } from '../system/memory.ts';
 import type { Runner } from '../system/runner.ts';
 import { assignmentLine, checkScript, type Evaluation, fileNames, unknownOverrides, words } from './evaluate.ts';
@@ -53,12 +52,8 @@ export interface Config {
   readonly raw: Readonly<Record<string, string>>;
 }
 
-/** The folders where modules are looked up, beside the functions of build.conf. */
-export interface ModuleFolders {
-  readonly project: string;
-  readonly builtIn: string;
-}
-
+/** The folder of the project's modules. */
+const MODULES = 'realmfs-modules';
 const HELPERS = ['module', 'info', 'warn', 'fatal', 'install_file'];
 /** The framework's own functions are no modules. */
 const MODULE_NAME = /^(?!__realmfs_)[A-Za-z0-9_][A-Za-z0-9_.+-]*$/;
@@ -72,16 +67,17 @@ export async function makeConfig(options: {
   evaluation: Evaluation;
   /** The copy of the project in the sandbox. */
   project: string;
-  folders: ModuleFolders;
+  /** The folder of the built-in modules. */
+  builtIn: string;
   targets: readonly string[];
   /** The suites that debootstrap knows. */
   suites: readonly string[];
   hostArch: string;
   runner: Runner;
 }): Promise<Config> {
-  const { request, evaluation, project, folders, runner } = options;
+  const { request, evaluation, project, builtIn, runner } = options;
   const shown = request.configName ?? 'base image';
-  const text = request.configName === null ? '' : await readFile(path.join(project, request.configName), 'utf8');
+  const text = request.configName === null ? '' : ((await readInside(project, request.configName))?.toString('utf8') ?? '');
   const problems: Problem[] = [];
   const add = (key: string, message: string): void => {
     const line = key in request.overrides ? undefined : assignmentLine(text, key);
@@ -114,7 +110,7 @@ export async function makeConfig(options: {
   const extraSources = await readSources(raw.EXTRA_SOURCES ?? '', project, (message) => add('EXTRA_SOURCES', `EXTRA_SOURCES: ${message}`));
   const extraPins = await readPins(raw.EXTRA_PINS ?? '', project, (message) => add('EXTRA_PINS', `EXTRA_PINS: ${message}`));
 
-  const modules = await findModules({ evaluation, folders, runner, problems, add });
+  const modules = await findModules({ evaluation, project, builtIn, runner, problems, add });
   if (problems.length > 0) throw new ConfigError(problems);
 
   const setting = (key: string): string => raw[key] ?? '';
@@ -147,15 +143,16 @@ export async function makeConfig(options: {
 /** Looks up the modules of the lists, and checks those that are files of the project. */
 async function findModules(options: {
   evaluation: Evaluation;
-  folders: ModuleFolders;
+  project: string;
+  builtIn: string;
   runner: Runner;
   problems: Problem[];
   add: (key: string, message: string) => void;
 }): Promise<Pick<Config, 'preModules' | 'packageModule' | 'postModules'>> {
-  const { evaluation, folders, runner, problems, add } = options;
-  const projectModules = await fileNames(folders.project);
-  const builtIn = await fileNames(folders.builtIn);
-  const checked = new Set<string>();
+  const { evaluation, project, runner, problems, add } = options;
+  const projectModules = await fileNames(project, MODULES);
+  const builtIn = await fileNames(options.builtIn, '.');
+  problems.push(...(await strayModules(project, projectModules)));
   const find = async (name: string, key: string): Promise<ModuleReference> => {
     if (!MODULE_NAME.test(name) || HELPERS.includes(name)) {
       add(key, `${key}: '${name}' is no module name`);
@@ -163,8 +160,8 @@ async function findModules(options: {
     }
     if (evaluation.functions.has(name)) return { name, origin: 'function' };
     if (projectModules.includes(name)) {
-      if (!checked.has(name)) problems.push(...(await checkScript(path.join(folders.project, name), `realmfs-modules/${name}`, runner)));
-      checked.add(name);
+      const file = `${MODULES}/${name}`;
+      if (!problems.some((problem) => problem.file === file)) problems.push(...(await checkScript(project, file, runner)));
       return { name, origin: 'project' };
     }
     if (!builtIn.includes(name)) {
@@ -184,6 +181,16 @@ async function findModules(options: {
     packageModule: await find('install-packages', 'PACKAGES'),
     postModules: await findAll('POST_INSTALL_MODULES'),
   };
+}
+
+/** Modules that are links out of the project, and such folders: a module may call or install any of their files by its name. */
+async function strayModules(project: string, names: readonly string[]): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const file of [MODULES, 'realmfs-files', ...names.filter((name) => MODULE_NAME.test(name)).map((name) => `${MODULES}/${name}`)]) {
+    const found = project === '' ? undefined : await findInside(project, file);
+    if (found?.kind === 'astray') problems.push({ file, message: found.why });
+  }
+  return problems;
 }
 
 /** Where a value comes from that no line of build.conf assigns. */

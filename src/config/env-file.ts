@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import dotenv from 'dotenv';
 import { ConfigError, type Problem } from '../errors.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { statOrUndefined, withForeign } from '../system/files.ts';
 import { suggestion } from './nearest.ts';
 import { findSetting, settingKeys } from './settings.ts';
 
@@ -13,15 +12,18 @@ import { findSetting, settingKeys } from './settings.ts';
  */
 export async function readEnvFile(project: string, sudoUid: number | undefined): Promise<Record<string, string>> {
   const file = path.join(project, 'realmfs.env');
-  const stat = await statOrUndefined(file);
-  if (stat === undefined) return {};
+  if ((await statOrUndefined(file)) === undefined) return {};
   const fail = (message: string): never => {
     throw new ConfigError([{ file: 'realmfs.env', message }]);
   };
-  if (!stat.isFile()) return fail('is not a regular file');
-  if (stat.uid !== 0 && stat.uid !== sudoUid) return fail('belongs neither to root nor to the user behind sudo');
-  if ((stat.mode & 0o002) !== 0) return fail('can be written by everybody');
-  const text = await readFile(file, 'utf8');
+  // What is looked at is what is read, whoever swaps it meanwhile.
+  const text = await withForeign(file, async (handle) => {
+    const { uid, mode } = await handle.stat();
+    if (uid !== 0 && uid !== sudoUid) return fail('belongs neither to root nor to the user behind sudo');
+    if ((mode & 0o002) !== 0) return fail('can be written by everybody');
+    return handle.readFile('utf8');
+  });
+  if (text === undefined) return fail('is not a regular file');
   const values = dotenv.parse(text);
   // dotenv passes over lines that it cannot read.
   const problems: Problem[] = unreadLines(text).map((line) => ({ file: 'realmfs.env', line, message: 'is no KEY=value' }));

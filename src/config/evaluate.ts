@@ -1,7 +1,9 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
 import { quote } from 'shell-quote';
 import type { Problem } from '../errors.ts';
 import { INSIDE } from '../resources.ts';
+import { readForeign } from '../system/files.ts';
+import { findInside } from '../system/inside.ts';
+import { namesIn } from '../system/names.ts';
 import type { Runner } from '../system/runner.ts';
 import type { BuildRequest } from './request.ts';
 import { findSetting, settings } from './settings.ts';
@@ -69,17 +71,17 @@ export function shellLines(lines: readonly string[]): string {
   return ['# shellcheck shell=bash', ...lines, ''].join('\n');
 }
 
-/** Faults that make bash misread a script, found without running it. */
-export async function checkScript(file: string, shown: string, runner: Runner): Promise<Problem[]> {
-  let text: Buffer;
-  try {
-    if (!(await stat(file)).isFile()) return [{ file: shown, message: 'is not a regular file' }];
-    text = await readFile(file);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ELOOP'))) throw error;
-    return [{ file: shown, message: 'is a link that leads out of the project folder, or nowhere' }];
-  }
-  if (text.length > LARGEST_SCRIPT) return [{ file: shown, message: 'is larger than 4 MiB' }];
+/** Faults that make bash misread a script of the project, found without running it; `name`: below the project folder. */
+export async function checkScript(project: string, name: string, runner: Runner): Promise<Problem[]> {
+  const found = await findInside(project, name);
+  if (found.kind === 'astray') return [{ file: name, message: found.why }];
+  if (found.kind === 'there' && found.stat.size > LARGEST_SCRIPT) return [{ file: name, message: 'is larger than 4 MiB' }];
+  const text = found.kind === 'there' ? await readForeign(found.path) : undefined;
+  if (found.kind === 'missing' || text === undefined) return [{ file: name, message: 'is not a regular file' }];
+  return checkText(text, name, found.path, runner);
+}
+
+async function checkText(text: Buffer, shown: string, file: string, runner: Runner): Promise<Problem[]> {
   if (text.includes(0)) return [{ file: shown, line: lineOf(text, text.indexOf(0)), message: 'holds a NUL byte' }];
   if (text.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf]))) {
     return [{ file: shown, line: 1, message: 'begins with a byte order mark; save it as plain UTF-8' }];
@@ -176,15 +178,16 @@ export function words(value: ShellValue | undefined): string[] {
   return (value?.values ?? []).flatMap((text) => text.split(/\s+/)).filter((word) => word !== '');
 }
 
-/** Names of files in a folder, none if there is no folder. */
-export async function fileNames(folder: string): Promise<string[]> {
-  try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return [];
-    throw error;
-  }
+/** The names in a folder that may be files: all but folders. None if there is no folder, or it lies out of the project. */
+export async function fileNames(parent: string, folder: string): Promise<string[]> {
+  const found = await findInside(parent, folder);
+  if (found.kind !== 'there' || !found.stat.isDirectory()) return [];
+  const names = await namesIn(found.path);
+  const kinds = await Promise.all(names.map((name) => findInside(parent, `${folder}/${name}`)));
+  return names.filter((_, at) => {
+    const kind = kinds[at];
+    return kind?.kind !== 'there' || !kind.stat.isDirectory();
+  });
 }
 
 /**

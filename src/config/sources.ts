@@ -1,6 +1,5 @@
-import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { statOrUndefined } from '../system/files.ts';
+import { findInside, readInside } from '../system/inside.ts';
 
 /** Repositories beside the base archive. */
 export interface ExtraSources {
@@ -35,8 +34,8 @@ export async function readSources(value: string, project: string, fail: (message
     const signedBy = field('Signed-By') ?? '';
     const isFile = signedBy !== '' && !signedBy.includes('\n') && !signedBy.startsWith('/') && !/^[0-9A-F\s,!]+$/i.test(signedBy);
     if (isFile) {
-      const found = await projectFile(signedBy, project);
-      if (!found) wrong(`has the key ${signedBy}, but there is no such file in the project folder`);
+      const fault = await projectFault(signedBy, project);
+      if (fault !== undefined) wrong(`has the key ${signedBy}, which ${fault}`);
       else if (!/\.(gpg|asc)$/.test(signedBy)) wrong(`has the key ${signedBy}: apt wants a name that ends in .gpg or .asc`);
       else keys.push(signedBy);
     }
@@ -64,22 +63,25 @@ export async function readPins(value: string, project: string, fail: (message: s
 /** The text itself, if it has the field that such a text begins with, else that of the file it names. */
 async function textOf(value: string, field: string, project: string, fail: (message: string) => void): Promise<string> {
   if (value.trim() === '' || new RegExp(`^${field}:`, 'im').test(value)) return value;
-  if (value.includes('\n') || !(await projectFile(value, project))) {
-    fail(`'${value.split('\n')[0]}' is neither a text with '${field}:' nor a file in the project folder`);
-    return '';
-  }
-  return readFile(path.join(project, value), 'utf8');
+  const fault = value.includes('\n') ? MISSING : await projectFault(value, project);
+  if (fault === undefined) return (await readInside(project, value))?.toString('utf8') ?? '';
+  fail(
+    fault === MISSING
+      ? `'${value.split('\n')[0]}' is neither a text with '${field}:' nor a file in the project folder`
+      : `${value}: ${fault}`,
+  );
+  return '';
 }
 
-async function projectFile(name: string, project: string): Promise<boolean> {
-  if (project === '') return false;
-  try {
-    const real = await realpath(path.join(project, name));
-    return real.startsWith(`${await realpath(project)}/`) && (await statOrUndefined(real))?.isFile() === true;
-  } catch {
-    // Not there, or a link that leads nowhere.
-    return false;
-  }
+const MISSING = 'is not there: no such file in the project folder';
+
+/** Why a name is not one of a file of the project; undefined: it is. */
+async function projectFault(name: string, project: string): Promise<string | undefined> {
+  if (project === '') return MISSING;
+  const found = await findInside(project, name);
+  if (found.kind === 'missing') return MISSING;
+  if (found.kind === 'astray') return found.why;
+  return found.stat.isFile() ? undefined : 'is not a regular file';
 }
 
 /** The paragraphs of a deb822 text: fields in their order, continuation lines kept; comments are dropped. */

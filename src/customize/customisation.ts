@@ -1,7 +1,7 @@
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError } from '../errors.ts';
-import { isFolder, isMissing } from '../system/files.ts';
+import { isMissing } from '../system/files.ts';
+import { namesIn } from '../system/names.ts';
 import type { Runner } from '../system/runner.ts';
 import { chrootHooksIn, type Hook, isHook } from './hooks.ts';
 import {
@@ -16,7 +16,7 @@ import {
 import { type LocalPackage, readLocalPackages } from './local-packages.ts';
 import { isOurs } from './make-hooks.ts';
 import { type Placement, readPlacement } from './placement.ts';
-import { byBytes, type Findings, isLeftOut } from './problems.ts';
+import { type Findings, folderInside, isLeftOut, isPassedOver } from './problems.ts';
 import { listHooks } from './series.ts';
 
 /** All that a project says of its image beside build.conf, modules and their files. */
@@ -72,7 +72,7 @@ export function noCustomisation(targets: readonly string[]): Customisation {
 export async function readCustomisation(options: CustomisationOptions, findings: Findings): Promise<Customisation> {
   const { project, arch, runner } = options;
   const series = await readSeries(options, findings);
-  const isLive = await isLiveTree(project);
+  const isLive = await isLiveTree(project, findings);
   const placements = async (folders: readonly string[]): Promise<Placement[]> => {
     const found: Placement[] = [];
     for (const folder of folders) {
@@ -116,17 +116,20 @@ interface SeriesHooks extends Pick<Customisation, 'targets' | 'provides'> {
 /** The hooks of hooks.d that a build runs, and the targets that its series ask for. */
 async function readSeries({ project, names, builtIn }: CustomisationOptions, findings: Findings): Promise<SeriesHooks> {
   const none: SeriesHooks = { early: [], chroot: [], binary: [], targets: names, provides: undefined };
-  if (!(await isFolder(path.join(project, 'hooks.d')))) return none;
+  if ((await folderInside(project, 'hooks.d', findings)) === undefined) return none;
   let list: Awaited<ReturnType<typeof listHooks>>;
   try {
-    list = await listHooks(path.join(project, 'hooks.d'), names, [...builtIn.keys()]);
+    list = await listHooks({ project, folder: 'hooks.d' }, names, [...builtIn.keys()]);
   } catch (error) {
     if (!(error instanceof BuilderError)) throw error;
-    findings.problems.push({ file: 'hooks.d', message: error.message.replaceAll(`${project}/`, '') });
+    findings.problems.push({ file: 'hooks.d', message: error.message });
     return none;
   }
   const hooks: Hook[] = [];
-  for (const name of list.hooks) {
+  // What a series names is meant; what only lies in chroot/ may be a left-over of another program.
+  const odd = list.hooks.filter((name) => !list.series.has(name) && isPassedOver(path.basename(name)));
+  if (odd.length > 0) findings.warnings.push(`hooks.d: hidden files and backups, and not run: ${odd.join(', ')}`);
+  for (const name of list.hooks.filter((one) => !odd.includes(one))) {
     const file = path.posix.join('hooks.d', name);
     const from = list.series.get(name);
     if (await isMissing(path.join(project, file)))
@@ -154,11 +157,12 @@ async function readSeries({ project, names, builtIn }: CustomisationOptions, fin
 }
 
 /** Names what lies in hooks/ and is not used: links of make-hooks are, by way of hooks.d. */
-async function checkHooksFolder(project: string, { warnings }: Findings): Promise<void> {
-  const folder = path.join(project, 'hooks');
-  if (!(await isFolder(folder))) return;
+async function checkHooksFolder(project: string, findings: Findings): Promise<void> {
+  const folder = await folderInside(project, 'hooks', findings);
+  if (folder === undefined) return;
   const odd: string[] = [];
-  for (const name of (await readdir(folder)).sort(byBytes))
+  for (const name of await namesIn(folder))
     if (name !== 'chroot' && !isLeftOut(name) && !(await isOurs(folder, name, path.join(project, 'hooks.d')))) odd.push(name);
-  if (odd.length > 0) warnings.push(`hooks: not understood, and not used: ${odd.join(', ')} (chroot hooks belong into hooks/chroot)`);
+  if (odd.length > 0)
+    findings.warnings.push(`hooks: not understood, and not used: ${odd.join(', ')} (chroot hooks belong into hooks/chroot)`);
 }

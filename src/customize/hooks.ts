@@ -1,7 +1,8 @@
-import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import { lstat, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { readForeign } from '../system/files.ts';
-import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
+import { findInside } from '../system/inside.ts';
+import { type Findings, folderInside, isPassedOver, namesInside } from './problems.ts';
 
 /** A program that a build runs inside the root, or beside it. */
 export interface Hook {
@@ -21,13 +22,13 @@ export async function chrootHooksIn(project: string, folder: string, findings: F
   const found: Hook[] = [];
   const own: string[] = [];
   const odd: string[] = [];
-  const there = await insideOf(project, folder);
-  if (there === undefined || !(await stat(there)).isDirectory()) return [];
-  for (const name of (await readdir(there)).sort(byBytes)) {
+  const there = await folderInside(project, folder, findings);
+  if (there === undefined) return [];
+  for (const name of await namesInside(there, folder, findings)) {
     const file = path.join(folder, name);
     const link = (await lstat(path.join(there, name))).isSymbolicLink() ? await readlink(path.join(there, name)) : '';
     if (link.startsWith(OF_LIVE_BUILD)) own.push(name);
-    else if (!name.endsWith('.chroot') || isLeftOut(name)) odd.push(name);
+    else if (!name.endsWith('.chroot') || isPassedOver(name)) odd.push(name);
     else if (await isHook(project, file, findings)) found.push({ name, file });
   }
   if (own.length > 0) findings.warnings.push(`${folder}: live-build's own hooks are not run: ${own.join(', ')}`);
@@ -41,11 +42,11 @@ export async function isHook(project: string, file: string, { problems, warnings
     problems.push({ file, ...(line === undefined ? {} : { line }), message });
     return false;
   };
-  const real = await insideOf(project, file);
-  if (real === undefined) return refuse('is a link that leads nowhere, or out of the project');
-  const bytes = await readForeign(real);
-  if (bytes === undefined) return refuse('is no regular file');
-  if (((await stat(real)).mode & 0o111) === 0) warnings.push(`${file} is not executable; it is run all the same`);
+  const found = await findInside(project, file);
+  if (found.kind === 'astray') return refuse(found.why);
+  const bytes = found.kind === 'there' ? await readForeign(found.path) : undefined;
+  if (found.kind === 'missing' || bytes === undefined) return refuse('is not a regular file');
+  if ((found.stat.mode & 0o111) === 0) warnings.push(`${file} is not executable; it is run all the same`);
   const lines = bytes
     .subarray(0, bytes.indexOf(0) < 0 ? bytes.length : bytes.indexOf(0))
     .toString('latin1')

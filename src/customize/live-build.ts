@@ -1,7 +1,8 @@
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isFolder, readForeign } from '../system/files.ts';
-import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
+import { readForeign } from '../system/files.ts';
+import { findInside, insideOf } from '../system/inside.ts';
+import { namesIn } from '../system/names.ts';
+import { type Findings, folderInside, isLeftOut, isPassedOver, namesInside } from './problems.ts';
 
 /** A file for apt: its name in the image, its path below the project folder, and whether the finished image keeps it. */
 interface LiveFile {
@@ -46,24 +47,25 @@ const known: Readonly<Record<string, readonly string[] | undefined>> = {
 const settings: readonly string[] = ['binary', 'bootstrap', 'build', 'chroot', 'common', 'source'];
 
 /** Whether a project has a `config/` in the form of live-build. */
-export async function isLiveTree(project: string): Promise<boolean> {
-  if (!(await isFolder(path.join(project, CONFIG)))) return false;
-  const names = await readdir(path.join(project, CONFIG));
-  return names.some((name) => name in known);
+export async function isLiveTree(project: string, findings: Findings): Promise<boolean> {
+  const there = await folderInside(project, CONFIG, findings);
+  return there !== undefined && (await namesIn(there)).some((name) => name in known);
 }
 
 /** Names what of a live-build tree is not understood. */
 export async function checkLiveTree(project: string, { warnings }: Findings): Promise<void> {
   const odd: string[] = [];
-  const files: string[] = (await isFolder(path.join(project, 'auto'))) ? ['auto'] : [];
-  for (const name of (await readdir(path.join(project, CONFIG))).sort(byBytes)) {
+  const namesOf = async (name: string): Promise<string[]> => {
+    const there = await findInside(project, name);
+    return there.kind === 'there' && there.stat.isDirectory() ? namesIn(there.path) : [];
+  };
+  const files: string[] = (await insideOf(project, 'auto')) === undefined ? [] : ['auto'];
+  for (const name of await namesOf(CONFIG)) {
     const inner = known[name];
     if (settings.includes(name)) files.push(path.join(CONFIG, name));
     else if (!(name in known)) odd.push(name);
-    else if (inner !== undefined && (await isFolder(path.join(project, CONFIG, name))))
-      odd.push(
-        ...(await readdir(path.join(project, CONFIG, name))).filter((part) => !inner.includes(part)).map((part) => `${name}/${part}`),
-      );
+    else if (inner !== undefined)
+      odd.push(...(await namesOf(path.join(CONFIG, name))).filter((part) => !inner.includes(part)).map((part) => `${name}/${part}`));
   }
   if (files.length > 0)
     warnings.push(
@@ -80,20 +82,20 @@ async function filesOf(
   endings: readonly string[],
   findings: Findings,
 ): Promise<{ file: string; text: string }[]> {
-  const there = await insideOf(project, path.join(CONFIG, folder));
-  if (there === undefined || !(await isFolder(there))) return [];
+  const there = await folderInside(project, path.join(CONFIG, folder), findings);
+  if (there === undefined) return [];
   const found: { file: string; text: string }[] = [];
   const odd: string[] = [];
-  for (const name of (await readdir(there)).sort(byBytes)) {
+  for (const name of await namesInside(there, path.join(CONFIG, folder), findings)) {
     if (isLeftOut(name)) continue;
     const file = path.join(CONFIG, folder, name);
-    if (!endings.some((ending) => name.endsWith(ending) && name.length > ending.length)) {
+    if (isPassedOver(name) || !endings.some((ending) => name.endsWith(ending) && name.length > ending.length)) {
       odd.push(name);
       continue;
     }
-    const real = await insideOf(project, file);
-    const bytes = real === undefined ? undefined : await readForeign(real);
-    if (bytes === undefined) findings.problems.push({ file, message: 'is no file of the project' });
+    const one = await findInside(project, file);
+    const bytes = one.kind === 'there' ? await readForeign(one.path) : undefined;
+    if (bytes === undefined) findings.problems.push({ file, message: one.kind === 'astray' ? one.why : 'is not a regular file' });
     else found.push({ file, text: bytes.toString('latin1') });
   }
   if (odd.length > 0) findings.warnings.push(`${CONFIG}/${folder}: not understood, and not used: ${odd.join(', ')}`);

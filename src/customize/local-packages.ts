@@ -1,8 +1,9 @@
-import { chmod, copyFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { makeFolders, sha256File } from '../system/files.ts';
+import { findInside, insideOf } from '../system/inside.ts';
 import type { Runner } from '../system/runner.ts';
-import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
+import { type Findings, folderInside, isLeftOut, isPassedOver, namesInside } from './problems.ts';
 
 /** A package file of the project. */
 export interface LocalPackage {
@@ -36,11 +37,11 @@ export async function readLocalPackages(
 ): Promise<LocalPackage[]> {
   const found: LocalPackage[] = [];
   for (const folder of folders) {
-    const there = await insideOf(project, folder);
-    if (there === undefined || !(await stat(there)).isDirectory()) continue;
+    const there = await folderInside(project, folder, findings);
+    if (there === undefined) continue;
     const odd: string[] = [];
-    for (const name of (await readdir(there)).sort(byBytes)) {
-      if (!name.endsWith('.deb')) {
+    for (const name of await namesInside(there, folder, findings)) {
+      if (!name.endsWith('.deb') || isPassedOver(name)) {
         if (!isLeftOut(name)) odd.push(name);
         continue;
       }
@@ -64,9 +65,10 @@ export async function readLocalPackages(
 
 /** Reads one package file; a text says what is wrong with it. */
 async function readPackage(project: string, file: string, runner: Runner): Promise<LocalPackage | string> {
-  const real = await insideOf(project, file);
-  if (real === undefined) return 'is a link that leads nowhere, or out of the project';
-  if (!(await stat(real)).isFile()) return 'is no regular file';
+  const found = await findInside(project, file);
+  if (found.kind === 'astray') return found.why;
+  if (found.kind === 'missing' || !found.stat.isFile()) return 'is not a regular file';
+  const real = found.path;
   const ask = async (...args: string[]): Promise<string | undefined> => {
     try {
       return await runner.capture({ label: 'dpkg-deb', file: 'dpkg-deb', args });

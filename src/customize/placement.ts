@@ -1,7 +1,9 @@
-import { lstat, readdir, readlink } from 'node:fs/promises';
+import { lstat, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import { isMissing, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
-import { byBytes, type Findings, insideOf, isLeftOut } from './problems.ts';
+import { readForeign, sha256File, statOrUndefined } from '../system/files.ts';
+import { findInside } from '../system/inside.ts';
+import { namesIn, onDisk, textOf } from '../system/names.ts';
+import { type Findings, isLeftOut } from './problems.ts';
 
 /** An entry that is copied onto the root. */
 export interface PlacedEntry {
@@ -50,13 +52,13 @@ const HIGHEST_ID = 2 ** 32 - 2;
  * says otherwise. Undefined: there is no such folder.
  */
 export async function readPlacement(project: string, folder: string, findings: Findings, owners?: string): Promise<Placement | undefined> {
-  const stat = await statOrUndefined(path.join(project, folder));
-  if (stat === undefined) return undefined;
-  const there = await insideOf(project, folder);
-  if (there === undefined || !(await lstat(there)).isDirectory()) {
-    findings.problems.push({ file: folder, message: 'is no folder of the project' });
+  const found = await findInside(project, folder);
+  if (found.kind === 'missing') return undefined;
+  if (found.kind === 'astray' || !found.stat.isDirectory()) {
+    findings.problems.push({ file: folder, message: found.kind === 'astray' ? found.why : 'is not a folder' });
     return undefined;
   }
+  const there = found.path;
   const rows = owners === undefined ? [] : await readOwners(project, owners, findings);
   const used = new Set<OwnerRow>();
   const leftOut: string[] = [];
@@ -65,17 +67,14 @@ export async function readPlacement(project: string, folder: string, findings: F
   const refuse = (name: string, message: string): void => void findings.problems.push({ file: path.join(folder, name), message });
 
   async function walk(below: string): Promise<void> {
-    for (const name of (await readdir(path.join(there ?? '', below))).sort(byBytes)) {
+    for (const name of await namesIn(path.join(there, below))) {
       const at = path.join(below, name);
       if (isLeftOut(name)) {
         leftOut.push(at);
         continue;
       }
-      const found = await statOrUndefined(path.join(there ?? '', at));
-      if (found === undefined) {
-        refuse(at, 'its name is no UTF-8');
-        continue;
-      }
+      const found = await statOrUndefined(path.join(there, at));
+      if (found === undefined) continue;
       const kind = found.isDirectory()
         ? 'folder'
         : found.isFile()
@@ -116,14 +115,14 @@ export async function readPlacement(project: string, folder: string, findings: F
 
 /** Reads `GLOB OWNER GROUP MODE` lines: numbers, and an octal mode or `-`; of several that fit, the last counts. */
 async function readOwners(project: string, file: string, findings: Findings): Promise<OwnerRow[]> {
-  if (await isMissing(path.join(project, file))) return [];
-  const real = await insideOf(project, file);
-  const bytes = real === undefined ? undefined : await readForeign(real);
+  const found = await findInside(project, file);
+  if (found.kind === 'missing') return [];
+  const bytes = found.kind === 'there' ? await readForeign(found.path) : undefined;
   if (bytes === undefined) {
-    findings.problems.push({ file, message: 'is no file of the project' });
+    findings.problems.push({ file, message: found.kind === 'astray' ? found.why : 'is not a regular file' });
     return [];
   }
-  const text = bytes.toString('utf8');
+  const text = textOf(bytes);
   return text.split('\n').flatMap((line, index) => {
     if (/^\s*(?:#|$)/.test(line)) return [];
     const [, glob = '', uid = '', gid = '', mode = ''] = /^\s*(\S+)\s+(\d+)\s+(\d+)\s+(-|[0-7]{3,4})\s*$/.exec(line) ?? [];
@@ -161,8 +160,8 @@ function globPattern(glob: string): RegExp | undefined {
 /** What of an entry comes into the tree, as one line. */
 export async function entryLine(project: string, folder: string, entry: PlacedEntry): Promise<string> {
   const file = path.join(project, folder, entry.path);
-  const { mode } = await lstat(file);
+  const { mode } = await lstat(onDisk(file));
   const shown = `${entry.kind} ${entry.uid}:${entry.gid} ${(entry.mode ?? mode & 0o7777).toString(8)}${entry.isOwned ? ' owned' : ''}`;
-  if (entry.kind === 'link') return `${shown} ${JSON.stringify(await readlink(file))}`;
+  if (entry.kind === 'link') return `${shown} ${JSON.stringify(textOf(await readlink(onDisk(file), { encoding: 'buffer' })))}`;
   return entry.kind === 'file' ? `${shown} ${await sha256File(file)}` : shown;
 }

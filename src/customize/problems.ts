@@ -1,6 +1,6 @@
-import { realpath } from 'node:fs/promises';
-import path from 'node:path';
 import type { Problem } from '../errors.ts';
+import { findInside } from '../system/inside.ts';
+import { byBytes, isWild, namesIn } from '../system/names.ts';
 
 /** What is found while the customisation of a project is read: faults all at once, and what its user should know. */
 export interface Findings {
@@ -13,18 +13,28 @@ export function isLeftOut(name: string): boolean {
   return name.startsWith('.git') || name.endsWith('~') || name.startsWith('.#') || /^#.*#$/.test(name) || /^\..*\.sw[a-p]$/.test(name);
 }
 
-/** Sorts as the C locale does: by bytes. */
-export function byBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+/**
+ * Names that stand for nothing in a folder of hooks, lists or packages: hidden files, as the `._NAME` of macOS and the
+ * globs of live-build have it, and backups.
+ */
+export function isPassedOver(name: string): boolean {
+  return name.startsWith('.') || isLeftOut(name);
 }
 
-/** Where a name below a folder leads in the end, or undefined if that is nothing, or lies outside of it. */
-export async function insideOf(folder: string, name: string): Promise<string | undefined> {
-  try {
-    const real = await realpath(path.join(folder, name));
-    return real.startsWith(`${await realpath(folder)}/`) ? real : undefined;
-  } catch {
-    // Nothing there, or links in a circle.
-    return undefined;
-  }
+/**
+ * A folder of the project, every link on the way resolved within it. Undefined: there is none; one that is a link out of
+ * the project is a problem.
+ */
+export async function folderInside(project: string, name: string, { problems }: Findings): Promise<string | undefined> {
+  const found = await findInside(project, name);
+  if (found.kind === 'astray') problems.push({ file: name, message: found.why });
+  return found.kind === 'there' && found.stat.isDirectory() ? found.path : undefined;
+}
+
+/** The names in a folder that files are taken from by their names, by bytes; one that is not UTF-8 is a problem. */
+export async function namesInside(there: string, shown: string, { problems }: Findings): Promise<string[]> {
+  const names = await namesIn(there);
+  for (const name of names.filter(isWild))
+    problems.push({ file: `${shown}/${name}`, message: 'its name is not UTF-8: give it another one' });
+  return names.filter((name) => !isWild(name)).sort(byBytes);
 }

@@ -1,7 +1,16 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError } from '../errors.ts';
-import { hasCode } from '../system/files.ts';
+import { readForeign } from '../system/files.ts';
+import { findInside } from '../system/inside.ts';
+import { byBytes, namesIn } from '../system/names.ts';
+
+/** A hooks.d folder of a project: links lead to a place in the project, or nothing is read. */
+export interface HooksD {
+  /** The folder that links may lead to. */
+  readonly project: string;
+  /** hooks.d itself, below it; empty: the project itself. */
+  readonly folder: string;
+}
 
 /** Hooks of a hooks.d folder, as its series name them. The form is that of livecd-rootfs' make-hooks. */
 export interface HookList {
@@ -34,7 +43,7 @@ export function setNames(words: readonly string[]): string[] {
  * name is the series.
  * @throws BuilderError for a set without a series file, a cycle, and paths that lead out of hooks.d
  */
-export async function listHooks(hooksD: string, sets: readonly string[], known: readonly string[] = []): Promise<HookList> {
+export async function listHooks(hooksD: HooksD, sets: readonly string[], known: readonly string[] = []): Promise<HookList> {
   const hooks = await chrootHooks(hooksD);
   const series = new Map<string, string>();
   const included = new Set<string>();
@@ -55,7 +64,7 @@ export async function listHooks(hooksD: string, sets: readonly string[], known: 
       return [];
     }
     const own: string[] = [];
-    for (const [index, line] of (await linesOf(file)).entries()) {
+    for (const [index, line] of (await linesOf(hooksD, file)).entries()) {
       const text = line.replaceAll(AROUND, '');
       if (text === '' || text.startsWith('#')) continue;
       const [, directive, rest = ''] = DIRECTIVE.exec(text) ?? [];
@@ -64,7 +73,7 @@ export async function listHooks(hooksD: string, sets: readonly string[], known: 
         if (!included.has(rest) || [...chain, name].includes(rest)) await take(rest, [...chain, name]);
         included.add(rest);
       } else if (!hooks.includes(text)) {
-        if (leadsOut(text)) throw new BuilderError(`${path.relative(hooksD, file)}:${index + 1}: ${text} is no path below hooks.d`);
+        if (leadsOut(text)) throw new BuilderError(`${file}:${index + 1}: ${text} is no path below hooks.d`);
         hooks.push(text);
         series.set(text, name);
       }
@@ -77,43 +86,51 @@ export async function listHooks(hooksD: string, sets: readonly string[], known: 
 }
 
 /** Chroot hooks are in no series: all of them run, in the order of their names' code points. */
-async function chrootHooks(hooksD: string): Promise<string[]> {
-  const names = await readdir(path.join(hooksD, 'chroot')).catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return [];
-    throw error;
-  });
-  return names
-    .filter((name) => /\.chroot(?:_early)?$/.test(name))
-    .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-    .map((name) => `chroot/${name}`);
+async function chrootHooks(hooksD: HooksD): Promise<string[]> {
+  const names = (await namesOf(hooksD, 'chroot')).filter((name) => /\.chroot(?:_early)?$/.test(name));
+  return names.sort(byBytes).map((name) => `chroot/${name}`);
 }
 
-/** The file of a series; undefined: there is none. */
-async function findSeries(hooksD: string, name: string, from: string | undefined): Promise<string | undefined> {
+/** What stands at a path below hooks.d; undefined: nothing. */
+async function find({ project, folder }: HooksD, name: string) {
+  const found = await findInside(project, path.join(folder, name));
+  if (found.kind === 'astray') throw new BuilderError(`${name} ${found.why}`);
+  return found.kind === 'there' ? found : undefined;
+}
+
+async function namesOf(hooksD: HooksD, name: string): Promise<string[]> {
+  const found = await find(hooksD, name);
+  return found?.stat.isDirectory() === true ? namesIn(found.path) : [];
+}
+
+/** The file of a series, below hooks.d; undefined: there is none. */
+async function findSeries(hooksD: HooksD, name: string, from: string | undefined): Promise<string | undefined> {
   if (leadsOut(name)) throw new BuilderError(`${name} is no name of a series${from === undefined ? '' : `: series ${from}`}`);
   for (const folder of ['extra', 'base']) {
-    const file = path.join(hooksD, folder, 'series', name);
-    const isThere = await stat(file).then(
-      (found) => found.isFile(),
-      () => false,
-    );
-    if (isThere) return file;
+    const file = `${folder}/series/${name}`;
+    if ((await find(hooksD, file))?.stat.isFile() === true) return file;
   }
   return undefined;
 }
 
-/** The names of all series of a hooks.d folder. */
-export async function seriesNames(hooksD: string): Promise<string[]> {
-  const folders = ['extra', 'base'].map((folder) => path.join(hooksD, folder, 'series'));
-  return (await Promise.all(folders.map((folder) => readdir(folder).catch(() => [])))).flat();
+/**
+ * The names of all series of a hooks.d folder.
+ * @throws BuilderError if one of its folders leads out of the project
+ */
+export async function seriesNames(hooksD: HooksD): Promise<string[]> {
+  const folders = ['extra', 'base'].map((folder) => `${folder}/series`);
+  return (await Promise.all(folders.map((folder) => namesOf(hooksD, folder)))).flat();
 }
 
 /** The lines of a file, however they end. */
-async function linesOf(file: string): Promise<string[]> {
+async function linesOf(hooksD: HooksD, file: string): Promise<string[]> {
+  const found = await find(hooksD, file);
+  const bytes = found === undefined ? undefined : await readForeign(found.path);
+  if (bytes === undefined) throw new BuilderError(`${file}: cannot be read`);
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(file)).split(/\r\n|\r|\n/);
-  } catch (error) {
-    throw new BuilderError(`${file}: ${error instanceof TypeError ? 'the text is not UTF-8' : String(error)}`);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes).split(/\r\n|\r|\n/);
+  } catch {
+    throw new BuilderError(`${file}: the text is not UTF-8`);
   }
 }
 

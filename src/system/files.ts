@@ -4,6 +4,7 @@ import { chown, type FileHandle, lstat, mkdir, open, rename, rmdir, stat, unlink
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { naming } from './disk-faults.ts';
+import { onDisk } from './names.ts';
 
 /** True if nothing stands at the path; a dangling link counts as something. */
 export async function isMissing(file: string): Promise<boolean> {
@@ -13,7 +14,7 @@ export async function isMissing(file: string): Promise<boolean> {
 /** lstat, or undefined where nothing is. Other errors are thrown. */
 export async function statOrUndefined(file: string) {
   try {
-    return await lstat(file);
+    return await lstat(onDisk(file));
   } catch (error) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
     throw error;
@@ -51,7 +52,7 @@ export async function readInPieces(handle: FileHandle, start: number, take: (pie
 export async function sha256File(file: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   // A pipe would wait for somebody who writes.
-  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const handle = await open(onDisk(file), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw new Error(`${file} is no regular file`);
@@ -111,11 +112,11 @@ export async function copyForeign(from: string, to: string): Promise<boolean> {
   return copied === true;
 }
 
-/** Opens a regular file, and nothing else; undefined if it is anything else, or nothing. */
-async function withForeign<T>(file: string, body: (handle: FileHandle) => Promise<T>): Promise<T | undefined> {
+/** Opens a regular file that somebody else could have put there, and nothing else; undefined if it is anything else, or nothing. */
+export async function withForeign<T>(file: string, body: (handle: FileHandle) => Promise<T>): Promise<T | undefined> {
   let handle: FileHandle;
   try {
-    handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    handle = await open(onDisk(file), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].some((code) => hasCode(error, code))) return undefined;
     throw error;
@@ -131,7 +132,7 @@ async function withForeign<T>(file: string, body: (handle: FileHandle) => Promis
 export async function holds(file: string, texts: readonly string[]): Promise<boolean> {
   const overlap = Math.max(...texts.map((text) => text.length));
   let before = '';
-  for await (const chunk of createReadStream(file, { encoding: 'latin1', highWaterMark: AT_ONCE })) {
+  for await (const chunk of createReadStream(onDisk(file), { encoding: 'latin1', highWaterMark: AT_ONCE })) {
     const text = before + String(chunk);
     if (texts.some((wanted) => text.includes(wanted))) return true;
     before = text.slice(-overlap);

@@ -5,7 +5,10 @@ source "$__realmfs_run/in/settings-before.sh"
 __realmfs_conf=$(<"$__realmfs_run/in/config")
 if [[ -n $__realmfs_conf ]]; then
     cd "$__realmfs_run/project" || exit 97
+    [[ -f $__realmfs_conf && -r $__realmfs_conf ]] || __realmfs_fatal "$__realmfs_conf is not there any more, or is not a regular file"
+    trap '__realmfs_unsourced "$BASH_COMMAND" "${BASH_SOURCE[0]-}" "$LINENO"' ERR
     source "$__realmfs_run/project/$__realmfs_conf" >/dev/null
+    builtin trap - ERR
 fi
 # From here on functions of the user may have the names of builtins and of commands.
 builtin set +eu

@@ -66,7 +66,9 @@ __realmfs_shell=''
 __realmfs_names __realmfs_known
 cd "$__realmfs_run/project" || exit 97
 if [[ -n $__realmfs_conf ]]; then
+    trap '__realmfs_unsourced "$BASH_COMMAND" "${BASH_SOURCE[0]-}" "$LINENO"' ERR
     source "$__realmfs_run/project/$__realmfs_conf"
+    builtin trap - ERR
 fi
 # From here on functions of the user may have the names of builtins and of commands, and his
 # variables may be readonly.

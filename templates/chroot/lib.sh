@@ -79,20 +79,49 @@ module() {
     __realmfs_module "$1"
 }
 
+# __realmfs_module NAME [ORIGIN]: ORIGIN is the place where the plan has found it: it runs from there, or not at all.
 __realmfs_module() {
     [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.+-]*$ ]] || __realmfs_fatal "module: '$1' is not a module name"
     # What build.conf has said is what the plan and the manifest say.
     [[ ${2-function} == function ]] || ! builtin declare -F -- "$1" >/dev/null \
         || __realmfs_fatal "an earlier module has defined a function $1, which is not the module $1 that was planned"
-    if builtin declare -F -- "$1" >/dev/null; then
+    if [[ ${2-function} == function ]] && builtin declare -F -- "$1" >/dev/null; then
         "$1"
-    elif [[ -f $__realmfs_run/project/realmfs-modules/$1 ]]; then
+    elif [[ ${2-project} == project && -f $__realmfs_run/project/realmfs-modules/$1 ]]; then
         builtin source "$__realmfs_run/project/realmfs-modules/$1"
-    elif [[ -f $__realmfs_run/lib/modules/$1 ]]; then
+    elif [[ -z ${2-} && -L $__realmfs_run/project/realmfs-modules/$1 && ! -e $__realmfs_run/project/realmfs-modules/$1 ]]; then
+        __realmfs_fatal "module: realmfs-modules/$1 is a link that leads nowhere inside the image"
+    elif [[ ${2-built-in} == built-in && -f $__realmfs_run/lib/modules/$1 ]]; then
         builtin source "$__realmfs_run/lib/modules/$1"
+    elif [[ -n ${2-} ]]; then
+        __realmfs_fatal "the module $1 was planned as that of the origin '$2', and is not there any more"
     else
         __realmfs_fatal "module: there is no module '$1'"
     fi
+}
+
+# __realmfs_unsourced COMMAND FILE LINE: the ERR trap while build.conf is read. A command that fails does not count there,
+# but what a script says that it sources, and that is not there, would be lost without a word: that ends the build. Who
+# reckons with that says so by a condition, and nothing fails.
+__realmfs_unsourced() {
+    builtin local IFS=$' \t\n' __realmfs_script='' __realmfs_at
+    builtin local -a __realmfs_path
+    __realmfs_path=()
+    [[ $1 =~ ^((builtin|command)\ +)*(source|\.)\ +(.+)$ ]] || builtin return 0
+    ! builtin declare -F source . >/dev/null || builtin return 0
+    builtin eval "__realmfs_take_script ${BASH_REMATCH[4]}" 2>/dev/null
+    [[ -n $__realmfs_script ]] || builtin return 0
+    # As bash looks for it.
+    [[ $__realmfs_script == */* ]] || IFS=: builtin read -r -d '' -a __realmfs_path <<<"$PATH" || builtin true
+    for __realmfs_at in "${__realmfs_path[@]/%/\/}" ''; do
+        [[ ! -r $__realmfs_at$__realmfs_script || -d $__realmfs_at$__realmfs_script ]] || builtin return 0
+    done
+    __realmfs_end "$2" "$3" "source: $__realmfs_script is not there, or cannot be read, when build.conf is read (docs/configuration.md, 'The project folder'); if it may be missing: [[ ! -f FILE ]] || source FILE"
+}
+
+__realmfs_take_script() {
+    [[ ${1-} != -- ]] || builtin shift
+    __realmfs_script=${1-}
 }
 
 # Finds FILE below the project's realmfs-files/, then below the built-in files.

@@ -4,7 +4,7 @@
 # bound without those below it, and none can lose a flag.
 
 # read_only_below TARGET [HIDDEN...]: makes the mounts at and below TARGET read-only, but those
-# at and below TARGET/HIDDEN.
+# at and below TARGET/HIDDEN. $more: further flags, each after a comma.
 read_only_below() {
     local top=$1 target part
     shift
@@ -18,18 +18,18 @@ read_only_below() {
         done
         # Of two mounts on one place, the flags of both: which is the upper one is not said.
         flags[$target]+=,
-        for part in nosuid nodev noexec; do
+        for part in nosuid nodev noexec nosymfollow; do
             [[ ,${fields[5]}, != *",$part,"* ]] || flags[$target]+=$part,
         done
     done </proc/self/mountinfo
     for target in "${!flags[@]}"; do
         # What cannot be reached here, nobody in the view can reach.
-        [[ ! -e $target ]] || mount -o "remount,bind,ro${flags[$target]%,}" -- "$target"
+        [[ ! -e $target ]] || mount -o "remount,bind,ro${flags[$target]%,}${more-}" -- "$target"
     done
 }
 
 make_plan_view() {
-    local new=/sys/view part
+    local new=/sys/view part more=
     # A place that hides nothing of the project, the program and node.
     mount -t tmpfs -o mode=0755,size=64k realmfs-view /sys
     mkdir "$new"
@@ -54,9 +54,13 @@ make_plan_view() {
         mount --rbind -- "$RB_PROJECT" "$new$base/source"
     fi
     [[ -z $RB_CACHE ]] || mount --rbind -- "$RB_CACHE" "$new$base/cache"
-    for part in program source cache; do
+    for part in program cache; do
         read_only_below "$new$base/$part"
     done
+    # As in a build: no link of the project is followed.
+    [[ $RB_MODE == read ]] || more=,nosymfollow
+    read_only_below "$new$base/source"
+    more=
     [[ -z $RB_HOME ]] || ln -s -- "$RB_HOME" "$new$base/home"
     enter_view "$new"
 }

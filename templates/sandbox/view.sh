@@ -14,7 +14,7 @@ host_mounts() {
             "$RB_CACHE"/mnt | "$RB_CACHE"/mnt/*) continue ;;
         esac
         flags=''
-        for flag in nosuid nodev noexec; do
+        for flag in nosuid nodev noexec nosymfollow; do
             [[ ,${fields[5]}, != *",$flag,"* ]] || flags+=,$flag
         done
         printf '%s\0' "$target" "$flags"
@@ -121,7 +121,8 @@ make_view() {
         row "$RB_PROGRAM" "$new$base/program" none bind,ro,nosuid,nodev
         row "$RB_STAGING" "$new$base/staging" none bind
         row "$RB_CACHE" "$new$base/cache" none bind
-        [[ -z $RB_PROJECT ]] || row "$RB_PROJECT" "$new$base/source" none bind,ro,nosuid,nodev
+        # Root follows no link of somebody else's project, whenever it is put there.
+        [[ -z $RB_PROJECT ]] || row "$RB_PROJECT" "$new$base/source" none bind,ro,nosuid,nodev,nosymfollow
         for index in "${!stales[@]}"; do
             mkdir "$new$base/stale/$index"
             row "${stales[index]}" "$new$base/stale/$index" none bind

@@ -292,7 +292,7 @@ describe('modules', () => {
     [
       'link out of the project',
       listed('bad'),
-      `${config}realmfs-modules/bad: is a link that leads out of the project folder, or nowhere`,
+      `${config}realmfs-modules/bad: is a link that leads out of the project folder, to ../../x: copy what it leads to into the project`,
       { prepare: 'mkdir realmfs-modules; ln -s ../../x realmfs-modules/bad' },
     ],
     [

@@ -1,11 +1,12 @@
 import type { BuildEvent } from '../../events.ts';
-import { formatSeconds, plainText, type Reporter, shellText, stepTitle } from './reporter.ts';
+import { formatSeconds, plainEvent, plainText, type Reporter, shellText, stepTitle } from './reporter.ts';
 
 /** Lines with the time since the start: for logs of CI systems. */
 export function createPlainReporter(write: (text: string) => void, options: { verbose: boolean; debug: boolean }): Reporter {
   const start = Date.now();
   const line = (text: string): void => write(`${((Date.now() - start) / 1000).toFixed(1).padStart(7)}  ${text}\n`);
-  const report = (event: BuildEvent): void => {
+  const report = (raw: BuildEvent): void => {
+    const event = plainEvent(raw);
     switch (event.kind) {
       case 'step-start':
         return line(stepTitle(event));

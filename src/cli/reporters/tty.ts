@@ -1,6 +1,6 @@
 import ora from 'ora';
 import type { BuildEvent } from '../../events.ts';
-import { formatSeconds, plainText, type Reporter, shellText, stepTitle } from './reporter.ts';
+import { formatSeconds, plainEvent, plainText, type Reporter, shellText, stepTitle } from './reporter.ts';
 
 /** A spinner with the step, what apt and debootstrap are doing, and the time so far. */
 export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose: boolean; debug: boolean; color: boolean }): Reporter {
@@ -24,7 +24,8 @@ export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose
     stream.write(`${text}\n`);
     if (spinning) spinner.render();
   };
-  const report = (event: BuildEvent): void => {
+  const report = (raw: BuildEvent): void => {
+    const event = plainEvent(raw);
     switch (event.kind) {
       case 'step-start':
         [title, doing, started] = [stepTitle(event), '', Date.now()];

@@ -28,7 +28,13 @@ describe('a project that cannot be read, though root asks (NFS, FUSE)', () => {
     const root = tempRoot({ 'source/build.conf': '', 'project/x': '', 'evaluate/x': '' });
     const refusing = withFakes(runner, fakeCommand('cp', `echo "cp: cannot open 'build.conf' for reading: Permission denied" >&2; exit 1`));
     const [source, project, evaluate] = ['source', 'project', 'evaluate'].map((name) => path.join(root, name));
-    const options = { source: source ?? '', project: project ?? '', evaluate: evaluate ?? '', names: ['build.conf'] };
+    const options = {
+      source: source ?? '',
+      project: project ?? '',
+      evaluate: evaluate ?? '',
+      names: ['build.conf'],
+      configName: 'build.conf',
+    };
     const error = await caught(copyProject({ ...options, runner: refusing }));
     expect(error).toBeInstanceOf(PreflightError);
     expect(error).toMatchObject({
@@ -45,7 +51,7 @@ describe('a project that cannot be read, though root asks (NFS, FUSE)', () => {
 
   test('unreadable folder', async () => {
     const source = tempRoot({ 'build.conf': '', 'closed/x': '' });
-    expect(await caught(projectContents(source, true, []))).toMatchObject({
+    expect(await caught(projectContents(source, 'build.conf', []))).toMatchObject({
       message: "the project cannot be read whole: 'closed': Permission denied",
       exitCode: 3,
     });

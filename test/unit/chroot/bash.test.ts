@@ -114,6 +114,51 @@ describe('modules and install_file', () => {
     expect(run('f() { echo function; }; module f; module a; module b', files).stdout).toBe('function\nproject\nbuilt-in 1\n');
   });
 
+  test.each<[string, Record<string, string>, string, string]>([
+    ['a function', { 'lib/modules/a': 'echo ran' }, 'function', "the module a was planned as that of the origin 'function'"],
+    ['a file of the project', { 'lib/modules/a': 'echo ran' }, 'project', "the module a was planned as that of the origin 'project'"],
+    [
+      'a built-in one',
+      { 'project/realmfs-modules/a': 'echo ran' },
+      'built-in',
+      "the module a was planned as that of the origin 'built-in'",
+    ],
+  ])('what was planned as %s runs from there, or not at all', (_, files, origin, message) => {
+    const result = run(`__realmfs_module a ${origin}`, files);
+    expect([result.status, result.stdout]).toEqual([1, '']);
+    expect(result.fatal).toBe(`${message}, and is not there any more`);
+  });
+
+  test('a link of the project that leads nowhere hides no built-in module', () => {
+    const result = run('ln -s /nowhere "$run/project/realmfs-modules/a"; module a', { 'lib/modules/a': 'echo ran' });
+    expect([result.stdout, result.fatal]).toEqual(['', 'module: realmfs-modules/a is a link that leads nowhere inside the image']);
+  });
+
+  test.each([
+    ['source gone', 'gone'],
+    ['. "$HOME/x y" 2>/dev/null', '/root/x y'],
+    ['builtin source -- ./gone >/dev/null', './gone'],
+    ['source here', './deep'],
+    ['source /etc', '/etc'],
+  ])('build.conf with %j ends the step', (line, file) => {
+    const files = {
+      'project/build.conf': `false\n[[ -f gone ]] && source gone\nsource gone || true\n${line}\n`,
+      'project/here': '. ./deep\n',
+    };
+    const result = run('cd "$run/project"; set +eE; trap \'__realmfs_unsourced "$BASH_COMMAND" "" 1\' ERR; source ./build.conf', files);
+    expect(result.status).toBe(1);
+    expect(result.fatal).toContain(`source: ${file} is not there, or cannot be read`);
+  });
+
+  test('a script that is there and ends with a fault is no such one', () => {
+    const files = { 'project/build.conf': 'source here\nPATH=$PWD\nsource here\n', 'project/here': 'false\n' };
+    const result = run(
+      'cd "$run/project"; set +eE; trap \'__realmfs_unsourced "$BASH_COMMAND" "" 1\' ERR; source ./build.conf; echo end',
+      files,
+    );
+    expect([result.status, result.stdout]).toEqual([0, 'end\n']);
+  });
+
   test.each([
     ['module none', "module: there is no module 'none'"],
     ['module ../x', "module: '../x' is not a module name"],

@@ -34,14 +34,26 @@ test.each([
   expect(readFileSync(path.join(root, 'hooks.d/explicit_provides'), 'utf8')).toBe('livecd.vagrant.box\n');
 });
 
-test('hooks.d and the folder of links may be links themselves', async () => {
+test('hooks.d and the folder of links may be links to other places of the project, and to no others', async () => {
   const root = tempRoot({ ...files, 'links/README': '' });
-  const cwd = tempRoot();
-  symlinkSync(path.join(root, 'hooks.d'), path.join(cwd, 'hooks.d'));
-  symlinkSync(path.join(root, 'links'), path.join(cwd, 'hooks'));
-  const call = (): Promise<{ err: string }> => makeHooksCommand(options('-d', 'hooks', 'disk-image'), cwd);
-  expect((await call()).err).toContain('is not empty');
-  await call();
+  const cwd = tempRoot({
+    'src/links/README': '',
+    ...Object.fromEntries(Object.entries(files).map(([name, text]) => [`src/${name}`, text])),
+  });
+  symlinkSync('src/hooks.d', path.join(cwd, 'hooks.d'));
+  symlinkSync('src/links', path.join(cwd, 'hooks'));
+  const call = (...words: string[]): Promise<{ err: string }> => makeHooksCommand(options(...words, 'disk-image'), cwd);
+  expect((await call('-d', 'hooks')).err).toContain('is not empty');
+  await call('-d', 'hooks');
+  expect(readdirSync(path.join(cwd, 'src/links')).sort()).toEqual(['001-disk-image.binary', 'README']);
+
+  symlinkSync(path.join(root, 'hooks.d'), path.join(cwd, 'theirs'));
+  symlinkSync(path.join(root, 'links'), path.join(cwd, 'out'));
+  await expect(call('--hooks-d', 'theirs')).rejects.toThrow('theirs is a link that leads out of the project folder');
+  await expect(call('-d', 'out')).rejects.toThrow('out is a link that leads out of the project folder');
+  await expect(call('-d', 'out/below')).rejects.toThrow('has a link on its way, out, that leads out of the project folder');
+  // By its own path it is the user's word.
+  await call('-d', path.join(root, 'links'));
   expect(readdirSync(path.join(root, 'links')).sort()).toEqual(['001-disk-image.binary', 'README']);
 });
 

@@ -97,13 +97,13 @@ describe('scripts that bash would misread', () => {
   ])('%j', async (text, problem) => {
     const file = path.join(folder(), 'build.conf');
     writeFileSync(file, text);
-    expect((await checkScript(file, 'build.conf', runner))[0]).toMatchObject({ file: 'build.conf', ...problem });
+    expect((await checkScript(path.dirname(file), 'build.conf', runner))[0]).toMatchObject({ file: 'build.conf', ...problem });
   });
 
   test('a good one', async () => {
     const file = path.join(folder(), 'build.conf');
     writeFileSync(file, 'f() { cat <<X\n}\nX\n}\nA=(1 2)\n');
-    expect(await checkScript(file, 'build.conf', runner)).toEqual([]);
+    expect(await checkScript(path.dirname(file), 'build.conf', runner)).toEqual([]);
   });
 });
 
@@ -137,8 +137,8 @@ test('what of a project is copied', async () => {
   const at = folder();
   for (const name of ['.git', 'node_modules', 'out', 'old', 'realmfs-modules', 'lib']) mkdirSync(path.join(at, name));
   for (const name of ['build.conf', '.env', 'helper.sh', 'old/realmfs-build.log']) writeFileSync(path.join(at, name), '');
-  expect(await projectContents(at, true, ['out'])).toEqual(['build.conf', 'helper.sh', 'lib', 'realmfs-modules']);
-  expect(await projectContents(at, false, [])).toEqual(['realmfs-modules']);
+  expect(await projectContents(at, 'build.conf', ['out'])).toEqual(['build.conf', 'helper.sh', 'lib', 'realmfs-modules']);
+  expect(await projectContents(at, null, [])).toEqual(['realmfs-modules']);
 });
 
 describe('config', () => {
@@ -170,7 +170,7 @@ describe('config', () => {
       request: { ...request, ...changes },
       evaluation: said,
       project,
-      folders: { project: path.join(project, 'realmfs-modules'), builtIn: path.resolve(import.meta.dirname, '../../../realmfs-modules') },
+      builtIn: path.resolve(import.meta.dirname, '../../../realmfs-modules'),
       targets: ['realmfs', 'ext4', 'tarball'],
       suites: ['trixie', 'bookworm'],
       hostArch: 'amd64',

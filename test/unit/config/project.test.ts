@@ -20,6 +20,7 @@ import { nearest, suggestion } from '../../../src/config/nearest.ts';
 import { copyProject, projectContents } from '../../../src/config/project.ts';
 import { type BuildRequest, buildRequestSchema } from '../../../src/config/request.ts';
 import { findSetting, settings, splitTargets } from '../../../src/config/settings.ts';
+import { namesIn } from '../../../src/system/names.ts';
 import { blankRequest } from '../../helpers/blank.ts';
 import { bash } from '../../helpers/chroot-scripts.ts';
 import { realRunner, recordingRunner } from '../../helpers/runners.ts';
@@ -29,11 +30,11 @@ const program = path.resolve(import.meta.dirname, '../../..');
 const octal = (file: string): string => (statSync(file).mode & 0o7777).toString(8);
 
 describe('what of a project folder is copied', () => {
-  test.each<[string, boolean, readonly string[], readonly string[]]>([
-    ['all but hidden names and outputs', true, [], ['build.conf', 'helper.sh', 'lib', 'out', 'realmfs-files', 'realmfs.env']],
-    ['and but the output of this build', true, ['out', 'lib'], ['build.conf', 'helper.sh', 'realmfs-files', 'realmfs.env']],
-    ['without a build.conf: what the builder knows', false, [], ['realmfs-files', 'realmfs.env']],
-  ])('%s', async (_, hasConfig, left, expected) => {
+  test.each<[string, string | null, readonly string[], readonly string[]]>([
+    ['all but hidden names and outputs', 'build.conf', [], ['build.conf', 'helper.sh', 'lib', 'out', 'realmfs-files', 'realmfs.env']],
+    ['and but the output of this build', 'build.conf', ['out', 'lib'], ['build.conf', 'helper.sh', 'realmfs-files', 'realmfs.env']],
+    ['without a build.conf: what the builder knows', null, [], ['realmfs-files', 'realmfs.env']],
+  ])('%s', async (_, configName, left, expected) => {
     const names = [
       'build.conf',
       'helper.sh',
@@ -48,8 +49,26 @@ describe('what of a project folder is copied', () => {
       'old/realmfs-build.log',
     ];
     const root = tempRoot(Object.fromEntries(names.map((name) => [name, ''])));
-    expect(await projectContents(root, hasConfig, left)).toEqual(expected);
+    expect(await projectContents(root, configName, left)).toEqual(expected);
   });
+});
+
+test('a hidden file that build.conf, or a script of it, names is part of the project', async () => {
+  const files = {
+    'build.conf': '# see .comment\nconf=.secrets\n[[ -f $conf ]] && source "$conf"\nsource common.sh\n',
+    'common.sh': '. "${BASH_SOURCE%/*}/.site.env"\n',
+    'README.md': 'see .ignored\n',
+    '.secrets': 'KEY=1\n. .more\n',
+    '.more': '',
+    '.site.env': '',
+    '.comment': '',
+    '.ignored': '',
+    '.env': '',
+    '.git/config': '',
+  };
+  const root = tempRoot(files);
+  expect(await projectContents(root, 'build.conf', [])).toEqual(['.more', '.secrets', '.site.env', 'README.md', 'build.conf', 'common.sh']);
+  expect(await projectContents(root, 'build.conf', ['.more'])).not.toContain('.more');
 });
 
 describe('the copy of a project', () => {
@@ -58,7 +77,7 @@ describe('the copy of a project', () => {
     const [project, evaluate] = [path.join(target, 'project'), path.join(target, 'evaluate')];
     mkdirSync(project);
     mkdirSync(evaluate);
-    await copyProject({ source: root, project, evaluate, names: readdirSync(root).sort(), runner: realRunner() });
+    await copyProject({ source: root, project, evaluate, names: await namesIn(root), configName: 'build.conf', runner: realRunner() });
     return { project, evaluate };
   }
 
@@ -95,9 +114,52 @@ describe('the copy of a project', () => {
     expect(statSync(path.join(project, 'realmfs-files/run')).mtimeMs).toBe(statSync(path.join(root, 'realmfs-files/run')).mtimeMs);
   });
 
+  test('names that are not UTF-8', async () => {
+    const root = tempRoot({ 'build.conf': '', 'lib/x': '' });
+    const wild = (name: string): Buffer => Buffer.from(path.join(root, name), 'latin1');
+    writeFileSync(wild('caf\xe9\\c'), 'top');
+    writeFileSync(wild('lib/\xff\n'), 'below');
+    mkdirSync(wild('realmfs-files\xe9'));
+    symlinkSync(wild('\xe9'), wild('lib/link\xe9'));
+    const names = await projectContents(root, 'build.conf', []);
+    expect(names).toEqual(['build.conf', 'caf\udce9\\c', 'lib', 'realmfs-files\udce9']);
+    const { project } = await copied(root);
+    expect(readdirSync(project, 'latin1').sort()).toEqual(['build.conf', 'caf\xe9\\c', 'lib', 'realmfs-files\xe9']);
+    expect(readdirSync(path.join(project, 'lib'), 'latin1').sort()).toEqual(['link\xe9', 'x', '\xff\n']);
+  });
+
   test('odd names', async () => {
     const { project } = await copied(tempRoot({ '-rf': 'a', 'a b': 'b', 'line\nfeed': 'c' }));
     expect(readdirSync(project).sort()).toEqual(['-rf', 'a b', 'line\nfeed']);
+  });
+
+  test('a link that leads out leads nowhere in the evaluation; one that build.conf sources is refused', async () => {
+    const outside = tempRoot({ 'site.sh': 'SITE=1\n', 'lib/a.sh': '' });
+    const linked = (conf: string): string => {
+      const root = tempRoot({ 'build.conf': conf, 'own.sh': '', 'realmfs-files/x': '', 'lib/own.sh': '' });
+      symlinkSync(path.join(outside, 'site.sh'), path.join(root, 'site.sh'));
+      symlinkSync(`../${path.basename(outside)}/lib`, path.join(root, 'theirs'));
+      symlinkSync('../theirs/a.sh', path.join(root, 'lib/a.sh'));
+      symlinkSync('own.sh', path.join(root, 'good.sh'));
+      symlinkSync('realmfs-files/x', path.join(root, 'data'));
+      symlinkSync('/proc/self/environ', path.join(root, 'unused'));
+      symlinkSync('loop', path.join(root, 'loop'));
+      return root;
+    };
+    const { project, evaluate } = await copied(linked('# source site.sh\n[[ -f good.sh ]] && . ./good.sh\nunused=loop\n'));
+    const nowhere = '/nonexistent/out-of-the-project';
+    const leadsTo = (folder: string) =>
+      ['site.sh', 'theirs', 'lib/a.sh', 'good.sh', 'data', 'unused', 'loop'].map((name) => readlinkSync(path.join(folder, name)));
+    expect(leadsTo(evaluate)).toEqual([nowhere, nowhere, nowhere, 'own.sh', 'realmfs-files/x', nowhere, nowhere]);
+    expect(leadsTo(project).slice(0, 2)).toEqual([path.join(outside, 'site.sh'), `../${path.basename(outside)}/lib`]);
+
+    const refused: [string, string][] = [
+      ['[ -f site.sh ] && . ./site.sh', 'site.sh: is a link that leads out of the project folder, to /'],
+      ['if true; then\n  source "$REALMFS_PROJECT/lib/a.sh"\nfi', 'lib/a.sh: has a link on its way, theirs, that leads out'],
+      ['source theirs/b.sh', 'theirs: is a link that leads out of the project folder, to ../'],
+      ['. ./own.sh\nsource loop', 'loop: is a link that leads in a circle'],
+    ];
+    for (const [conf, message] of refused) await expect(copied(linked(`${conf}\n`))).rejects.toThrow(message);
   });
 
   test('large files are no scripts', async () => {
@@ -108,7 +170,7 @@ describe('the copy of a project', () => {
 
   test('an empty project starts no program', async () => {
     const runner = recordingRunner();
-    await copyProject({ source: tempRoot(), project: '/p', evaluate: '/e', names: [], runner });
+    await copyProject({ source: tempRoot(), project: '/p', evaluate: '/e', names: [], configName: null, runner });
     expect(runner.commands).toEqual([]);
   });
 
@@ -116,7 +178,7 @@ describe('the copy of a project', () => {
     const root = tempRoot({ disk: '' });
     truncateSync(path.join(root, 'disk'), 3 * 1024 ** 3);
     const runner = recordingRunner();
-    await expect(copyProject({ source: root, project: '/p', evaluate: '/e', names: ['disk'], runner })).rejects.toThrow(
+    await expect(copyProject({ source: root, project: '/p', evaluate: '/e', names: ['disk'], configName: null, runner })).rejects.toThrow(
       'the project folder holds 3.0 GiB, more than 2.0 GiB: give build.conf a folder of its own',
     );
     expect(runner.commands).toEqual([]);
@@ -125,9 +187,9 @@ describe('the copy of a project', () => {
 
 describe('scripts before they are run', () => {
   const check = async (text: string | Buffer) => {
-    const file = path.join(tempRoot(), 'x');
-    writeFileSync(file, text);
-    return checkScript(file, 'build.conf', realRunner());
+    const root = tempRoot();
+    writeFileSync(path.join(root, 'build.conf'), text);
+    return checkScript(root, 'build.conf', realRunner());
   };
 
   test.each<[string, string | Buffer, unknown]>([
@@ -159,17 +221,28 @@ describe('scripts before they are run', () => {
   test('nothing of the script is run', async () => {
     const root = tempRoot();
     writeFileSync(path.join(root, 'x'), `touch ${root}/ran\n$(touch ${root}/ran)\n`);
-    expect(await checkScript(path.join(root, 'x'), 'x', realRunner())).toEqual([]);
+    expect(await checkScript(root, 'x', realRunner())).toEqual([]);
     expect(existsSync(path.join(root, 'ran'))).toBe(false);
   });
 
   test('a name that looks like an option, a folder, nothing', async () => {
     const root = tempRoot({ '-c': 'true\n' });
-    expect(await checkScript(path.join(root, '-c'), '-c', realRunner())).toEqual([]);
-    expect(await checkScript(root, 'folder', realRunner())).toEqual([{ file: 'folder', message: 'is not a regular file' }]);
-    expect(await checkScript(path.join(root, 'none'), 'x', realRunner())).toEqual([
-      { file: 'x', message: 'is a link that leads out of the project folder, or nowhere' },
-    ]);
+    mkdirSync(path.join(root, 'folder'));
+    expect(await checkScript(root, '-c', realRunner())).toEqual([]);
+    for (const file of ['folder', 'none'])
+      expect(await checkScript(root, file, realRunner())).toEqual([{ file, message: 'is not a regular file' }]);
+  });
+
+  test('a link out of the project is not opened: nothing of what it leads to is said', async () => {
+    const outside = tempRoot({ secret: 'root-only-secret-line (\n' });
+    const root = tempRoot({ inside: 'true\n' });
+    symlinkSync(path.join(outside, 'secret'), path.join(root, 'x'));
+    symlinkSync('x', path.join(root, 'y'));
+    symlinkSync('inside', path.join(root, 'z'));
+    const to = `that leads out of the project folder, to ${outside}/secret: copy what it leads to into the project`;
+    expect(await checkScript(root, 'x', realRunner())).toEqual([{ file: 'x', message: `is a link ${to}` }]);
+    expect(await checkScript(root, 'y', realRunner())).toEqual([{ file: 'y', message: `has a link on its way, x, ${to}` }]);
+    expect(await checkScript(root, 'z', realRunner())).toEqual([]);
   });
 });
 
@@ -393,7 +466,7 @@ test('for a plan folders of data are shown, not copied; a link in the place of o
   const target = tempRoot();
   const runner = recordingRunner();
   const names = ['build.conf', 'lib', 'overlay', 'realmfs-files'];
-  await copyProject({ source: root, project: target, evaluate: '/evaluate', names, bindData: true, runner });
+  await copyProject({ source: root, project: target, evaluate: '/evaluate', names, configName: 'build.conf', bindData: true, runner });
   expect(runner.commands[0]?.args.slice(3)).toEqual([target, '/evaluate', '3', ...names.slice(0, 3), ...names.slice(0, 3)]);
   expect(runner.commands.map(({ file, args }) => [file, ...args.slice(-3)])).toEqual([
     ['bash', 'build.conf', 'lib', 'overlay'],

@@ -43,12 +43,14 @@ describe('EXTRA_SOURCES', () => {
     [
       'a key that is not there',
       `${good}Signed-By: keys/none.gpg\n`,
-      ['repository 1 has the key keys/none.gpg, but there is no such file in the project folder'],
+      ['repository 1 has the key keys/none.gpg, which is not there: no such file in the project folder'],
     ],
     [
       'a key that is a link out of the project',
       `${good}Signed-By: out.gpg\n`,
-      ['repository 1 has the key out.gpg, but there is no such file in the project folder'],
+      [
+        'repository 1 has the key out.gpg, which is a link that leads out of the project folder, to /etc/hostname: copy what it leads to into the project',
+      ],
     ],
     [
       'a key with a name that apt passes over',

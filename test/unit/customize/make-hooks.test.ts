@@ -88,7 +88,7 @@ describe('where the original is silent or wrong', () => {
   test('a text that is not UTF-8 is named', async () => {
     const hooksD = series({ 'base/series/a': '' });
     writeFileSync(path.join(hooksD, 'base/series/a'), Buffer.from([0x62, 0xff]));
-    await expect(listHooks(hooksD, ['a'])).rejects.toThrow(/series\/a: the text is not UTF-8/);
+    await expect(listHooks({ project: hooksD, folder: '' }, ['a'])).rejects.toThrow(/series\/a: the text is not UTF-8/);
   });
 
   test('a series that two others depend on is no cycle', async () => {
@@ -98,7 +98,7 @@ describe('where the original is silent or wrong', () => {
       'base/series/c': 'depends d\n',
       'base/series/d': 'base/d.binary\n',
     });
-    expect((await listHooks(hooksD, ['a', 'd'])).hooks).toEqual(['base/d.binary']);
+    expect((await listHooks({ project: hooksD, folder: '' }, ['a', 'd'])).hooks).toEqual(['base/d.binary']);
   });
 
   test('what each set provides is told by set', async () => {
@@ -107,7 +107,7 @@ describe('where the original is silent or wrong', () => {
       'base/series/b': 'provides z\n',
       'base/series/all': 'depends a\n',
     });
-    expect((await listHooks(hooksD, ['a', 'b', 'all'])).provides).toEqual([
+    expect((await listHooks({ project: hooksD, folder: '' }, ['a', 'b', 'all'])).provides).toEqual([
       { set: 'a', files: ['x', 'y'] },
       { set: 'b', files: ['z'] },
       { set: 'all', files: [] },
@@ -147,5 +147,34 @@ describe('where the original is silent or wrong', () => {
     symlinkSync(hooksD, path.join(work, 'hooks.d'));
     await makeHooks(['a'], { hooksD: path.join(work, 'hooks.d'), hooksDir: path.join(work, 'links') });
     expect(readlinkSync(path.join(work, 'links/001-1.binary'))).toBe(`../../${path.basename(hooksD)}/base/1.binary`);
+  });
+
+  test('a link takes the place of nothing but itself: what explicit_provides leads to stays', async () => {
+    const home = tempRoot({ keys: 'good\n' });
+    const hooksD = series({ 'base/series/a': 'provides evil\n' });
+    symlinkSync(path.join(home, 'keys'), path.join(hooksD, 'explicit_provides'));
+    await makeHooks(['a'], { hooksD, hooksDir: path.join(hooksD, 'links') });
+    expect(readFileSync(path.join(home, 'keys'), 'utf8')).toBe('good\n');
+    expect(readFileSync(path.join(hooksD, 'explicit_provides'), 'utf8')).toBe('evil\n');
+  });
+
+  test.each<[string, string, string]>([
+    ['the folder of the links', 'hooks', 'hooks is a link that leads out of the project folder, to '],
+    [
+      'the folder of series',
+      'hooks.d/base/series',
+      'has a link on its way, hooks.d/base/series, that leads out of the project folder, to ',
+    ],
+    ['a series', 'hooks.d/extra/series/a', 'extra/series/a is a link that leads out of the project folder, to '],
+    ['chroot', 'hooks.d/chroot', 'chroot is a link that leads out of the project folder, to '],
+  ])('a link out of the project in the place of %s is refused', async (_, place, message) => {
+    const home = tempRoot({ a: 'provides x\n', '001-x.chroot': '' });
+    const project = tempRoot({ 'hooks.d/README': '', ...(place.endsWith('a') ? {} : { 'hooks.d/extra/series/b': '' }) });
+    mkdirSync(path.dirname(path.join(project, place)), { recursive: true });
+    symlinkSync(place.endsWith('a') ? path.join(home, 'a') : home, path.join(project, place));
+    const run = makeHooks([place.endsWith('hooks') ? 'b' : 'a'], { hooksD: path.join(project, 'hooks.d') });
+    await expect(run).rejects.toThrow(message);
+    expect(readdirSync(home).sort()).toEqual(['001-x.chroot', 'a']);
+    expect(existsSync(path.join(project, 'hooks.d/explicit_provides'))).toBe(false);
   });
 });

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { diffText } from '../../../src/cli/diff-text.ts';
 import { inspectText } from '../../../src/cli/inspect-text.ts';
 import { parseArguments } from '../../../src/cli/options.ts';
-import { dateText, plainWord } from '../../../src/cli/text.ts';
+import { dateText } from '../../../src/cli/text.ts';
 import { buildOf, filesOfBuild, isListed, readManifest } from '../../../src/images/beside.ts';
 import { ImageError } from '../../../src/images/bytes.ts';
 import { byFolder, compareFiles, comparePackages } from '../../../src/images/compare.ts';
@@ -20,6 +20,7 @@ import type { Manifest } from '../../../src/records/manifest-schema.ts';
 import { type FileEntry, MTREE_HEAD } from '../../../src/records/mtree.ts';
 import { parseOsRelease } from '../../../src/records/os-release.ts';
 import type { InstalledPackage } from '../../../src/records/packages.ts';
+import { plainWord } from '../../../src/system/names.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const file: FileEntry = { path: './a/b', type: 'file', mode: 0o644, uid: 0, gid: 0, time: '5.000000000', size: 3, sha256: 'aa'.repeat(32) };
