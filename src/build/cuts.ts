@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { findSetting } from '../config/settings.ts';
-import { namesProject, reach, readsVariablesIndirectly, topLevel } from '../store/shell-text.ts';
+import { namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../store/shell-text.ts';
 import { STEP_ORDER } from './differences.ts';
 import { hasShell, type StagePlan } from './plan.ts';
 import { asInput, type Sources } from './sources.ts';
@@ -80,7 +80,11 @@ async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string,
   const always = [...evaluation.bodies].filter(([name, text]) => name === 'command_not_found_handle' || /\ndeclare -\w*x/.test(text));
   const values = [...evaluation.declared.values()].filter((line) => !isConsumed(line));
   // A function may be called by a name that a variable holds.
-  const named = reach([...texts, commands, ...always.map(([, text]) => text)], [...builtIn, ...values], evaluation.bodies);
+  const named = reach(
+    [...texts, commands, ...always.map(([, text]) => text)],
+    [...builtIn.map(withoutProse), ...values],
+    evaluation.bodies,
+  );
   const functions = new Map([...always, ...named.functions]);
   for (const [name, text] of functions) inputs[`function ${name}`] = text;
   const all = [...texts, commands, ...functions.values()];

@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { byBytes } from '../customize/problems.ts';
 import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
+import { byBytes } from '../system/names.ts';
 import { inside } from '../system/rooted.ts';
 import { type BuildContext, paths } from './context.ts';
 import { buildArchives } from './package-step.ts';

@@ -1,5 +1,6 @@
 import { type Config, makeConfig } from '../config/config.ts';
 import { checkScript, type Evaluation } from '../config/evaluate.ts';
+import { contradictions } from '../config/package-words.ts';
 import { copyProject, projectContents } from '../config/project.ts';
 import { findProgram, installCommand } from '../config/tools.ts';
 import { type Customisation, noCustomisation, readCustomisation } from '../customize/customisation.ts';
@@ -49,7 +50,7 @@ export async function readConfig(ctx: BuildContext, options: { bindData?: boolea
   });
   await checkKeyring(config);
   await checkArchitecture(config.arch, ctx.hostArch, ctx);
-  return { config, customisation: await readBeside(config, ctx), evaluation };
+  return { config, customisation: await readBeside(config, evaluation, ctx), evaluation };
 }
 
 async function namesOfSeries(): Promise<string[]> {
@@ -62,7 +63,7 @@ async function namesOfSeries(): Promise<string[]> {
 }
 
 /** Reads what the project has beside build.conf and its modules. */
-async function readBeside(config: Config, ctx: BuildContext): Promise<Customisation> {
+async function readBeside(config: Config, evaluation: Evaluation, ctx: BuildContext): Promise<Customisation> {
   if (!ctx.request.hasProject) return withTargets(noCustomisation(config.targets), config);
   const findings: Findings = { problems: [], warnings: [] };
   const { arch, release, components, targets: names } = config;
@@ -78,6 +79,13 @@ async function readBeside(config: Config, ctx: BuildContext): Promise<Customisat
       hint: 'apt-get install apt-utils',
     });
   }
+  // The base lists give way to the project's; what PACKAGES itself says does not.
+  const bases = evaluation.bases.get('BASE_PACKAGES') ?? [];
+  const listed = [...packages, ...localPackages.map(({ name }) => name)];
+  for (const { name, word } of contradictions([...config.packages.filter((one) => !bases.includes(one)), ...listed]))
+    findings.problems.push({
+      message: `${word} installs a package, and ${name}- takes it away: PACKAGES, lists and package files of the project must agree`,
+    });
   for (const text of findings.warnings) ctx.steps.warn(text);
   if (findings.problems.length > 0) throw new ConfigError(findings.problems);
   if (packages.length + localPackages.length > 0 && config.packageModule.origin !== 'built-in')

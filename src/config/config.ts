@@ -4,6 +4,7 @@ import { parseSize } from '../system/memory.ts';
 import type { Runner } from '../system/runner.ts';
 import { assignmentLine, checkScript, type Evaluation, fileNames, unknownOverrides, words } from './evaluate.ts';
 import { suggestion } from './nearest.ts';
+import { contradictions } from './package-words.ts';
 import type { BuildRequest } from './request.ts';
 import { findSetting, settings, splitTargets } from './settings.ts';
 import { type ExtraSources, readPins, readSources } from './sources.ts';
@@ -110,6 +111,10 @@ export async function makeConfig(options: {
   const extraSources = await readSources(raw.EXTRA_SOURCES ?? '', project, (message) => add('EXTRA_SOURCES', `EXTRA_SOURCES: ${message}`));
   const extraPins = await readPins(raw.EXTRA_PINS ?? '', project, (message) => add('EXTRA_PINS', `EXTRA_PINS: ${message}`));
 
+  const packages = words(evaluation.variables.get('PACKAGES'));
+  for (const { name, word } of contradictions(packages))
+    add('PACKAGES', `PACKAGES: has ${word}, which installs a package, and ${name}-, which takes it away; leave one of them out`);
+
   const modules = await findModules({ evaluation, project, builtIn, runner, problems, add });
   if (problems.length > 0) throw new ConfigError(problems);
 
@@ -134,7 +139,7 @@ export async function makeConfig(options: {
     extraPins,
     network: setting('NETWORK') !== 'off',
     sourceDateEpoch: setting('SOURCE_DATE_EPOCH') === '' ? undefined : Number(setting('SOURCE_DATE_EPOCH')),
-    packages: words(evaluation.variables.get('PACKAGES')),
+    packages,
     ...modules,
     raw,
   };

@@ -1,5 +1,6 @@
 import { chmod, copyFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { CommandError } from '../errors.ts';
 import { makeFolders, sha256File } from '../system/files.ts';
 import { findInside, insideOf } from '../system/inside.ts';
 import type { Runner } from '../system/runner.ts';
@@ -23,7 +24,8 @@ export interface LocalPackage {
 /** The origin and label of the local repository: pins name it by them. */
 export const LOCAL_REPOSITORY = 'realmfs-local-packages';
 
-const NAME = /^[a-z0-9][a-z0-9+.-]*$/;
+/** As dpkg takes them (pkg_name_is_illegal and parseversion of its library); it knows names in small letters only. */
+const NAME = /^[a-z0-9][a-z0-9+._-]*$/;
 const VERSION = /^(?:\d+:)?[A-Za-z0-9.+~:-]+$/;
 const SCRIPTS = ['preinst', 'postinst', 'prerm', 'postrm', 'config'];
 
@@ -69,22 +71,23 @@ async function readPackage(project: string, file: string, runner: Runner): Promi
   if (found.kind === 'astray') return found.why;
   if (found.kind === 'missing' || !found.stat.isFile()) return 'is not a regular file';
   const real = found.path;
-  const ask = async (...args: string[]): Promise<string | undefined> => {
-    try {
-      return await runner.capture({ label: 'dpkg-deb', file: 'dpkg-deb', args });
-    } catch (error) {
-      if (runner.isStopped()) throw error;
-      return undefined;
-    }
-  };
-  const fields = await ask('--showformat=${Package}\\n${Version}\\n${Architecture}\\n', '--show', '--', real);
+  const format = '--showformat=${Package}\\n${Version}\\n${Architecture}\\n';
+  let fields = '';
+  let why = '';
+  try {
+    fields = await runner.capture({ label: 'dpkg-deb', file: 'dpkg-deb', args: [format, '--show', '--', real] });
+  } catch (error) {
+    if (runner.isStopped() || !(error instanceof CommandError)) throw error;
+    why = `: ${error.outputTail.at(-1)?.trim().replaceAll(real, file) ?? 'dpkg-deb cannot read it'}`;
+  }
   // Unpacks all of it: what is cut off, or was changed, is found here.
   const members = await listMembers(real, '--fsys-tarfile', runner);
   const control = await listMembers(real, '--ctrl-tarfile', runner);
-  if (fields === undefined || members === undefined || control === undefined) return 'is damaged, or no Debian package at all';
+  if (why !== '' || members === undefined || control === undefined) return `is damaged, or no Debian package at all${why}`;
   const [name = '', version = '', arch = ''] = fields.split('\n');
-  if (!NAME.test(name) || !VERSION.test(version) || arch === '')
-    return `says odd things of itself: package '${name}', version '${version}', architecture '${arch}'`;
+  if (!NAME.test(name)) return `has the package name '${name}'; dpkg takes letters, digits and . + - _, and a letter or digit in front`;
+  if (!VERSION.test(version)) return `has the version '${version}'; dpkg takes letters, digits and . + ~ : -, and no other characters`;
+  if (!/^[a-z0-9-]+$/.test(arch)) return `has the architecture '${arch}', which is none that dpkg knows`;
   const leading = [...members, ...control].find((member) => member.split('/').includes('..'));
   if (leading !== undefined) return `has a member that leads out of the root: ${leading}`;
   const scripts = SCRIPTS.filter((script) => control.some((member) => member.replace(/^\.\//, '') === script));
@@ -119,9 +122,11 @@ export async function makeRepository(packages: readonly LocalPackage[], project:
     // apt reads them as somebody else.
     await chmod(to, 0o644);
   }
-  const make = async (name: string, args: readonly string[]): Promise<void> =>
-    writeFile(path.join(target, name), await runner.capture({ label: 'apt-ftparchive', file: 'apt-ftparchive', args, cwd: target }));
-  await make('Packages', ['packages', '.']);
+  const ask = (...args: string[]): Promise<string> =>
+    runner.capture({ label: 'apt-ftparchive', file: 'apt-ftparchive', args, cwd: target });
+  // dpkg installs Foo as foo: apt must call it so.
+  const index = (await ask('packages', '.')).replace(/^Package: .*$/gm, (line) => line.toLowerCase().replace('package', 'Package'));
+  await writeFile(path.join(target, 'Packages'), index);
   const fields = ['Origin', 'Label'].flatMap((field) => ['-o', `APT::FTPArchive::Release::${field}=${LOCAL_REPOSITORY}`]);
-  await make('Release', [...fields, 'release', '.']);
+  await writeFile(path.join(target, 'Release'), await ask(...fields, 'release', '.'));
 }

@@ -114,6 +114,25 @@ export function reach(texts: readonly string[], plain: readonly string[], functi
   return { isIndirect: false, functions: found };
 }
 
+/**
+ * The text of a built-in module without what calls nothing: lines of comments, and what `info` and the like say. Behind
+ * a here document, or a quote that goes on, the text stays as it is: there a line is not what it seems.
+ */
+export function withoutProse(text: string): string {
+  const lines = text.split('\n');
+  const isOpen = (line: string): boolean => !/^\s*#/.test(line) && (line.includes('<<') || odd(line, '"') || odd(line, "'"));
+  const end = lines.findIndex(isOpen);
+  const plain = lines.slice(0, end < 0 ? lines.length : end).map((line) => line.replace(/^\s*#.*$/, '').replace(SAYS, '$1'));
+  return [...plain, ...lines.slice(plain.length)].join('\n');
+}
+
+/** A helper with one text that calls nothing. */
+const SAYS = /^(\s*(?:info|warn|fatal)) (?:'[^']*'|"(?:[^"\\`$]|\$\w+)*")$/;
+
+function odd(line: string, quote: string): boolean {
+  return line.split(quote).length % 2 === 0;
+}
+
 /** True if a name stands in a text by itself: not as a part of a longer one. */
 function holdsWord(text: string, name: string): boolean {
   const part = /[\w.+-]/;

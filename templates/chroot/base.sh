@@ -72,7 +72,33 @@ __realmfs_base() {
     done
 }
 
-# Base lists first, then the user's. A list keeps the user's form: an array stays one,
+# __realmfs_agree LIST OTHER: takes out of LIST what OTHER says the opposite of, as apt reads it: NAME- takes a
+# package away; NAME, NAME+, NAME=VERSION and NAME/SUITE install it.
+__realmfs_agree() {
+    builtin local -n __list="$1" __other="$2"
+    builtin local __word __name
+    builtin local -a __left
+    builtin local -A __removed __installed
+    __left=() __removed=() __installed=()
+    # No key is empty, whatever the words are.
+    for __word in "${__other[@]}"; do
+        __name=/${__word%%[=/]*}
+        case $__word in
+            *-) __removed["/${__word%-}"]=yes ;;
+            *) __installed["$__name"]=yes __installed["${__name%+}"]=yes ;;
+        esac
+    done
+    for __word in "${__list[@]}"; do
+        __name=/${__word%%[=/]*}
+        case $__word in
+            *-) [[ -n ${__installed["/${__word%-}"]-} ]] || __left+=("$__word") ;;
+            *) [[ -n ${__removed["$__name"]-}${__removed["${__name%+}"]-} ]] || __left+=("$__word") ;;
+        esac
+    done
+    __list=("${__left[@]}")
+}
+
+# Base lists first, then the user's, which wins where the two say different things of a package. A list keeps the user's form: an array stays one,
 # anything else is a string of words, as modules of the original builder expect.
 __realmfs_join_lists() {
     builtin local __name
@@ -81,6 +107,7 @@ __realmfs_join_lists() {
     for __name in PACKAGES PRE_INSTALL_MODULES POST_INSTALL_MODULES; do
         __realmfs_base __base "BASE_$__name"
         __realmfs_words __user "$__name"
+        [[ $__name != PACKAGES ]] || __realmfs_agree __base __user
         builtin local -n __target="$__name"
         [[ ${__target@a} != *r* ]] || __realmfs_fatal "build.conf: $__name is readonly, so that the base list cannot join it"
         if [[ ${__target@a} == *a* ]]; then

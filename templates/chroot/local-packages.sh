@@ -56,7 +56,7 @@ case $action in
         else
             sed -i 1d "$sources"
         fi
-        rm -f -- "$own" "$pin" /var/lib/apt/lists/_run_realmfs_lib_packages_*
+        rm -f -- "$own" "$pin" /var/lib/apt/lists/_dev_realmfs_lib_packages_*
         ;;
     check)
         packages | while read -r name version file; do

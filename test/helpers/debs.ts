@@ -33,7 +33,9 @@ export function makeDeb(name: string, { version = '1.0', arch = 'all', depends, 
     for (const [file, text] of Object.entries(files)) write(file, text, file.includes('bin/') ? 0o755 : 0o644);
     if (postinst !== undefined) write('DEBIAN/postinst', `#!/bin/sh\nset -e\n${postinst}\n`, 0o755);
     const out = path.join(folder, 'out.deb');
-    execFileSync('dpkg-deb', ['--root-owner-group', '-Zxz', '-z1', '--build', tree, out], { stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync('dpkg-deb', ['--root-owner-group', '-Zxz', '-z1', '--nocheck', '--build', tree, out], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     return readFileSync(out);
   } finally {
     rmSync(folder, { recursive: true });

@@ -90,6 +90,16 @@ describe('lists', () => {
       'BASE_PACKAGES+=" extra"\nREALMFS_PROFILE=minimal',
       `declare --\n${minimal} extra|loginctl-enable-linger configure-systemd\n`,
     ],
+    [
+      'a base package less',
+      'BASE_PACKAGES="x g++ y=1 z/sid"\nPACKAGES="a g++- y- z-"',
+      `declare --\nx a g++- y- z-|${citadelPost} install-realmfs-builder\n`,
+    ],
+    [
+      'a base package that is taken away, after all',
+      'BASE_PACKAGES="x- y- g++- z-"\nPACKAGES=(x y=2 g++ z+ - =)',
+      `declare -a\nx y=2 g++ z+ - =|${citadelPost} install-realmfs-builder\n`,
+    ],
     ['replaced lists', 'BASE_PACKAGES=\nBASE_POST_INSTALL_MODULES=m\nREALMFS_PROFILE=minimal', 'declare --\n|m\n'],
   ])('%s', (_, conf, expected) => {
     expect(joined(conf)).toBe(expected);

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Config, makeConfig } from '../../../src/config/config.ts';
 import type { Evaluation, ShellValue } from '../../../src/config/evaluate.ts';
+import { contradictions } from '../../../src/config/package-words.ts';
 import type { BuildRequest } from '../../../src/config/request.ts';
 import { settings } from '../../../src/config/settings.ts';
 import { ConfigError } from '../../../src/errors.ts';
@@ -217,6 +218,20 @@ describe('modules', () => {
   ])('%s is unknown', async (name, hint) => {
     const given = { functions: ['my-function'], files: { 'realmfs-modules/my-module': '' }, values: { POST_INSTALL_MODULES: name } };
     expect(await problems(given)).toEqual([`build.conf: POST_INSTALL_MODULES: there is no module ${name}${hint}`]);
+  });
+
+  test('a list of packages that says two things of one', async () => {
+    expect(
+      await problems({ text: 'PACKAGES="tree tree- g++ g++- less"\n', values: { PACKAGES: 'tree tree- g++ g++- less y- z=1' } }),
+    ).toEqual([
+      'build.conf:1: PACKAGES: has tree, which installs a package, and tree-, which takes it away; leave one of them out',
+      'build.conf:1: PACKAGES: has g++, which installs a package, and g++-, which takes it away; leave one of them out',
+    ]);
+    expect(contradictions(['a=1', 'b/sid', 'c+', 'a-', 'b-', 'c-', 'd-'])).toEqual([
+      { name: 'a', word: 'a=1' },
+      { name: 'b', word: 'b/sid' },
+      { name: 'c', word: 'c+' },
+    ]);
   });
 
   test('a folder is no module, a link out of the project is refused', async () => {

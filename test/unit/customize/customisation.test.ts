@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Customisation, readCustomisation } from '../../../src/customize/customisation.ts';
 import { parseList } from '../../../src/customize/live-build.ts';
+import { makeRepository } from '../../../src/customize/local-packages.ts';
 import type { Findings } from '../../../src/customize/problems.ts';
 import { formatProblem } from '../../../src/errors.ts';
 import { makeDeb, makeLeadingDeb } from '../../helpers/debs.ts';
@@ -76,6 +77,11 @@ describe('what is refused, by name', () => {
       { 'packages/x.deb': makeDeb('x', { files: { a: 'b'.repeat(5000) } }).subarray(0, -60) },
       'packages/x.deb: is damaged',
     ],
+    [
+      'a package with a version that dpkg does not take',
+      { 'packages/x.deb': makeDeb('x', { version: '1_0' }) },
+      "packages/x.deb: is damaged, or no Debian package at all: 'Version' field value '1_0': invalid character in version number",
+    ],
     ['no package at all', { 'packages/x.deb': 'hello' }, 'packages/x.deb: is damaged, or no Debian package at all'],
     [
       'a package of another architecture',
@@ -133,6 +139,37 @@ describe('what is refused, by name', () => {
     const { problems } = await read({ 'overlay/x': '', 'hooks/chroot/2.chroot': '' }, { prepare });
     expect(problems.join('\n')).toContain(message);
     expect(problems).toHaveLength(1);
+  });
+
+  test('packages are called as dpkg calls them', async () => {
+    const { found, problems } = await read({ 'packages/1.deb': makeDeb('mongodb_exporter'), 'packages/2.deb': makeDeb('Foo+Bar.1-x') });
+    expect(problems).toEqual([]);
+    expect(found.localPackages.map(({ name }) => name)).toEqual(['mongodb_exporter', 'foo+bar.1-x']);
+    const target = tempRoot();
+    const project = tempRoot();
+    mkdirSync(path.join(project, 'packages'));
+    writeFileSync(path.join(project, 'packages/2.deb'), makeDeb('Foo+Bar.1-x'));
+    await makeRepository(found.localPackages.slice(1), project, target, realRunner());
+    expect(readFileSync(path.join(target, 'Packages'), 'utf8')).toMatch(/^Package: foo\+bar\.1-x$/m);
+  });
+
+  test('hidden files and backups beside hooks, lists and packages are left out, and named', async () => {
+    const { found, warnings, problems } = await read({
+      'x hooks/chroot/1.chroot': '#!/bin/sh\n',
+      'hooks/chroot/._1.hook.chroot': '\0\x05',
+      'hooks/chroot/.1.chroot.swp': '',
+      'hooks/chroot/1.chroot~': '',
+      'hooks.d/chroot/.2.chroot': 'x',
+      'x hooks.d/chroot/2.chroot': '#!/bin/sh\n',
+      'config/package-lists/a.list.chroot': 'tree\n',
+      'config/package-lists/._a.list.chroot': '\0',
+      'packages/._x.deb': '\0',
+    });
+    expect(problems).toEqual([]);
+    expect([...found.chrootHooks].map(({ file }) => file).sort()).toEqual(['hooks.d/chroot/2.chroot', 'hooks/chroot/1.chroot']);
+    expect(found.packages).toEqual(['tree']);
+    for (const name of ['._1.hook.chroot', '.1.chroot.swp', '1.chroot~', '.2.chroot', '._a.list.chroot', '._x.deb'])
+      expect(warnings.join('\n')).toContain(name);
   });
 
   test('a socket', async () => {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { callsIndirectly, namesProject, reach, readsVariablesIndirectly, topLevel } from '../../../src/store/shell-text.ts';
+import { callsIndirectly, namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../../../src/store/shell-text.ts';
 
 /** A text as the evaluation of build.conf prints it: the body of a function. */
 function printed(text: string): string {
@@ -12,6 +12,18 @@ function printed(text: string): string {
     },
   );
 }
+
+test.each([
+  ['# shellcheck shell=bash\n# Sets a name\n\techo x\n', '\n\n\techo x\n'],
+  ['if true; then\n    info \'Making a list\'\n    warn "no $X in a list"\nfi\n', 'if true; then\n    info\n    warn\nfi\n'],
+  ['echo x # a\n', 'echo x # a\n'],
+  ['info "$(a)"\ninfo "`a`"\ninfo "${X:-$(a)}"\ninfo x; a\n', 'info "$(a)"\ninfo "`a`"\ninfo "${X:-$(a)}"\ninfo x; a\n'],
+  ["# one\ncat >x <<'EOF'\n# a\nEOF\n# a\n", "\ncat >x <<'EOF'\n# a\nEOF\n# a\n"],
+  ['# one\nX="\n# a\n"\n# a\n', '\nX="\n# a\n"\n# a\n'],
+  ["# one\nX='\n# a\n'\n", "\nX='\n# a\n'\n"],
+])('of a built-in module what calls nothing is left out: %j', (text, left) => {
+  expect(withoutProse(text)).toBe(left);
+});
 
 describe('the top level of build.conf', () => {
   test.each([
