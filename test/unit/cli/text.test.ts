@@ -65,7 +65,7 @@ test('the launcher prints by way of this alone', () => {
   const direct = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => {
     if (!/^(?:main\.ts|cli\/.*\.ts)$/.test(file)) return false;
     return /process\.std(?:out|err)\.write\(/.test(
-      readFileSync(path.join(src, file), 'utf8').replace('process.stderr.write(failureText(', ''),
+      readFileSync(path.join(src, file), 'utf8').replaceAll('process.stderr.write(failureText(', ''),
     );
   });
   // JSON has escapes of its own.
