@@ -1,9 +1,11 @@
-import { realpathSync } from 'node:fs';
+import { realpathSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { buildCommand, shellCommand } from './cli/build-command.ts';
 import type { CacheOptions } from './cli/cache-command.ts';
 import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { checkedSetting, makeRequest } from './cli/make-request.ts';
+import { withValues } from './cli/options/shared.ts';
 import type {
   CliOptions,
   DiffOptions,
@@ -41,12 +43,12 @@ process.stdout.on('error', (error) => {
 });
 process.stderr.on('error', () => {});
 
-const stopper = new Stopper();
+const stopper = new Stopper(endNow);
 stopper.listen();
 const state: { options?: Pick<CliOptions, 'color' | 'debug'>; log?: string } = {};
 
 try {
-  const parsed = parseArguments(argv.slice(2));
+  const parsed = parseArguments(withValues(argv.slice(2), env));
   if (parsed.kind === 'text') print(process.stdout, parsed.text);
   else if (parsed.kind === 'doctor') await doctor(parsed.options);
   else if (parsed.kind === 'cache') await cache(parsed.options);
@@ -80,6 +82,14 @@ if (lost.output !== undefined && (process.exitCode ?? 0) === 0) {
 }
 // Listeners of signals and timers that are of no more use must not keep the process.
 process.exit();
+
+/** Ends the process though a thread of it may wait for the kernel: process.exit would wait for that thread. */
+function endNow(exitCode: number): void {
+  writeSync(2, `realmfs-builder: error: ${stopper.reason?.message ?? 'interrupted'}; the process was ended before all was done\n`);
+  const signal = Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? 'SIGKILL';
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}
 
 /** The command line that does the same as root. */
 function asRoot(): string {

@@ -1,11 +1,12 @@
-import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
 import { programRoot } from '../resources.ts';
 import { openLocks } from '../store/locks.ts';
 import { listLayers, type PruneOptions, prune, type StoredLayer } from '../store/prune.ts';
 import { makeFolders, statOrUndefined } from '../system/files.ts';
+import { HeldFolder } from '../system/held-folder.ts';
 import { formatSize } from '../system/memory.ts';
+import { removeLeftScratch } from './scratch.ts';
 import { emptyFolder } from './staging.ts';
 import { jsonLine } from './text.ts';
 
@@ -31,6 +32,7 @@ export async function cacheCommand(options: CacheOptions, cache: string, limit: 
   if (options.action === 'du') return options.json ? json(found) : duText(found, cache);
   const asked: PruneOptions = options.action === 'clear' ? { maxSize: 0 } : options;
   const bounds = asked.maxSize === undefined && asked.olderThan === undefined ? { maxSize: limit } : asked;
+  if (isThere) await removeLeftScratch(cache);
   const gone = isThere ? await pruneStore(store, cache, bounds) : [];
   const stays = isThere ? await listLayers(store) : [];
   if (options.json) return json(gone);
@@ -52,10 +54,16 @@ async function pruneStore(store: string, cache: string, options: PruneOptions): 
 /** Whole trees are removed inside a sandbox, never from here. */
 async function emptyTrash(trash: string, cache: string): Promise<void> {
   for (const name of ['mnt', 'apt']) await makeFolders(path.join(cache, name), 0o755);
-  const { dev, ino } = await lstat(trash, { bigint: true });
-  const end = await emptyFolder({ staging: trash, stagingId: `${dev}:${ino}` }, trash, cache);
-  if (end.exitCode !== 0 && !end.locked)
-    throw new PreflightError(`what was removed could not be emptied: ${end.noise.at(-1) ?? 'the sandbox ended'}`, { step: 'cache' });
+  const folder = await HeldFolder.open(trash);
+  try {
+    // Somebody else empties it.
+    if (!(await folder.lock())) return;
+    const end = await emptyFolder(folder, folder, cache);
+    if (end.exitCode !== 0)
+      throw new PreflightError(`what was removed could not be emptied: ${end.noise.at(-1) ?? 'the sandbox ended'}`, { step: 'cache' });
+  } finally {
+    await folder.close();
+  }
 }
 
 function sizeOf(layers: readonly StoredLayer[]): number {

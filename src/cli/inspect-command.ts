@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError, UsageError } from '../errors.ts';
@@ -41,7 +42,7 @@ export async function placeOf(name: string, cwd: string): Promise<Place> {
     const found = await stat(file);
     if (!found.isFile() && !found.isDirectory()) throw new UsageError(`${name}: is neither a file nor a folder`);
     // Whether it may be read at all.
-    await (await open(file, 'r')).close();
+    await (await open(file, constants.O_RDONLY | constants.O_NONBLOCK)).close();
     return { file, size: found.isFile() ? found.size : undefined };
   } catch (error) {
     if (error instanceof Error && 'syscall' in error) throw new UsageError(`${name}: ${error.message.replace(/, .*$/, '')}`);

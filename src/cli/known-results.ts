@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isRecordFile, recordNames, SIGNATURE } from '../records/names.ts';
 import { makeFolders, statOrUndefined, writeWhole } from '../system/files.ts';
+import { type HeldFolder, isPlainName } from '../system/held-folder.ts';
 import { isTargetFile, targets } from '../targets/all.ts';
 
 /** Names that results can have in the output folder, the log and those of binary hooks left out. */
@@ -25,26 +26,33 @@ export async function lastResults(cache: string, output: string): Promise<string
 }
 
 /** The names that results may take the place of: those of targets, and those of earlier builds as the cache or SHA256SUMS names them. */
-export async function replaceable(output: string, last: readonly string[]): Promise<string[]> {
-  const sums = await readFile(path.join(output, 'SHA256SUMS'), 'utf8').catch(() => '');
+export async function replaceable(output: HeldFolder, last: readonly string[]): Promise<string[]> {
+  const sums = (await output.read('SHA256SUMS'))?.toString('utf8') ?? '';
   return [...resultNames, ...last, ...sums.split('\n').map((line) => line.replace(/^[0-9a-f]{64} [ *]/, ''))];
 }
 
 /** What lies under the names of results, and under `others`: name, size, inode and times of each; a line each. */
-export async function describeResults(output: string, others: readonly string[]): Promise<string[]> {
+export async function describeResults(output: HeldFolder, others: readonly string[]): Promise<string[]> {
   const lines: string[] = [];
   for (const name of new Set([...resultNames, ...others])) {
-    const stat = await statOrUndefined(path.join(output, name));
+    const stat = isPlainName(name) ? await output.stat(name) : undefined;
     if (stat !== undefined) lines.push(`${name} ${stat.size} ${stat.ino} ${stat.mtimeMs} ${stat.ctimeMs}`);
   }
   return lines;
 }
 
+/** The names of those that are there: what a build may replace. */
+export async function existingResults(output: HeldFolder, names: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of names) if (isPlainName(name) && (await output.stat(name)) !== undefined) found.push(name);
+  return found;
+}
+
 /** Remembers for the next build what these results are, and what they were made of. */
-export async function rememberResults(cache: string, output: string, key: string, files: readonly string[]): Promise<void> {
+export async function rememberResults(cache: string, output: HeldFolder, key: string, files: readonly string[]): Promise<void> {
   const folder = path.join(cache, 'layers', 'results');
   await makeFolders(folder, 0o700);
-  const name = nameOf(output);
+  const name = nameOf(output.path);
   await writeWhole(path.join(folder, name), JSON.stringify({ key, files, results: await describeResults(output, files) }), 0o600);
 }
 

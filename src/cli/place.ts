@@ -1,9 +1,9 @@
-import { chmod, lchown, lstat, readdir, realpath, stat } from 'node:fs/promises';
+import { chmod, lstat, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { projectEntries } from '../config/entries.ts';
 import { hintOf, messageOf, PreflightError, UsageError } from '../errors.ts';
-import { cacheDisk, namedDisk, outputDisk } from '../system/disk-faults.ts';
-import { hasCode, isMissing, makeFolders, statOrUndefined } from '../system/files.ts';
+import { cacheDisk, namedDisk } from '../system/disk-faults.ts';
+import { hasCode, isMissing, makeFolders } from '../system/files.ts';
 import { unknownWord } from './options.ts';
 
 /** Who the results belong to: the user behind sudo. */
@@ -45,54 +45,6 @@ export async function findPlace(config: string | undefined, cwd: string): Promis
   return { project: await realpath(path.dirname(file)), configName: name };
 }
 
-/** Makes the output folder; what is made belongs to the user behind sudo. Returns its real path. */
-export async function makeOutput(directory: string, cwd: string, owner: Owner | undefined): Promise<string> {
-  const wanted = path.resolve(cwd, directory);
-  try {
-    const first = await makeFolders(wanted, 0o755);
-    for (let made = wanted; owner !== undefined && first !== undefined && made.length >= first.length; made = path.dirname(made)) {
-      await lchown(made, owner.uid, owner.gid);
-    }
-    const real = await realpath(wanted);
-    await checkFolder(real, directory);
-    refuseRoot(real);
-    return real;
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    if (hasCode(error, 'EEXIST') || hasCode(error, 'ENOTDIR')) throw new UsageError(`--directory: ${directory} is not a folder`);
-    const known = namedDisk(error, [outputDisk(wanted)]);
-    throw new PreflightError(`the output folder ${directory} cannot be made: ${messageOf(known)}`, {
-      step: 'preflight',
-      hint: hintOf(known),
-    });
-  }
-}
-
-async function checkFolder(real: string, directory: string): Promise<void> {
-  if (!(await stat(real)).isDirectory()) throw new UsageError(`--directory: ${directory} is not a folder`);
-}
-
-/** @throws UsageError if results would lie beside the folders of the system. */
-export function refuseRoot(output: string): void {
-  if (output === '/') throw new UsageError('--directory: results cannot go to /');
-}
-
-/** Where the output folder is or would be, as a real path; makes nothing. */
-export async function findOutput(directory: string, cwd: string): Promise<string> {
-  const wanted = path.resolve(cwd, directory);
-  for (let there = wanted; ; there = path.dirname(there)) {
-    try {
-      const real = await realpath(there);
-      await checkFolder(real, directory);
-      return path.join(real, path.relative(there, wanted));
-    } catch (error) {
-      // Of what the caller may not look into, nothing more is known.
-      if (hasCode(error, 'EACCES')) return wanted;
-      if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR')) throw error;
-    }
-  }
-}
-
 /** Makes the cache folder, 0700 and root's: what lies in it is installed as root. */
 export async function makeCache(folder: string): Promise<string> {
   const fail = (why: string, hint?: string): PreflightError =>
@@ -114,14 +66,4 @@ export async function makeCache(folder: string): Promise<string> {
     const known = namedDisk(error, [cacheDisk(folder)]);
     throw fail(`cannot be made: ${messageOf(known)}`, hintOf(known));
   }
-}
-
-/** Results of earlier builds in the output folder, which a build may replace. */
-export async function existingResults(output: string, names: readonly string[]): Promise<string[]> {
-  const found: string[] = [];
-  for (const name of names) {
-    const there = await statOrUndefined(path.join(output, name));
-    if (there !== undefined) found.push(name);
-  }
-  return found;
 }

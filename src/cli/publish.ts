@@ -1,15 +1,13 @@
-import { readdir, rename } from 'node:fs/promises';
-import path from 'node:path';
 import { PreflightError } from '../errors.ts';
 import { isRecordFile, SIGNATURE } from '../records/names.ts';
-import { giveTo, readForeign, removeFile, statOrUndefined, syncPath } from '../system/files.ts';
+import type { HeldFolder } from '../system/held-folder.ts';
 import { isTargetFile } from '../targets/all.ts';
 import type { Owner } from './place.ts';
 
 /** Gives the results their final names, the manifest last. Returns their paths. */
 export async function publish(options: {
-  staging: string;
-  output: string;
+  staging: HeldFolder;
+  output: HeldFolder;
   files: readonly string[];
   rootfs: boolean;
   owner: Owner | undefined;
@@ -17,48 +15,41 @@ export async function publish(options: {
   known: readonly string[];
 }): Promise<string[]> {
   const { staging, output, files, rootfs, owner, known } = options;
-  const moves: [from: string, to: string][] = [];
-  if ((await statOrUndefined(path.join(output, SIGNATURE)))?.isDirectory())
-    throw new PreflightError(`${path.join(output, SIGNATURE)} is a folder: it is the name of a signature`, { step: 'publish' });
+  if ((await output.stat(SIGNATURE))?.isDirectory())
+    throw new PreflightError(`${output.shown(SIGNATURE)} is a folder: it is the name of a signature`, { step: 'publish' });
   for (const file of files) {
-    const final = path.join(output, file);
-    const there = await statOrUndefined(final);
-    if (there?.isDirectory()) throw new PreflightError(`${final} is a folder: the result cannot take its name`, { step: 'publish' });
+    const there = await output.stat(file);
+    if (there?.isDirectory())
+      throw new PreflightError(`${output.shown(file)} is a folder: the result cannot take its name`, { step: 'publish' });
     if (there !== undefined && !known.includes(file) && !isTargetFile(file) && !isRecordFile(file))
-      throw new PreflightError(`${final} is in the way: it is no result of an earlier build`, {
+      throw new PreflightError(`${output.shown(file)} is in the way: it is no result of an earlier build`, {
         step: 'publish',
         hint: 'move it away, or put the results elsewhere with --directory',
       });
-    await giveTo(path.join(staging, file), owner);
-    moves.push([path.join(staging, file), final]);
-  }
-  if (rootfs) {
-    const kept = path.join(output, 'rootfs');
-    const manifest = moves.splice(-1);
-    if ((await statOrUndefined(kept)) !== undefined) moves.push([kept, path.join(staging, 'replaced-rootfs')]);
-    moves.push([path.join(staging, 'rootfs'), kept], ...manifest);
+    // Where nobody else can reach it.
+    await staging.giveTo(file, owner);
   }
   await dropSignature(staging, output);
-  for (const [from, to] of moves) await rename(from, to);
-  await syncPath(output);
-  return [...(rootfs ? [path.join(output, 'rootfs')] : []), ...files.map((file) => path.join(output, file))];
+  for (const file of rootfs ? files.slice(0, -1) : files) await staging.rename(file, output);
+  if (rootfs) {
+    if ((await output.stat('rootfs')) !== undefined) await output.rename('rootfs', staging, 'replaced-rootfs');
+    await staging.rename('rootfs', output);
+    for (const manifest of files.slice(-1)) await staging.rename(manifest, output);
+  }
+  await output.sync();
+  return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => output.shown(file));
 }
 
 /** A signature is one of these checksums and no others: it stays if they are the same. */
-async function dropSignature(staging: string, output: string): Promise<void> {
-  const [is, was] = await Promise.all([staging, output].map((folder) => readForeign(path.join(folder, 'SHA256SUMS'))));
-  if (is === undefined || was === undefined || !is.equals(was)) await removeFile(path.join(output, SIGNATURE));
+async function dropSignature(staging: HeldFolder, output: HeldFolder): Promise<void> {
+  const [is, was] = await Promise.all([staging, output].map((folder) => folder.read('SHA256SUMS')));
+  if (is === undefined || was === undefined || !is.equals(was)) await output.remove(SIGNATURE);
 }
 
 /** Keeps debootstrap's own log beside ours, if the build has left it. */
-export async function publishLog(staging: string, output: string, owner: Owner | undefined): Promise<void> {
-  const from = path.join(staging, 'debootstrap.log');
-  if (!(await statOrUndefined(from))?.isFile()) return;
-  await giveTo(from, owner);
-  await rename(from, path.join(output, 'debootstrap.log'));
-}
-
-/** Staging folders in the output folder. */
-export async function stagingFolders(output: string): Promise<string[]> {
-  return (await readdir(output)).filter((name) => /^\.realmfs-.*\.partial$/.test(name)).map((name) => path.join(output, name));
+export async function publishLog(staging: HeldFolder, output: HeldFolder, owner: Owner | undefined): Promise<void> {
+  const name = 'debootstrap.log';
+  if (!(await staging.stat(name))?.isFile()) return;
+  await staging.giveTo(name, owner);
+  await staging.rename(name, output);
 }

@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, realpath } from 'node:fs/promises';
+import { mkdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { hideCredentials } from '../build/failures.ts';
 import { findSetting, isSecret, settingKeys } from '../config/settings.ts';
@@ -7,8 +7,8 @@ import type { BuildEvent } from '../events.ts';
 import { readManifest } from '../images/beside.ts';
 import type { Manifest } from '../records/manifest-schema.ts';
 import { programRoot } from '../resources.ts';
-import { type Locks, openLocks } from '../store/locks.ts';
-import { hasCode, isMissing, makeFolder, removeEmpty } from '../system/files.ts';
+import { hasCode } from '../system/files.ts';
+import { HeldFolder, isPlainName } from '../system/held-folder.ts';
 import { type Command, createRunner } from '../system/runner.ts';
 import { withScope } from '../system/scope.ts';
 import { realmfs, realmfsXz } from '../targets/realmfs.ts';
@@ -18,14 +18,13 @@ import { checkedSetting, makeRequest } from './make-request.ts';
 import type { RebuildOptions } from './options/types.ts';
 import { findPlace, makeCache, type Owner, type Place } from './place.ts';
 import { checkTools } from './preflight.ts';
-import { stagingFolders } from './publish.ts';
 import { compareBuilds } from './rebuild-comparison.ts';
 import { renewSums } from './renew-sums.ts';
 import type { Reporter } from './reporters/reporter.ts';
 import { lockedError } from './run-build.ts';
-import { makeStaging, removeStaging } from './staging.ts';
+import { makeScratch } from './scratch.ts';
 import type { Stopper } from './stopper.ts';
-import { verifySums } from './sums.ts';
+import { readSumsFile, verifySums } from './sums.ts';
 
 /** What the command needs from its surroundings. */
 export interface RebuildSurroundings {
@@ -40,76 +39,63 @@ export interface RebuildSurroundings {
 const HOSTNAME = 'rebuilt-elsewhere';
 const TIME_ZONE = 'Pacific/Kiritimati';
 const LANGUAGE = 'tr_TR.UTF-8';
-/** How folders of second builds begin, in the cache folder. */
-const SCRATCH = 'rebuild-';
 /**
  * Builds again what the manifest of an output folder says, without any cache, under another host name, user, umask, time zone,
  * language and on one processor, and compares all results. Returns what is said of them.
  * @throws BuilderError that names the first difference.
  */
 export async function rebuildCommand(options: RebuildOptions, around: RebuildSurroundings): Promise<string> {
-  const output = await namedFolder(path.resolve(around.cwd, options.directory));
-  const place = await findPlace(options.config, around.cwd);
-  const request = await makeRequest({ set: {}, targets: [], proxy: undefined, keyring: undefined }, place, around);
-  await checkTools();
-  const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
-  around.stopper.signal.throwIfAborted();
+  const { cwd, stopper } = around;
+  const place = await findPlace(options.config, cwd);
   return withScope(async (scope) => {
-    const locks = openLocks(path.join(programRoot, 'templates/sandbox/locks.pl'));
-    scope.defer('locks', () => locks.close());
+    const output = await heldFolder(path.resolve(cwd, options.directory));
+    scope.defer('folder of the results', () => output.close());
+    const request = await makeRequest({ set: {}, targets: [], proxy: undefined, keyring: undefined }, place, around);
+    await checkTools();
+    const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
+    stopper.signal.throwIfAborted();
     // Until all is compared.
-    if (!(await locks.exclusive(output))) throw await lockedError(output);
-    const manifest = await readManifest(output, true);
-    if (manifest === undefined) throw new UsageError(`${output} has no manifest.json: no build has left its results there`);
+    if (!(await output.lock())) throw await lockedError(output);
+    const manifest = await readManifest(output.here, true, output.path);
+    if (manifest === undefined) throw new UsageError(`${output.path} has no manifest.json: no build has left its results there`);
+    checkNames(manifest, output);
     if (place.configName === null && manifest.inputs.config !== null)
-      throw new UsageError(`${output} was made from ${manifest.inputs.config.file}: name it with --config`);
-    await verifySums(path.join(output, 'SHA256SUMS'), undefined, around.stopper.signal);
-    await removeLeft(cache, locks);
-    const made = await makeFolder(cache, SCRATCH, '');
-    scope.defer('folder of the second build', async () => void (await removeEmpty(made)));
-    await locks.exclusive(made);
-    const staging = await makeStaging(made);
-    scope.defer('second build', async () => {
-      await locks.release(made);
-      await removeStaging(staging, [], made, cache);
-    });
+      throw new UsageError(`${output.path} was made from ${JSON.stringify(manifest.inputs.config.file)}: name it with --config`);
+    await verifySums(output, await readSumsFile(output), undefined, stopper.signal);
+    const { staging } = await makeScratch(scope, cache, 'rebuild-');
     const start = Math.floor(Date.now() / 1000);
-    await buildAgain({ scratch: staging.staging, manifest, place, options }, around);
-    const again = path.join(staging.staging, 'again');
+    await buildAgain({ scratch: staging.path, manifest, place, options }, around);
+    const again = await staging.folder('again');
+    scope.defer('second build', () => again.close());
     await takeSignatures(output, again, manifest);
     return compareBuilds(output, again, manifest, {
       start,
       end: Math.ceil(Date.now() / 1000),
       hostname: HOSTNAME,
-      folders: [staging.staging],
+      folders: [staging.path],
       timeZone: TIME_ZONE,
       language: LANGUAGE,
     });
   });
 }
 
-async function namedFolder(folder: string): Promise<string> {
-  const real = await realpath(folder).catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT')) throw new UsageError(`${folder}: there is no such folder; results of a build lie in one`);
+async function heldFolder(folder: string): Promise<HeldFolder> {
+  try {
+    return await HeldFolder.open(await realpath(folder));
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR'))
+      throw new UsageError(`${folder}: there is no such folder; results of a build lie in one`);
     throw error;
-  });
-  if (real.includes('\n')) throw new UsageError(`${JSON.stringify(real)}: a folder with such a name cannot be locked`);
-  return real;
+  }
 }
 
-/** Removes what a run that was killed has left in the cache folder. */
-async function removeLeft(cache: string, locks: Locks): Promise<void> {
-  for (const name of (await readdir(cache)).filter((each) => each.startsWith(SCRATCH))) {
-    const folder = path.join(cache, name);
-    // One that goes on holds it.
-    if (!(await locks.exclusive(folder))) continue;
-    await locks.release(folder);
-    for (const staging of await stagingFolders(folder)) {
-      const { dev, ino } = await lstat(staging, { bigint: true });
-      await removeStaging({ staging, stagingId: `${dev}:${ino}` }, [], folder, cache);
-    }
-    await removeEmpty(folder);
-  }
+/** @throws BuilderError if a manifest, which anybody can have written, names anything outside its folder. */
+function checkNames({ name, artifacts }: Manifest, output: HeldFolder): void {
+  const strange = [name, ...artifacts.map(({ file }) => file)].find((each) => !isPlainName(each));
+  if (strange !== undefined)
+    throw new BuilderError(`${output.shown('manifest.json')} names a result that is no name of a file: ${JSON.stringify(strange)}`, {
+      step: 'rebuild',
+    });
 }
 
 interface Again {
@@ -127,7 +113,7 @@ async function buildAgain({ scratch, manifest, place, options }: Again, around: 
   const cache = path.join(scratch, 'cache');
   await mkdir(cwd);
   await mkdir(cache, { mode: 0o700 });
-  const { set, env } = settingsOf(manifest, options.set, around.env);
+  const { set, secret, env } = settingsOf(manifest, options.set, around.env);
   const overrides = { ...set, SOURCE_DATE_EPOCH: String(manifest.sourceDateEpoch), REALMFS_CACHE_DIR: cache, LAYERS_MAX_SIZE: '0' };
   const elsewhere =
     'printf %s "$1" >/proc/sys/kernel/hostname; umask 077; own=$(taskset --cpu-list --pid $$); exec taskset --cpu-list "$(grep -o "[0-9]*" <<<"${own##*:}" | tail -n 1)" "${@:2}"';
@@ -138,6 +124,8 @@ async function buildAgain({ scratch, manifest, place, options }: Again, around: 
     ...['--no-confirm', '--no-cache', '--keep-rootfs', '--progress', 'json', '--directory', path.join(scratch, 'again')],
     ...(options.tmpfs ? [] : ['--no-tmpfs']),
     ...Object.entries(overrides).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
+    // Of what everybody can see of a process, the environment is no part.
+    ...Object.keys(secret).flatMap((key) => ['--set', key]),
     ...(config.length > 0 ? ['--', ...config] : []),
   ];
   const command: Command = {
@@ -147,7 +135,16 @@ async function buildAgain({ scratch, manifest, place, options }: Again, around: 
     args: ['--pdeathsig', 'TERM', 'unshare', '--uts', 'bash', '--norc', '-euc', elsewhere, 'elsewhere', HOSTNAME, ...program],
     // Without a project, no build.conf must be found.
     cwd: place.project !== '' && place.configName === null ? place.project : cwd,
-    env: { ...env, TZ: TIME_ZONE, LANG: LANGUAGE, LC_ALL: LANGUAGE, HOME: '/nonexistent', USER: 'somebody', LOGNAME: 'somebody' },
+    env: {
+      ...env,
+      ...secret,
+      TZ: TIME_ZONE,
+      LANG: LANGUAGE,
+      LC_ALL: LANGUAGE,
+      HOME: '/nonexistent',
+      USER: 'somebody',
+      LOGNAME: 'somebody',
+    },
     onLine: (line) => {
       const event = eventOf(line);
       if (event !== undefined) around.reporter.report(event);
@@ -183,26 +180,40 @@ function eventOf(line: string): BuildEvent | undefined {
   }
 }
 
-/** The settings of a build, where they came from; passwords are the caller's. */
+/** Settings of a second build. */
+interface Settings {
+  /** Options, whose values the manifest holds: everybody may see them. */
+  readonly set: Readonly<Record<string, string>>;
+  /** Options whose values are the caller's. */
+  readonly secret: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** The settings of a build, where they came from; what the manifest does not hold, such as passwords, is the caller's. */
 function settingsOf(
   { inputs }: Manifest,
   given: Readonly<Record<string, string>>,
   env: Readonly<Record<string, string | undefined>>,
-): { readonly set: Record<string, string>; readonly env: Record<string, string> } {
+): Settings {
   const set: Record<string, string> = {};
   const environment: Record<string, string> = {};
+  const secret: Record<string, string> = { ...given };
   for (const key of new Set([...inputs.overrides, ...Object.keys(inputs.settings)])) {
+    const isOverride = inputs.overrides.includes(key);
     // They reach programs that run as root: nothing but settings.
-    if (!inputs.overrides.includes(key) && (findSetting(key)?.type ?? 'builder') === 'builder')
+    if (!isOverride && (findSetting(key)?.type ?? 'builder') === 'builder')
       throw new UsageError(`the manifest has a setting that no build can have taken from its environment: ${JSON.stringify(key)}`);
     const known = inputs.settings[key];
-    const own = given[key] ?? env[key];
-    const isMissing = known === undefined || known !== hideCredentials(known) || known.includes('***@');
-    const value = isMissing ? own : known;
+    const isKnown = known !== undefined && known === hideCredentials(known) && !known.includes('***@') && !isSecret(key);
+    const value = isKnown ? known : (given[key] ?? env[key]);
     if (value === undefined)
-      throw new UsageError(`${key} was set for the build, and the manifest does not hold its value: give it with --set ${key}=...`);
-    if (inputs.overrides.includes(key)) set[key] = value;
-    else environment[key] = value;
+      throw new UsageError(`${key} was set for the build, and the manifest does not hold its value: give it with --set ${key}=...`, {
+        hint: `or, since other users see command lines, in the environment: ${key}=... realmfs-builder ...`,
+      });
+    if (!isOverride) environment[key] = value;
+    else if (key in given) continue;
+    else if (isKnown) set[key] = value;
+    else secret[key] = value;
   }
   // What the manifest never holds: passwords, how to fetch, and whose realmfs.env is believed.
   const own = settingKeys.filter((key) => isSecret(key) || findSetting(key)?.type === 'builder');
@@ -210,19 +221,18 @@ function settingsOf(
     const value = env[key];
     if (value !== undefined) environment[key] = value;
   }
-  return { set: { ...set, ...given }, env: environment };
+  return { set, secret, env: environment };
 }
 
 /** Who has signed an image of the first build would sign the second one, too: the same metainfo has the same signature. */
-async function takeSignatures(output: string, again: string, { artifacts }: Manifest): Promise<void> {
+async function takeSignatures(output: HeldFolder, again: HeldFolder, { artifacts }: Manifest): Promise<void> {
   for (const { target, file } of artifacts) {
     if (target !== realmfs.name && target !== realmfsXz.name) continue;
-    const [from, to] = [path.join(output, file), path.join(again, file)];
     try {
-      if (!(await isMissing(to)) && (await copySignature(from, to))) await renewSums(to);
+      if ((await again.stat(file)) !== undefined && (await copySignature(output.at(file), again.at(file)))) await renewSums(again, file);
     } catch (error) {
       // A hook has made something else of it: then it is compared as it is.
-      if (!(error instanceof FormatError)) throw error;
+      if (!(error instanceof FormatError)) throw output.inWords(error);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { open, readdir, readFile, realpath } from 'node:fs/promises';
+import { open, readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError } from '../errors.ts';
 import { readManifest } from '../images/beside.ts';
@@ -7,9 +7,12 @@ import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts'
 import type { Manifest } from '../records/manifest-schema.ts';
 import { type FileEntry, parseMtree } from '../records/mtree.ts';
 import { recordNames } from '../records/names.ts';
-import { hasCode, readForeign } from '../system/files.ts';
-import { readSums } from './sums.ts';
+import { readForeign } from '../system/files.ts';
+import type { HeldFolder } from '../system/held-folder.ts';
+import { parseSums, readSumsFile } from './sums.ts';
 
+/** Bytes of a list of files. */
+const LONGEST_LIST = 512 * 1024 ** 2;
 /** Bytes of a file in which a cause is looked for. */
 const LOOKED_AT = 4 * 1024 ** 2;
 
@@ -17,8 +20,9 @@ const LOOKED_AT = 4 * 1024 ** 2;
  * Compares the results of two builds. Returns what is said of them.
  * @throws BuilderError that names the first difference.
  */
-export async function compareBuilds(output: string, again: string, manifest: Manifest, around: Surroundings): Promise<string> {
-  const [was, is] = [await readSums(path.join(output, 'SHA256SUMS')), await readSums(path.join(again, 'SHA256SUMS'))];
+export async function compareBuilds(output: HeldFolder, again: HeldFolder, manifest: Manifest, around: Surroundings): Promise<string> {
+  const sums = async (folder: HeldFolder) => parseSums(folder, await readSumsFile(folder));
+  const [was, is] = [await sums(output), await sums(again)];
   const names = [...new Set([...was.keys(), ...is.keys()])];
   const lines = names.map(
     (name) =>
@@ -26,7 +30,7 @@ export async function compareBuilds(output: string, again: string, manifest: Man
   );
   const different = names.filter((name) => was.get(name) !== is.get(name));
   if (different.length === 0) return `${lines.join('\n')}\n`;
-  const now = await readManifest(again, true);
+  const now = await readManifest(again.here, true, again.path);
   const changes = now === undefined ? [] : inputChanges(manifest, now);
   const first = await explainFirst(output, again, { name: manifest.name, changes }, around);
   throw new BuilderError(
@@ -43,33 +47,34 @@ export async function compareBuilds(output: string, again: string, manifest: Man
 
 /** The first difference between two trees, in words; null: their lists of files show none; undefined: there are no lists of both. */
 async function explainFirst(
-  output: string,
-  again: string,
+  output: HeldFolder,
+  again: HeldFolder,
   { name, changes: made }: { readonly name: string; readonly changes: readonly string[] },
   around: Surroundings,
 ): Promise<string | null | undefined> {
   const { files } = recordNames(name);
-  const [was, is] = [await readList(path.join(output, files)), await readList(path.join(again, files))];
+  const [was, is] = [await readList(output, files), await readList(again, files)];
   if (was === undefined || is === undefined) return undefined;
   const found = firstDifference(was, is);
   if (found === undefined) return null;
   const [before, after] = [was.get(found), is.get(found)];
   const shown = JSON.stringify(Buffer.from(found, 'latin1').toString('utf8').replace(/^\./, '')).slice(1, -1);
-  const owner = (await ownerOf(found, path.join(again, 'rootfs'))) ?? 'no package: a module, a hook or a file of the project';
+  const owner = (await ownerOf(found, path.join(again.path, 'rootfs'))) ?? 'no package: a module, a hook or a file of the project';
   if (before === undefined || after === undefined) return `${shown} is ${after === undefined ? 'not made any more' : 'new'} (${owner})`;
   const changes = aspectsOf(before, after);
   // What it was made from comes before what can be read in it.
   if (made[0] !== undefined) return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${made[0]}`;
-  const content = changes.includes('content') ? await beginningOf(path.join(again, 'rootfs'), found) : undefined;
+  const content = changes.includes('content') ? await beginningOf(path.join(again.path, 'rootfs'), found) : undefined;
   return `${shown}: ${changes.join(', ')} (${owner}); likely cause: ${likelyCause(found, changes, content, around)}`;
 }
 
-async function readList(file: string): Promise<Map<string, FileEntry> | undefined> {
+async function readList(folder: HeldFolder, name: string): Promise<Map<string, FileEntry> | undefined> {
+  const text = (await folder.read(name, LONGEST_LIST))?.toString('utf8');
   try {
-    return parseMtree(await readFile(file, 'utf8'));
+    return text === undefined ? undefined : parseMtree(text);
   } catch (error) {
     // A build of an earlier version, or a hook, has made something else of the name.
-    if (hasCode(error, 'ENOENT') || (error instanceof Error && !('code' in error))) return undefined;
+    if (error instanceof Error && !('code' in error)) return undefined;
     throw error;
   }
 }

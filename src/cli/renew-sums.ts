@@ -1,51 +1,45 @@
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { SIGNATURE } from '../records/names.ts';
-import { isMissing, removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { sha256File } from '../system/files.ts';
+import { type HeldFolder, isPlainName } from '../system/held-folder.ts';
 import { named, SUMS_LINE } from './sums.ts';
 
 /** Digests by the names of files. */
 type Digests = ReadonlyMap<string, string>;
 
 /**
- * Puts the new checksum of a file into the records beside it, where they name it: the provenance, SHA256SUMS, which names the
+ * Puts the new checksum of a file of a folder into the records beside it, where they name it: the provenance, SHA256SUMS, which names the
  * provenance, too, and manifest.json. A signature of SHA256SUMS is removed: it was one of the old sums. Returns the paths of what was changed or removed.
  */
-export async function renewSums(file: string): Promise<string[]> {
-  const folder = path.dirname(file);
+export async function renewSums(folder: HeldFolder, file: string): Promise<string[]> {
   const changed: string[] = [];
   const renew = async (other: string, edit: (text: string) => string): Promise<boolean> => {
-    const target = path.join(folder, other);
-    const stat = await statOrUndefined(target);
-    if (!stat?.isFile()) return false;
-    return named(target, async () => {
-      const text = await readFile(target, 'utf8');
+    const [stat, text] = [await folder.stat(other), (await folder.read(other))?.toString('utf8')];
+    if (stat === undefined || text === undefined) return false;
+    return named(folder.shown(other), async () => {
       const now = edit(text);
       if (now === text) return false;
       // It stays its owner's.
-      await writeWhole(target, now, stat.mode & 0o777, process.getuid?.() === 0 ? stat : undefined);
-      changed.push(target);
+      await folder.write(other, now, stat.mode & 0o777, process.getuid?.() === 0 ? stat : undefined);
+      changed.push(folder.shown(other));
       return true;
     });
   };
-  const digests = new Map([[path.basename(file), await named(file, () => sha256File(file))]]);
+  const digests = new Map([[file, await named(folder.shown(file), () => sha256File(folder.at(file)))]]);
   for (const other of await provenanceFiles(folder))
-    if (await renew(other, (text) => subjectsText(text, digests))) digests.set(other, await sha256File(path.join(folder, other)));
-  const signature = path.join(folder, SIGNATURE);
-  if ((await renew('SHA256SUMS', (text) => sumsWith(text, digests))) && !(await isMissing(signature))) {
-    await removeFile(signature);
-    changed.push(signature);
+    if (await renew(other, (text) => subjectsText(text, digests))) digests.set(other, await sha256File(folder.at(other)));
+  if ((await renew('SHA256SUMS', (text) => sumsWith(text, digests))) && (await folder.stat(SIGNATURE)) !== undefined) {
+    await folder.remove(SIGNATURE);
+    changed.push(folder.shown(SIGNATURE));
   }
   await renew('manifest.json', (text) => artifactsText(text, digests));
   return changed;
 }
 
 /** The files of SHA256SUMS that say how the others were made. */
-async function provenanceFiles(folder: string): Promise<string[]> {
-  const sums = path.join(folder, 'SHA256SUMS');
-  if (!(await statOrUndefined(sums))?.isFile()) return [];
-  const names = (await readFile(sums, 'utf8')).split('\n').map((line) => SUMS_LINE.exec(line)?.[2] ?? '');
-  return names.filter((name) => name.endsWith('.provenance.json') && !name.includes('/'));
+async function provenanceFiles(folder: HeldFolder): Promise<string[]> {
+  const sums = (await folder.read('SHA256SUMS'))?.toString('utf8') ?? '';
+  const names = sums.split('\n').map((line) => SUMS_LINE.exec(line)?.[2] ?? '');
+  return names.filter((name) => name.endsWith('.provenance.json') && isPlainName(name));
 }
 
 function sumsWith(text: string, digests: Digests): string {

@@ -1,16 +1,15 @@
-import path from 'node:path';
 import { BuilderError, type Failure, hintOf, InterruptedError, LockedError, messageOf, PreflightError, reasonOf } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { SANDBOX } from '../resources.ts';
 import { type Sandbox, type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { cacheDisk, type Disk, diskCodeOf, diskError, diskInLine, namedDisk, outputDisk } from '../system/disk-faults.ts';
+import type { HeldFolder } from '../system/held-folder.ts';
 import { rememberResults } from './known-results.ts';
 import { lockHolder } from './lock-holder.ts';
 import type { Owner } from './place.ts';
 import { publish, publishLog } from './publish.ts';
-import { createLogReporter } from './reporters/log.ts';
+import { createLogReporter, LOG } from './reporters/log.ts';
 import type { Reporter } from './reporters/reporter.ts';
-import type { Staging } from './staging.ts';
 import type { Stopper } from './stopper.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -28,14 +27,16 @@ export interface BuildSurroundings {
 }
 
 /** Where a build works, and what it may do. */
-export interface BuildFolders extends Staging {
-  readonly output: string;
+export interface BuildFolders {
+  /** Its lock is held. */
+  readonly output: HeldFolder;
+  readonly staging: HeldFolder;
+  /** Staging folders that ended builds have left. */
+  readonly left: readonly HeldFolder[];
   readonly cache: string;
   readonly project: string;
   readonly tmpfsSize: number;
   readonly keyring: string;
-  /** Told once this build holds the output folder. */
-  readonly lock: { held: boolean };
   readonly hasTerminal: boolean;
   /** Names in the output folder that results may take the place of. */
   readonly known: readonly string[];
@@ -55,7 +56,7 @@ interface Outcome {
 
 /** Runs the builder in its sandbox; the results get their names. Returns their paths. */
 export async function runBuild(folders: BuildFolders, around: BuildSurroundings): Promise<readonly string[]> {
-  const { output } = folders;
+  const { output, staging } = folders;
   const outcome: Outcome = { ready: false, step: '' };
   const log: { reporter?: Reporter } = {};
   let fault: unknown;
@@ -76,40 +77,33 @@ export async function runBuild(folders: BuildFolders, around: BuildSurroundings)
   // Whatever has ended the shell, the terminal is the user's again.
   around.terminal.end();
   log.reporter?.close();
-  // The lock is held until the results have their names: another build would empty the staging folder.
-  try {
-    if (fault === undefined && around.stopper.reason === undefined && outcome.built !== undefined)
-      return await takeResults(outcome.built, folders, around);
-    if (outcome.failure !== undefined)
-      await publishLog(folders.staging, output, around.owner).catch((error: unknown) => around.reporter.report(lostLog(error)));
-  } finally {
-    sandbox.release();
-    await sandbox.ended;
-  }
+  sandbox.release();
   const end = await sandbox.ended;
+  if (fault === undefined && around.stopper.reason === undefined && outcome.built !== undefined)
+    return await takeResults(outcome.built, folders, around);
+  if (outcome.failure !== undefined)
+    await publishLog(staging, output, around.owner).catch((error: unknown) => around.reporter.report(lostLog(error)));
   if (fault !== undefined) {
-    const known = namedDisk(fault, [], outputDisk(output));
-    throw new PreflightError(`the log in ${output} cannot be written: ${messageOf(known)}`, { step: 'preflight', hint: hintOf(known) });
+    const known = namedDisk(fault, [], outputDisk(output.path));
+    throw new PreflightError(`the log in ${output.path} cannot be written: ${messageOf(known)}`, {
+      step: 'preflight',
+      hint: hintOf(known),
+    });
   }
   const stopped = around.stopper.reason;
   if (stopped !== undefined)
     throw new InterruptedError(stopped.message, stopped.exitCode, outcome.failure?.step || outcome.step || 'preflight');
-  if (end.locked) throw await lockedError(output);
-  throw failureOf(outcome, end, folders);
+  throw await failureOf(outcome, end, folders);
 }
 
 function takeEvent(
   event: BuildEvent,
   { folders, around, outcome, log }: { folders: BuildFolders; around: BuildSurroundings; outcome: Outcome; log: { reporter?: Reporter } },
 ): void {
-  if (event.kind === 'ready') {
-    outcome.ready = true;
-    folders.lock.held = true;
-  }
+  if (event.kind === 'ready') outcome.ready = true;
   if (event.kind === 'ready' && folders.hasLog) {
-    const file = path.join(folders.output, 'realmfs-build.log');
-    log.reporter = createLogReporter(file, around.owner, { onLost: (error) => around.reporter.report(lostLines(error, folders)) });
-    around.onLog(file);
+    log.reporter = createLogReporter(folders, around.owner, { onLost: (error) => around.reporter.report(lostLines(error, folders)) });
+    around.onLog(folders.output.shown(LOG));
   }
   if (event.kind === 'step-start') outcome.step = event.step;
   if (event.kind === 'failed') outcome.failure = event.failure;
@@ -130,21 +124,31 @@ async function takeResults(
   { owner, reporter }: BuildSurroundings,
 ): Promise<readonly string[]> {
   if (!hasLog) return [];
-  if (upToDate) return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => path.join(output, file));
+  if (upToDate) return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => output.shown(file));
   const published = await publish({ staging, output, files, rootfs, owner, known });
   // The results are there: what the next build would know of them is a help, and no more.
-  await rememberResults(cache, output, key, files).catch((error: unknown) => reporter.report(forgotten(error, cache)));
+  if (await output.isInPlace())
+    await rememberResults(cache, output, key, files).catch((error: unknown) => reporter.report(forgotten(error, cache)));
+  else
+    reporter.report({
+      kind: 'warning',
+      step: 'publish',
+      text: `${output.path} was moved or replaced during the build; the results lie where the folder has gone: ${await output.place()}`,
+    });
   return published;
 }
 
 /** The disks of a build, as the user has named their folders. */
-export function disksOf({ output, cache }: Pick<BuildFolders, 'output' | 'cache'>): { readonly output: Disk; readonly cache: Disk } {
+export function disksOf({ output, cache }: { readonly output: string; readonly cache: string }): {
+  readonly output: Disk;
+  readonly cache: Disk;
+} {
   return { output: outputDisk(output), cache: cacheDisk(cache) };
 }
 
 /** The build goes on without them: its own words stand on the terminal. */
 function lostLines(error: unknown, folders: BuildFolders): BuildEvent {
-  const known = namedDisk(error, [], outputDisk(folders.output));
+  const known = namedDisk(error, [], outputDisk(folders.output.path));
   return { kind: 'warning', step: 'log', text: `the log lacks lines: ${reasonOf(known)}` };
 }
 
@@ -164,9 +168,9 @@ function lostLog(error: unknown): BuildEvent {
 }
 
 /** Why a folder cannot be had: another build has it. */
-export async function lockedError(output: string): Promise<LockedError> {
-  const holder = await lockHolder(output);
-  return new LockedError(`another build${holder === undefined ? '' : ` (process ${holder})`} is writing to ${output}`, {
+export async function lockedError(output: HeldFolder): Promise<LockedError> {
+  const holder = await lockHolder(await output.own());
+  return new LockedError(`another build${holder === undefined ? '' : ` (process ${holder})`} is writing to ${output.path}`, {
     step: 'preflight',
   });
 }
@@ -207,11 +211,12 @@ export function refusedSandbox(
       });
 }
 
-function failureOf(outcome: Outcome, end: SandboxEnd, folders: BuildFolders): Error {
+async function failureOf(outcome: Outcome, end: SandboxEnd, folders: BuildFolders): Promise<Error> {
+  const { output, staging } = folders;
   if (outcome.failure !== undefined) return new ReportedError(outcome.failure);
   const details = end.noise.map((line) => `output:  ${line}`);
   const full = diskCodeOf(end.noise);
-  const disks = disksOf(folders);
+  const disks = disksOf({ output: output.path, cache: folders.cache });
   const inside = [
     { ...disks.output, folder: `${SANDBOX}/staging` },
     { ...disks.cache, folder: `${SANDBOX}/cache` },
@@ -222,7 +227,15 @@ function failureOf(outcome: Outcome, end: SandboxEnd, folders: BuildFolders): Er
     return diskError(full.code, Object.values(disks), { where, step: outcome.step || 'preflight', details });
   }
   if (!outcome.ready) {
-    return new PreflightError(`the sandbox could not be set up: ${setUpFault(end)}`, {
+    const said = setUpFault(end);
+    const isSaid = said.includes(output.path) && /does not exist|is not the folder that it was/.test(said);
+    if (isSaid || !(await output.isInPlace()) || !(await staging.isInPlace()))
+      return new PreflightError(`${output.path} was moved or replaced while the build began`, {
+        step: 'preflight',
+        details,
+        hint: 'build once more; whoever owns the folder, or one above it, can do that',
+      });
+    return new PreflightError(`the sandbox could not be set up: ${said}`, {
       step: 'preflight',
       details,
       hint: 'a build needs root with all capabilities; containers often take them away',

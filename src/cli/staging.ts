@@ -1,65 +1,98 @@
-import { lstat, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { hintOf, messageOf, PreflightError } from '../errors.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { namedDisk, outputDisk } from '../system/disk-faults.ts';
-import { makeFolder, removeEmpty, removeFile, statOrUndefined } from '../system/files.ts';
+import { hasCode } from '../system/files.ts';
+import type { HeldFolder } from '../system/held-folder.ts';
 
 /** The file in the staging folder by which the builder is told what to do. */
 const REQUEST = 'request.json';
 
-/** The folder in which a build works, and its device and inode. */
-export interface Staging {
-  readonly staging: string;
-  readonly stagingId: string;
-}
+/**
+ * A folder in each staging folder: with --no-tmpfs the tree lies in it. By it they are known, since whoever owns the output folder
+ * can give their names to other folders of root's that lie there. It is removed last.
+ */
+const MARK = 'build';
 
 /** Tells the builder what to do. */
-export async function writeRequest({ staging }: Staging, request: unknown): Promise<void> {
-  await writeFile(path.join(staging, REQUEST), JSON.stringify(request), { flag: 'wx', mode: 0o600 });
+export async function writeRequest(staging: HeldFolder, request: unknown): Promise<void> {
+  const handle = await staging.create(REQUEST, 0o600);
+  try {
+    await handle.writeFile(JSON.stringify(request));
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Makes a staging folder below the output folder. */
-export async function makeStaging(output: string): Promise<Staging> {
+export async function makeStaging(output: HeldFolder): Promise<HeldFolder> {
   try {
-    const staging = await makeFolder(output, '.realmfs-', '.partial');
-    const { dev, ino, uid } = await lstat(staging, { bigint: true });
-    if (uid !== 0n) throw new Error(`${staging} does not belong to root`);
-    return { staging, stagingId: `${dev}:${ino}` };
+    const staging = await output.makeFolder('.realmfs-', '.partial');
+    await (await staging.makeNamed(MARK, 0o755)).close();
+    return staging;
   } catch (error) {
-    const known = namedDisk(error, [outputDisk(output)]);
-    throw new PreflightError(`the output folder ${output} cannot be written: ${messageOf(known)}`, {
+    const known = namedDisk(error, [outputDisk(output.path)]);
+    throw new PreflightError(`the output folder ${output.path} cannot be written: ${messageOf(known)}`, {
       step: 'preflight',
       hint: hintOf(known),
     });
   }
 }
 
-/**
- * Removes this build's staging folder, and those in `left`, which the builder has emptied. What is
- * not empty is emptied inside a sandbox: never recursively from here.
- */
-export async function removeStaging(
-  { staging, stagingId }: Staging,
-  left: readonly string[],
-  output: string,
-  cache: string,
-): Promise<void> {
-  await removeFile(path.join(staging, REQUEST));
-  if (!(await removeEmpty(staging))) {
-    // A build that has begun in the meantime holds the lock, and empties what it finds.
-    if ((await emptyFolder({ staging, stagingId }, output, cache)).locked) return;
-    if (!(await removeEmpty(staging))) throw new Error(`${staging} could not be emptied; the next build in ${output} does`);
+/** The staging folders that ended builds have left in an output folder, for whoever has its lock. */
+export async function leftStaging(output: HeldFolder): Promise<HeldFolder[]> {
+  const left: HeldFolder[] = [];
+  for (const name of (await output.list()).filter((each) => /^\.realmfs-.*\.partial$/.test(each))) {
+    const folder = await output.folder(name).catch((error: unknown) => {
+      // A link, a file, or gone.
+      if (['ELOOP', 'ENOTDIR', 'ENOENT'].some((code) => hasCode(error, code))) return undefined;
+      throw error;
+    });
+    if (folder === undefined) continue;
+    if (await isStaging(folder)) left.push(folder);
+    else await folder.close();
   }
-  for (const folder of left) if ((await statOrUndefined(folder))?.isDirectory()) await removeEmpty(folder);
+  return left;
 }
 
-/** Empties a folder below the output folder inside a sandbox, and those that killed builds have left there. */
-export async function emptyFolder(folder: Staging, output: string, cache: string): Promise<SandboxEnd> {
+async function isStaging(folder: HeldFolder): Promise<boolean> {
+  const uid = process.geteuid?.();
+  if ((await folder.own()).uid !== uid) return false;
+  const mark = await folder.stat(MARK);
+  return mark === undefined ? (await folder.list()).length === 0 : mark.isDirectory() && mark.uid === uid;
+}
+
+/**
+ * Removes staging folders of an output folder whose lock is held. What is not empty is emptied inside a sandbox: never recursively
+ * from here.
+ */
+export async function removeStaging(staging: HeldFolder, output: HeldFolder, cache: string): Promise<void> {
+  await staging.remove(REQUEST);
+  if (await removeIfEmpty(staging, output)) return;
+  const end = await emptyFolder(staging, output, cache);
+  if (await removeIfEmpty(staging, output)) return;
+  const said = end.exitCode === 0 ? '' : `: ${end.noise.at(-1) ?? 'the sandbox ended'}`;
+  throw new Error(`${staging.path} could not be removed${said}; the next build in ${output.path} does`);
+}
+
+/** Removes a staging folder that holds nothing but its mark. True if it is gone. */
+export async function removeIfEmpty(staging: HeldFolder, output: HeldFolder): Promise<boolean> {
+  if ((await staging.list()).some((name) => name !== MARK)) return false;
+  const mark = await staging.folder(MARK).catch(() => undefined);
+  try {
+    if (mark !== undefined && !(await staging.removeFolder(mark))) return false;
+  } finally {
+    await mark?.close();
+  }
+  return output.removeFolder(staging);
+}
+
+/** Empties a folder below the output folder inside a sandbox. */
+export async function emptyFolder(staging: HeldFolder, output: HeldFolder, cache: string): Promise<SandboxEnd> {
   const { silent, release, ended } = startSandbox({
     mode: 'clean',
-    ...folder,
+    staging,
     output,
+    left: [],
     cache,
     project: '',
     tmpfsSize: 0,

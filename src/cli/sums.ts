@@ -1,8 +1,8 @@
 import type { KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { BuilderError, UsageError } from '../errors.ts';
 import { hasCode, sha256File } from '../system/files.ts';
+import { type HeldFolder, isPlainName } from '../system/held-folder.ts';
+import { formatSize } from '../system/memory.ts';
 import { createRunner } from '../system/runner.ts';
 import { BLOCK, FormatError } from '../targets/realmfs-format.ts';
 import { type RealmfsImage, verifyImage } from '../targets/realmfs-image.ts';
@@ -10,17 +10,32 @@ import { type RealmfsImage, verifyImage } from '../targets/realmfs-image.ts';
 /** `DIGEST  NAME`, as sha256sum writes it. */
 export const SUMS_LINE = /^([0-9a-f]{64}) [ *](.+)$/;
 
+/** Bytes of SHA256SUMS: a line for each of some ten results. */
+const LONGEST = 16 * 1024 ** 2;
+
 /**
- * The files that SHA256SUMS names, with their digests.
+ * SHA256SUMS of a folder.
+ * @throws BuilderError if it is no regular file, or too long.
+ */
+export async function readSumsFile(folder: HeldFolder): Promise<Buffer> {
+  const file = folder.shown('SHA256SUMS');
+  const bytes = await named(file, () => folder.read('SHA256SUMS', LONGEST));
+  if (bytes === undefined) throw new BuilderError(`${file} is no regular file of at most ${formatSize(LONGEST)}`);
+  return bytes;
+}
+
+/**
+ * The files that SHA256SUMS of a folder names, with their digests.
  * @throws BuilderError if a line is none, or names something outside its folder.
  */
-export async function readSums(file: string): Promise<Map<string, string>> {
-  const text = await named(file, () => readFile(file, 'utf8'));
+export function parseSums(folder: HeldFolder, bytes: Buffer): Map<string, string> {
+  const file = folder.shown('SHA256SUMS');
+  const text = bytes.toString('utf8');
   const sums = new Map<string, string>();
   for (const line of text.split('\n').filter((one) => one !== '')) {
     const [, digest = '', name = ''] = SUMS_LINE.exec(line) ?? [];
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-    if (name === '' || /[\u0000-\u001f\u007f/]/.test(name))
+    if (!isPlainName(name) || /[\u0000-\u001f\u007f]/.test(name))
       throw new BuilderError(`${file} has a line that is none: ${JSON.stringify(line)}`);
     sums.set(name, digest);
   }
@@ -28,13 +43,13 @@ export async function readSums(file: string): Promise<Map<string, string>> {
   return sums;
 }
 
-/** Checks all that SHA256SUMS names; with a key, the signatures of the RealmFS images among it, too. Returns what is said of it. */
-export async function verifySums(file: string, key: KeyObject | undefined, signal: AbortSignal): Promise<string> {
+/** Checks all that SHA256SUMS of a folder, whose bytes are given, names; with a key, the signatures of the RealmFS images among it, too. Returns what is said of it. */
+export async function verifySums(folder: HeldFolder, sums: Buffer, key: KeyObject | undefined, signal: AbortSignal): Promise<string> {
   const bad: string[] = [];
   let said = '';
   let isSigned = false;
-  for (const [name, digest] of await readSums(file)) {
-    const image = path.join(path.dirname(file), name);
+  for (const [name, digest] of parseSums(folder, sums)) {
+    const image = folder.at(name);
     const is = await sha256File(image, signal).catch((error: unknown) => {
       signal.throwIfAborted();
       return hasCode(error, 'ENOENT') ? 'missing' : 'unreadable';
@@ -42,12 +57,13 @@ export async function verifySums(file: string, key: KeyObject | undefined, signa
     if (is !== digest) bad.push(`${name}: ${is.length === 64 ? 'is not what SHA256SUMS says' : is}`);
     else if (key === undefined || !/-realmfs(?:-xz)?\.img$/.test(name)) said += `${name}: good\n`;
     else {
-      said += describeImage(image, await named(image, () => verifyWhole(image, key, signal)), true);
+      const shown = folder.shown(name);
+      said += describeImage(shown, await named(shown, () => verifyWhole(image, key, signal)), true);
       isSigned = true;
     }
   }
   if (bad.length > 0) throw new BuilderError(bad.join('; '));
-  if (key !== undefined && !isSigned) throw new BuilderError(`${file} names no RealmFS image that could be signed`);
+  if (key !== undefined && !isSigned) throw new BuilderError(`${folder.shown('SHA256SUMS')} names no RealmFS image that could be signed`);
   return said;
 }
 

@@ -7,17 +7,17 @@ import { RECORD } from '../records/names.ts';
 import { hasCode, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
 import { targets } from '../targets/all.ts';
 
-/** Bytes of a manifest, and of a list of files. */
-const LONGEST = 512 * 1024 ** 2;
+/** Bytes of a manifest, and of a list of files: some hundred bytes for each file of a tree. */
+const LONGEST = { manifest: 64 * 1024 ** 2, files: 512 * 1024 ** 2 } as const;
 const MANIFEST = 'manifest.json';
 
-/** Reads the manifest in a folder; undefined: there is none. `isSure`: one that cannot be read is a failure. */
-export async function readManifest(folder: string, isSure: boolean): Promise<Manifest | undefined> {
+/** Reads the manifest in a folder, which is called `shown`; undefined: there is none. `isSure`: one that cannot be read is a failure. */
+export async function readManifest(folder: string, isSure: boolean, shown = folder): Promise<Manifest | undefined> {
   const file = path.join(folder, MANIFEST);
   const fail = (why: string): undefined => {
-    if (isSure) throw new BuilderError(`${file} ${why}`);
+    if (isSure) throw new BuilderError(`${path.join(shown, MANIFEST)} ${why}`);
   };
-  const bytes = await readForeign(file, LONGEST).catch((error: unknown) => {
+  const bytes = await readForeign(file, LONGEST.manifest).catch((error: unknown) => {
     if (hasCode(error, 'EACCES')) return undefined;
     throw error;
   });
@@ -56,7 +56,7 @@ export async function filesOfBuild(
   const nothing = (...notes: readonly string[]) => ({ files: undefined, notes });
   if (path.basename(name) !== name) return nothing();
   const file = path.join(folder, name);
-  const bytes = await readForeign(file, LONGEST);
+  const bytes = await readForeign(file, LONGEST.files);
   if (bytes === undefined) return nothing();
   if (manifest.artifacts.some((artifact) => artifact.file === name && artifact.target !== RECORD))
     return nothing(`${name} is what a hook has made, and not the list of files of the build: it is not used`);

@@ -1,16 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import path from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import type { BuildEvent } from '../events.ts';
 import { programRoot } from '../resources.ts';
+import type { HeldFolder } from '../system/held-folder.ts';
 import { LineSplitter } from '../system/lines.ts';
 
 /** The sandbox of a build, or the one that empties what builds have left. */
 interface BuildSandbox {
   readonly mode: 'build' | 'clean';
-  readonly output: string;
-  readonly staging: string;
-  /** `DEVICE:INODE` of it: another folder in its place is not touched. */
-  readonly stagingId: string;
+  /** Its lock is held by this process, and from now on by PID 1, too. */
+  readonly output: HeldFolder;
+  /** Another folder in its place is not touched. */
+  readonly staging: HeldFolder;
+  /** What ended builds have left in the output folder: it is emptied. */
+  readonly left: readonly HeldFolder[];
   readonly cache: string;
   /** Bytes of the tmpfs; 0: on disk. */
   readonly tmpfsSize: number;
@@ -53,8 +57,6 @@ export type SandboxOptions = (BuildSandbox | PlanSandbox | ReadSandbox) & {
 
 /** How a sandbox ended. */
 export interface SandboxEnd {
-  /** The exit code of the lock: another build holds the output folder. */
-  readonly locked: boolean;
   readonly exitCode: number | undefined;
   /** What was said outside of events: faults of the set-up. */
   readonly noise: readonly string[];
@@ -63,12 +65,12 @@ export interface SandboxEnd {
 /** A running sandbox. */
 export interface Sandbox {
   readonly pid: number | undefined;
-  /** The builder has said its last word; the sandbox and its lock are still there. */
+  /** The builder has said its last word; the sandbox is still there. */
   readonly silent: Promise<void>;
   readonly ended: Promise<SandboxEnd>;
   /** What is typed for its shells, and what they write. */
   readonly terminal: { readonly input: Writable; readonly output: Readable } | undefined;
-  /** Lets the sandbox end, and with it the lock. */
+  /** Lets the sandbox end. */
   release(): void;
   /** Asks the builder to stop in good order. */
   stop(): void;
@@ -76,12 +78,10 @@ export interface Sandbox {
   kill(): void;
 }
 
-const LOCKED = 75;
 const NOISE = 40;
 
 /**
- * Starts PID 1 of a build: the output folder is locked (not where nothing of it is written), then namespaces are made that the kernel
- * ends together with their PID 1, and PID 1 ends when its lifeline does, that is with this process.
+ * Starts PID 1 of a build in namespaces that the kernel ends together with it; it ends when its lifeline does, that is with this process.
  * Must be called from the main thread: PR_SET_PDEATHSIG belongs to the thread that spawns.
  */
 export function startSandbox(options: SandboxOptions): Sandbox {
@@ -116,9 +116,9 @@ export function startSandbox(options: SandboxOptions): Sandbox {
   // The other end is gone when the sandbox ends first.
   writable?.on('error', () => {});
   const ended = new Promise<SandboxEnd>((resolve) => {
-    child.once('close', (code) => resolve({ locked: code === LOCKED, exitCode: code ?? undefined, noise }));
+    child.once('close', (code) => resolve({ exitCode: code ?? undefined, noise }));
     child.once('error', () => {
-      if (child.pid === undefined) resolve({ locked: false, exitCode: undefined, noise });
+      if (child.pid === undefined) resolve({ exitCode: undefined, noise });
     });
   });
   const streams: readonly unknown[] = child.stdio;
@@ -152,9 +152,7 @@ function sandboxCommand(options: SandboxOptions): [file: string, ...args: string
   const user = looks && !options.isRoot ? ['--user', '--map-root-user'] : [];
   const ending = ['--fork', '--kill-child', '--propagation', looks ? 'private' : 'slave'];
   const init = ['bash', '--noprofile', '--norc', `${programRoot}/templates/sandbox/init.sh`];
-  const unshare = ['--pdeathsig', 'KILL', 'unshare', ...user, ...namespaces, ...ending, '--', ...init];
-  if (looks) return ['setpriv', ...unshare];
-  return ['flock', '--nonblock', '--no-fork', '--conflict-exit-code', String(LOCKED), options.output, 'setpriv', ...unshare];
+  return ['setpriv', '--pdeathsig', 'KILL', 'unshare', ...user, ...namespaces, ...ending, '--', ...init];
 }
 
 /** Starts PID 1; `onError` is told why it cannot be started. Undefined: there is no process at all. */
@@ -172,7 +170,7 @@ function spawnSandbox(options: SandboxOptions, onError: (error: unknown) => void
 
 function deadSandbox(noise: readonly string[]): Sandbox {
   // What Node says of it comes a moment later.
-  const ended = new Promise<SandboxEnd>((resolve) => setImmediate(() => resolve({ locked: false, exitCode: undefined, noise })));
+  const ended = new Promise<SandboxEnd>((resolve) => setImmediate(() => resolve({ exitCode: undefined, noise })));
   const nothing = (): void => {};
   return { pid: undefined, terminal: undefined, silent: ended.then(nothing), ended, release: nothing, stop: nothing, kill: nothing };
 }
@@ -193,8 +191,14 @@ function spawnChain(options: SandboxOptions): ChildProcess {
       RB_NODE: process.execPath,
       ...environmentOf(options),
     },
-    // The last two are its terminal, if it has one.
-    stdio: ['request' in options ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe', ends, ends],
+    // Then its terminal, if it has one, and the output folder, with the lock.
+    stdio: [
+      'request' in options ? 'pipe' : 'ignore',
+      ...(['pipe', 'pipe', 'pipe', 'pipe'] as const),
+      ends,
+      ends,
+      ...('output' in options ? [options.output.descriptor] : []),
+    ],
     detached: true,
   });
   if ('request' in options && child.stdin instanceof Writable) {
@@ -210,9 +214,11 @@ function environmentOf(options: SandboxOptions): Record<string, string> {
   if (options.mode === 'plan') return { RB_HOME: options.home, RB_CACHE: options.cache };
   if (options.mode === 'read') return { RB_HOME: '', RB_CACHE: '', RB_TMPFS: String(options.scratch) };
   return {
-    RB_OUT: options.output,
-    RB_STAGING: options.staging,
-    RB_STAGING_ID: options.stagingId,
+    RB_STAGING: options.staging.path,
+    RB_STAGING_ID: options.staging.id,
+    RB_OUT: options.output.path,
+    // Their names are of one line each.
+    RB_LEFT: options.left.map((folder) => `${folder.id} ${path.basename(folder.path)}\n`).join(''),
     RB_CACHE: options.cache,
     RB_TMPFS: options.tmpfsSize === 0 ? '' : String(options.tmpfsSize),
   };

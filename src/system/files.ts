@@ -37,9 +37,15 @@ export function hasCode(error: unknown, code: string): boolean {
 /** Bytes up to which a file is read at once. */
 const AT_ONCE = 1024 ** 2;
 
-/** Reads a file from a place to its end. The pieces lie in the same memory, one after the other: a stream takes new memory for each. */
-export async function readInPieces(handle: FileHandle, start: number, take: (piece: Buffer) => void): Promise<void> {
-  const buffer = Buffer.allocUnsafe(AT_ONCE);
+/** Reads a file from a place to its end; `size`: how much that should be. The pieces lie in the same memory, one after the other: a stream takes new memory for each. */
+export async function readInPieces(
+  handle: FileHandle,
+  start: number,
+  take: (piece: Buffer) => void,
+  size = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  // One byte more than there should be: then its end is seen by the same call.
+  const buffer = Buffer.allocUnsafe(Math.min(AT_ONCE, size + 1));
   for (let at = start; ; ) {
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
     if (bytesRead === 0) return;
@@ -56,11 +62,18 @@ export async function sha256File(file: string, signal?: AbortSignal): Promise<st
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw new Error(`${file} is no regular file`);
-    if (stat.size <= AT_ONCE) return hash.update(await handle.readFile()).digest('hex');
-    await readInPieces(handle, 0, (piece) => {
-      signal?.throwIfAborted();
-      hash.update(piece);
-    });
+    let left = stat.size;
+    await readInPieces(
+      handle,
+      0,
+      (piece) => {
+        signal?.throwIfAborted();
+        left -= piece.length;
+        if (left < 0) throw new Error(`${file} grows while it is read`);
+        hash.update(piece);
+      },
+      stat.size,
+    );
     return hash.digest('hex');
   } finally {
     await handle.close();
@@ -100,7 +113,22 @@ export async function sha256WhileWritten(file: string, written: Promise<unknown>
  * `limit` bytes. Undefined if it is anything else, or nothing.
  */
 export async function readForeign(file: string, limit = 64 * 1024 ** 2): Promise<Buffer | undefined> {
-  return withForeign(file, async (handle) => ((await handle.stat()).size <= limit ? handle.readFile() : undefined));
+  return withForeign(file, async (handle) => {
+    const { size } = await handle.stat();
+    return size <= limit ? readBounded(handle, size, limit) : undefined;
+  });
+}
+
+/** Reads a file to its end, which may be further away by now than it was; undefined if that is more than `limit` bytes. */
+async function readBounded(handle: FileHandle, size: number, limit: number): Promise<Buffer | undefined> {
+  let buffer = Buffer.allocUnsafe(size + 1);
+  for (let length = 0; ; ) {
+    const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
+    length += bytesRead;
+    if (length > limit) return undefined;
+    if (bytesRead === 0) return buffer.subarray(0, length);
+    if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(2 * length, limit + 1));
+  }
 }
 
 /** Copies a file that somebody else could have put there: no link, no pipe, no device. False: it is anything else, or nothing. */
@@ -170,11 +198,12 @@ export async function writeWhole(file: string, text: string | Buffer, mode = 0o6
   }
 }
 
-/** Gives a file to the user; a link itself, never what it leads to. */
+/** Gives a regular file to the user, and nothing else: no link, no pipe. */
 export async function giveTo(file: string, owner: { uid: number; gid: number } | undefined): Promise<void> {
   if (owner === undefined) return;
-  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
+    if (!(await handle.stat()).isFile()) throw new Error(`${file} is no regular file`);
     await handle.chown(owner.uid, owner.gid);
   } finally {
     await handle.close();

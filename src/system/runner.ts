@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream';
 import { execa } from 'execa';
 import { quote } from 'shell-quote';
 import { BuilderError, CommandError, InterruptedError } from '../errors.ts';
@@ -21,6 +22,8 @@ export interface Command {
   readonly onLine?: (line: string) => void;
   /** The command is ended as soon as this is true of a line of its output: going on would be in vain. */
   readonly stopOn?: (line: string) => boolean;
+  /** What it reads from standard input, and from descriptor 3. */
+  readonly input?: readonly Buffer[];
   /** Lines that the command writes to its descriptor 3. */
   readonly onStatus?: (line: string) => void;
   /** It talks to the user's terminal, on its descriptors 5 and 6. */
@@ -98,10 +101,10 @@ export function createRunner(options: { report: Report; signal: AbortSignal; cur
       cleanup: false,
     });
     const splitters = [connect(child.stderr, keep), onStdout === undefined ? connect(child.stdout, keep) : undefined];
-    if (onStdout !== undefined)
-      child.stdout?.on('data', (chunk: Buffer) => {
-        if (onStdout(chunk) === false) stop();
-      });
+    child.stdout?.on('data', (chunk: Buffer) => {
+      if (onStdout?.(chunk) === false) stop();
+    });
+    feed(child.stdio, command.input);
     const status = child.stdio[3];
     if (command.onStatus !== undefined && status !== null && status !== undefined && 'on' in status) {
       splitters.push(connect(status, command.onStatus));
@@ -188,9 +191,21 @@ export function howItEnded(command: Command, result: CommandResult): string {
 }
 
 /** Descriptors 5 and 6 of a builder lead to the user's terminal; a command that talks to it has them, too. */
-function stdioOf(command: Command): ['ignore', 'pipe', 'pipe', ...('pipe' | 'ignore' | 'inherit')[]] {
+function stdioOf(command: Command): ['pipe' | 'ignore', 'pipe', 'pipe', ...('pipe' | 'ignore' | 'inherit')[]] {
+  if (command.input !== undefined) return ['pipe', 'pipe', 'pipe', ...command.input.slice(1).map(() => 'pipe' as const)];
   if (command.terminal === true) return ['ignore', 'pipe', 'pipe', 'ignore', 'ignore', 'inherit', 'inherit'];
   return ['ignore', 'pipe', 'pipe', ...(command.onStatus === undefined ? [] : ['pipe' as const])];
+}
+
+/** Hands a command its input: on descriptor 0, and from 3 on. */
+function feed(streams: readonly unknown[], input: readonly Buffer[] = []): void {
+  for (const [at, bytes] of input.entries()) {
+    const stream = streams[at === 0 ? 0 : at + 2];
+    if (!(stream instanceof Writable)) continue;
+    // It need not read all of it.
+    stream.on('error', () => {});
+    stream.end(bytes);
+  }
 }
 
 function connect(stream: NodeJS.ReadableStream | null | undefined, take: (line: string) => void): LineSplitter {

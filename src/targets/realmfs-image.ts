@@ -178,23 +178,35 @@ export async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void>
   if (bytesWritten !== bytes.length) throw new FormatError('the header could not be written');
 }
 
+/** Opens a regular file: no link, no pipe, no device. */
+async function openImage(file: string, access: number): Promise<FileHandle> {
+  const handle = await open(file, access | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw new FormatError('is no regular file');
+}
+
 /** Gives an image the signature of another one; it is good if their metainfo is the same. False: the other one has none. */
 export async function copySignature(from: string, to: string): Promise<boolean> {
-  const [signed, unsigned] = [await open(from, 'r'), await open(to, 'r+')];
+  const signed = await openImage(from, constants.O_RDONLY);
   try {
     const { header, isSigned } = await readHeader(signed);
     if (!isSigned) return false;
-    await writeAll(unsigned, encodeHeader({ ...(await readHeader(unsigned)).header, signature: header.signature }));
+    const unsigned = await openImage(to, constants.O_RDWR);
+    try {
+      await writeAll(unsigned, encodeHeader({ ...(await readHeader(unsigned)).header, signature: header.signature }));
+    } finally {
+      await unsigned.close();
+    }
     return true;
   } finally {
     await signed.close();
-    await unsigned.close();
   }
 }
 
 /** Signs the metainfo of an image, or of a header alone; data is not looked at. */
 export async function signImage(file: string, key: KeyObject): Promise<RealmfsImage> {
-  const handle = await open(file, 'r+');
+  const handle = await openImage(file, constants.O_RDWR);
   try {
     const image = await readHeader(handle, true);
     const header = { ...image.header, signature: sign(null, Buffer.from(image.header.metainfo), key) };

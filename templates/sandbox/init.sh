@@ -6,6 +6,7 @@
 #       A line "stop" asks the builder to stop in good order.
 # fd 4: events to the launcher, one JSON object a line.
 # fd 5, 6: the user's terminal, for the shells of a build, if it may open one.
+# fd 7: the output folder, with its lock, which is held until PID 1 has ended.
 #
 # Mode `plan` has no output folder and staging folder, sees the cache only as root, and may run in a user namespace
 # (plan.sh). Its request comes on standard input. Mode `read` is the same with an image, or a tree, in the place of the
@@ -14,6 +15,7 @@
 # Environment (set by the launcher, nothing else is there):
 #   RB_MODE      build | clean | plan | read       RB_OUT       output folder (host path)
 #   RB_STAGING   staging folder      RB_STAGING_ID its device and inode
+#   RB_LEFT      staging folders that ended builds have left in the output folder: device and inode, and name, a line each
 #   RB_CACHE     cache folder
 #   RB_PROJECT   project folder, or empty; the image or the tree that is read
 #   RB_KEYRING   the keyring of the archive, or empty
@@ -36,7 +38,6 @@ source "${BASH_SOURCE[0]%/*}/read.sh"
 
 make_work() {
     if [[ -z $RB_TMPFS ]]; then
-        mkdir -m 0755 "$base/staging/build"
         mount --bind "$base/staging/build" "$base/build"
     fi
     mkdir -p "$base"/cache/apt/{archives,lists}/partial \
@@ -50,11 +51,12 @@ make_work() {
     mount --all --fstab "$base/build/fstab"
 }
 
+# remove_stale FOLDER...: the mark by which a staging folder is known (staging.ts) goes last.
 remove_stale() {
     local stale
-    for stale in "$base"/stale/* "$@"; do
+    for stale in "$@"; do
         [[ -d $stale ]] || continue
-        find "$stale" -xdev -mindepth 1 -delete
+        find "$stale" -xdev -mindepth 1 ! -path "$stale/build" -delete
     done
 }
 
@@ -67,7 +69,6 @@ work() {
     done
     if [[ $RB_MODE == clean ]]; then
         make_view
-        remove_stale
         remove_stale "$base/staging"
         return 0
     fi
@@ -100,7 +101,7 @@ make_all() {
                 ;;
             *)
                 make_view
-                remove_stale
+                remove_stale "$base"/stale/*
                 make_work
                 ;;
         esac

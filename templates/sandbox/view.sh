@@ -32,8 +32,8 @@ row() {
     printf '%s\n' "${words[*]} $3 $4"
 }
 
-# is_same FOLDER ID SHOWN: the output folder may belong to somebody else, who could put a link in the
-# place of a folder that will be emptied.
+# is_same FOLDER ID SHOWN: somebody else may own the output folder, or one above it, and could put a link in the
+# place of a folder that will be written to or emptied.
 is_same() {
     local found
     found=$(stat --format=%d:%i -- "$1")
@@ -93,15 +93,15 @@ keep_keyring() {
 }
 
 make_view() {
-    local new=$RB_CACHE/mnt/view table=$RB_CACHE/mnt/fstab stale index resolv=
+    local new=$RB_CACHE/mnt/view table=$RB_CACHE/mnt/fstab stale id index resolv=
     local -a stales=() ids=()
     [[ ! -r /etc/resolv.conf ]] || resolv=$(</etc/resolv.conf)
-    for stale in "$RB_OUT"/.realmfs-*.partial; do
-        [[ ! -d $stale || -L $stale || ! -O $stale || $stale == "$RB_STAGING" ]] || {
-            stales+=("$stale")
-            ids+=("$(stat --format=%d:%i -- "$stale")")
+    while read -r id stale; do
+        [[ -z $stale ]] || {
+            stales+=("$RB_OUT/$stale")
+            ids+=("$id")
         }
-    done
+    done <<<"$RB_LEFT"
 
     # A place that nobody else can write, and that is gone with the host.
     mount -t tmpfs -o mode=0755,size=1m realmfs-view "$RB_CACHE/mnt"

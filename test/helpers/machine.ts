@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { FixtureMirror } from './fixture-mirror.ts';
 
 const program = path.resolve(import.meta.dirname, '../..');
@@ -40,6 +41,8 @@ export interface RunOptions {
   readonly via?: readonly string[];
   /** Standard input is open, for `say`. */
   readonly hasInput?: boolean;
+  /** Is given each line of standard output as it comes. */
+  readonly onStdout?: (line: string) => void;
 }
 
 /** What a build must leave as it was. */
@@ -153,6 +156,7 @@ export class Machine {
     child.stdin.on('error', () => {});
     const out = { stdout: '', stderr: '' };
     const waiting = new Set<() => void>();
+    if (options.onStdout !== undefined) createInterface({ input: child.stdout }).on('line', options.onStdout);
     let seen = 0;
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].on('data', (chunk: Buffer) => {

@@ -5,9 +5,25 @@ import { targetNames } from '../../targets/all.ts';
 import type { CliOptions } from './types.ts';
 
 function collectSet(text: string, before: Record<string, string> = {}): Record<string, string> {
-  const match = /^([A-Za-z_][A-Za-z_0-9]*)=(.*)$/s.exec(text);
-  if (match?.[1] === undefined) throw new UsageError(`--set: '${text}' is not KEY=VALUE`);
-  return { ...before, [match[1]]: match[2] ?? '' };
+  const match = SETTING.exec(text);
+  if (match?.[1] === undefined || match[2] === undefined)
+    throw new UsageError(`--set: '${text}' is not KEY=VALUE`, {
+      hint: 'KEY alone takes the value that the environment has for it',
+    });
+  return { ...before, [match[1]]: match[2] };
+}
+
+/** `KEY=VALUE`, or `KEY`. */
+const SETTING = /^([A-Za-z_][A-Za-z_0-9]*)(?:=(.*))?$/s;
+
+/** The words of a command line, with the values that `--set KEY` takes from the environment: a command line can be seen by every user, an environment cannot. */
+export function withValues(words: readonly string[], env: Readonly<Record<string, string | undefined>>): string[] {
+  const end = words.indexOf('--');
+  return words.map((word, at) => {
+    const isSet = words[at - 1] === '--set' && (end < 0 || at < end);
+    const [, key = '', value] = (isSet ? SETTING.exec(word) : null) ?? [];
+    return value === undefined && env[key] !== undefined ? `${key}=${env[key]}` : word;
+  });
 }
 
 /** The reader of an option whose value is a number of bytes or milliseconds. */
@@ -32,7 +48,11 @@ export function steered(command: Command): Command {
 }
 
 /** `--set`, and `--color`. */
-export const setOption = ['--set <key=value>', 'a setting of build.conf or realmfs.env; may be repeated', collectSet] as const;
+export const setOption = [
+  '--set <key=value>',
+  'a setting of build.conf or realmfs.env; KEY alone: as the environment has it; may be repeated',
+  collectSet,
+] as const;
 export const colorOption = (): Option => new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto');
 
 interface Steering {

@@ -1,26 +1,27 @@
-import { closeSync, constants, fchownSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { diskCode } from '../../system/disk-faults.ts';
+import { hasCode } from '../../system/files.ts';
+import type { HeldFolder } from '../../system/held-folder.ts';
 import { formatSize } from '../../system/memory.ts';
 import { plainText, type Reporter } from './reporter.ts';
 
 /** Bytes of the output of one step that the log keeps: a module in a loop must not fill the disk. */
 const OUTPUT_LIMIT = 64 * 1024 ** 2;
 
+/** The name of the log in the output folder. */
+export const LOG = 'realmfs-build.log';
+
 /**
  * The log file: everything, with times; of the output of a step the first 64 MiB, and how much
- * was left out. A link in its place is not followed. `onLost` is called once if a line cannot be written.
+ * was left out. It is made in the staging folder, where nobody else can reach it, and replaces that of the build before. `onLost` is
+ * called once if a line cannot be written.
  */
 export function createLogReporter(
-  file: string,
+  { output: place, staging }: { readonly output: HeldFolder; readonly staging: HeldFolder },
   owner: { uid: number; gid: number } | undefined,
   { outputLimit = OUTPUT_LIMIT, onLost = () => {} }: { readonly outputLimit?: number; readonly onLost?: (error: unknown) => void } = {},
 ): Reporter {
-  const fd = openSync(
-    file,
-    constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-    0o644,
-  );
-  if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
+  const fd = openLog(place, staging, owner);
   let open = true;
   let isLost = false;
   const line = (text: string): void => {
@@ -94,4 +95,30 @@ export function createLogReporter(
       open = false;
     },
   };
+}
+
+/** @throws an Error if something else has the name of the log: a link, a pipe, a folder. */
+function openLog(output: HeldFolder, staging: HeldFolder, owner: { uid: number; gid: number } | undefined): number {
+  try {
+    checkOld(output.at(LOG));
+    const fd = openSync(staging.at(LOG), 'wx', 0o644);
+    if (owner !== undefined) fchownSync(fd, owner.uid, owner.gid);
+    renameSync(staging.at(LOG), output.at(LOG));
+    return fd;
+  } catch (error) {
+    throw output.inWords(staging.inWords(error));
+  }
+}
+
+function checkOld(file: string): void {
+  let fd: number;
+  try {
+    fd = openSync(file, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return;
+    throw error;
+  }
+  const isFile = fstatSync(fd).isFile();
+  closeSync(fd);
+  if (!isFile) throw new Error(`${file} is no regular file`);
 }

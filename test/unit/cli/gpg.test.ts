@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { signCommand, verifyCommand } from '../../../src/cli/image-commands.ts';
 import { publish } from '../../../src/cli/publish.ts';
+import { held } from '../../helpers/held.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const home = tempRoot();
@@ -60,7 +61,8 @@ describe('a signature of SHA256SUMS', () => {
     const staging = path.join(home, 'staging');
     mkdirSync(staging);
     const sums = `${staging}/SHA256SUMS`;
-    const options = { staging, output: folder, files: ['SHA256SUMS'], rootfs: false, owner: undefined, known: ['SHA256SUMS'] };
+    const folders = { staging: await held(staging), output: await held(folder) };
+    const options = { ...folders, files: ['SHA256SUMS'], rootfs: false, owner: undefined, known: ['SHA256SUMS'] };
     writeFileSync(sums, 'ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb  a\n');
     await publish(options);
     expect(await check(keyring)).toContain('signed by');

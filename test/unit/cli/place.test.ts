@@ -1,10 +1,24 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { existingResults } from '../../../src/cli/known-results.ts';
 import { writeNew } from '../../../src/cli/new-command.ts';
 import { unknownWord } from '../../../src/cli/options.ts';
-import { existingResults, findPlace, makeCache, makeOutput, sudoOwner } from '../../../src/cli/place.ts';
+import { openOutput } from '../../../src/cli/output-folder.ts';
+import { findPlace, makeCache, sudoOwner } from '../../../src/cli/place.ts';
 import { PreflightError, UsageError } from '../../../src/errors.ts';
+import { held } from '../../helpers/held.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -75,32 +89,63 @@ test.each([
 describe('the output folder', () => {
   test('is made, with its parents; its real path comes back', async () => {
     const root = tempRoot();
-    expect(await makeOutput('a/b', root, undefined)).toBe(path.join(realpathSync(root), 'a/b'));
+    expect((await openOutput('a/b', root, undefined)).path).toBe(path.join(realpathSync(root), 'a/b'));
     symlinkSync('a', path.join(root, 'link'));
-    expect(await makeOutput('link', root, undefined)).toBe(path.join(realpathSync(root), 'a'));
+    expect((await openOutput('link/../link/b', root, undefined)).path).toBe(path.join(realpathSync(root), 'a/b'));
   });
 
-  test.each(['file', 'file/below', 'dangling'])('%s is refused', async (directory) => {
+  test.each(['file', 'file/below', 'dangling', 'dangling/below', 'loop'])('%s is refused', async (directory) => {
     const root = tempRoot({ file: 'x' });
     symlinkSync('nowhere', path.join(root, 'dangling'));
-    const error = await makeOutput(directory, root, undefined).catch((thrown: unknown) => thrown);
+    symlinkSync('loop', path.join(root, 'loop'));
+    const error = await openOutput(directory, root, undefined).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({
       exitCode: expect.toSatisfy((code) => code === 2 || code === 3),
       message: expect.stringContaining(directory),
     });
+    expect(readdirSync(root).sort()).toEqual(['dangling', 'file', 'loop']);
   });
 
   test.runIf(isRoot)('what is made belongs to the user behind sudo, what was there does not', async () => {
     const root = tempRoot({ 'old/file': '' });
-    await makeOutput('old/new/deep', root, { uid: 1234, gid: 1235 });
+    await openOutput('old/new/deep', root, { uid: 1234, gid: 1235 });
     const owners = ['old', 'old/new', 'old/new/deep'].map((name) => statSync(path.join(root, name)).uid);
     expect(owners).toEqual([0, 1234, 1234]);
   });
 
+  test.runIf(isRoot)(
+    "a user's link does not lead to a folder of somebody else, nor is anything made there; root's link and one to an own folder do",
+    async () => {
+      const root = tempRoot({ 'theirs/file': '', 'own/file': '' });
+      const link = (name: string, target: string, uid: number): void => {
+        symlinkSync(target, path.join(root, name));
+        lchownSync(path.join(root, name), uid, uid);
+      };
+      chownSync(path.join(root, 'own'), 65534, 65534);
+      link('bad', 'theirs', 65534);
+      link('good', 'own', 65534);
+      link('roots', 'theirs', 0);
+      const owner = { uid: 65534, gid: 65534 };
+      for (const directory of ['bad', 'bad/new']) {
+        await expect(openOutput(directory, root, owner)).rejects.toMatchObject({
+          exitCode: 2,
+          message: `--directory: a link of user 65534 leads from ${directory} to ${realpathSync(root)}/theirs, which belongs to user 0`,
+        });
+      }
+      expect(readdirSync(path.join(root, 'theirs'))).toEqual(['file']);
+      expect((await openOutput('good/new', root, owner)).path).toBe(path.join(realpathSync(root), 'own/new'));
+      expect((await openOutput('roots', root, owner)).path).toBe(path.join(realpathSync(root), 'theirs'));
+    },
+  );
+
   test('results that may be replaced', async () => {
     const root = tempRoot({ 'manifest.json': '', 'a.tar': '' });
     symlinkSync('nowhere', path.join(root, 'b.tar'));
-    expect(await existingResults(root, ['a.tar', 'b.tar', 'c.tar', 'manifest.json'])).toEqual(['a.tar', 'b.tar', 'manifest.json']);
+    expect(await existingResults(await held(root), ['a.tar', 'b.tar', 'c.tar', 'manifest.json'])).toEqual([
+      'a.tar',
+      'b.tar',
+      'manifest.json',
+    ]);
   });
 });
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { PlanReport } from '../../../src/build/plan-report.ts';
 import { commandNames } from '../../../src/cli/options/commands.ts';
 import { parseArguments, unknownWord } from '../../../src/cli/options.ts';
-import { findOutput } from '../../../src/cli/place.ts';
+import { findOutput } from '../../../src/cli/output-folder.ts';
 import { planText } from '../../../src/cli/plan-text.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 

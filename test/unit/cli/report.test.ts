@@ -1,17 +1,18 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { confirmationText } from '../../../src/cli/confirm.ts';
 import { failureText, sudoCommand } from '../../../src/cli/error-report.ts';
-import { parseLocks } from '../../../src/cli/lock-holder.ts';
 import { planTmpfs } from '../../../src/cli/preflight.ts';
 import { publish } from '../../../src/cli/publish.ts';
 import { createJsonReporter } from '../../../src/cli/reporters/json.ts';
-import { createLogReporter } from '../../../src/cli/reporters/log.ts';
+import { createLogReporter, LOG } from '../../../src/cli/reporters/log.ts';
 import { createPlainReporter } from '../../../src/cli/reporters/plain.ts';
 import { plainText } from '../../../src/cli/reporters/reporter.ts';
 import { Stopper } from '../../../src/cli/stopper.ts';
 import { BuilderError, toFailure } from '../../../src/errors.ts';
+import { held, heldFolders } from '../../helpers/held.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const folder = (): string => tempRoot();
@@ -58,9 +59,10 @@ describe('reporters', () => {
     expect(lines[0]?.split('\n')).toHaveLength(2);
   });
 
-  test('the log keeps the first part of the output of a step, and says how much is left out', () => {
-    const file = path.join(folder(), 'log');
-    const log = createLogReporter(file, undefined, { outputLimit: 20 });
+  test('the log keeps the first part of the output of a step, and says how much is left out', async () => {
+    const folders = await heldFolders();
+    const file = folders.output.shown(LOG);
+    const log = createLogReporter(folders, undefined, { outputLimit: 20 });
     const lines = (step: string, ...texts: string[]): void => {
       for (const line of texts) log.report({ kind: 'output', step, line });
     };
@@ -85,16 +87,27 @@ describe('reporters', () => {
     ]);
   });
 
-  test('the log does not follow a link', () => {
-    const at = folder();
-    writeFileSync(path.join(at, 'victim'), 'precious');
-    symlinkSync('victim', path.join(at, 'log'));
-    expect(() => createLogReporter(path.join(at, 'log'), undefined)).toThrow('ELOOP');
-    const log = createLogReporter(path.join(at, 'real'), undefined);
+  test.each([
+    ['a link', 'ELOOP', (file: string) => symlinkSync('victim', file)],
+    ['a pipe', 'ENXIO', (file: string) => execFileSync('mkfifo', [file])],
+    ['a folder', 'EISDIR', (file: string) => mkdirSync(file)],
+  ])('a log whose name %s has is not written', async (_what, code, make) => {
+    const folders = await heldFolders();
+    writeFileSync(folders.output.shown('victim'), 'precious');
+    make(folders.output.shown(LOG));
+    expect(() => createLogReporter(folders, undefined)).toThrow(new RegExp(`^${code}.*'${folders.output.path}/${LOG}'$`));
+    expect(readFileSync(folders.output.shown('victim'), 'utf8')).toBe('precious');
+  });
+
+  test('the log replaces that of the build before: another name of that file keeps its content', async () => {
+    const folders = await heldFolders();
+    writeFileSync(folders.output.shown(LOG), 'before');
+    linkSync(folders.output.shown(LOG), folders.output.shown('kept'));
+    const log = createLogReporter(folders, undefined);
     log.report({ kind: 'output', step: 's', line: '\u001b[1mbold' });
     log.close();
-    expect(readFileSync(path.join(at, 'real'), 'utf8')).toMatch(/^\S+ s \| bold\n$/);
-    expect(readFileSync(path.join(at, 'victim'), 'utf8')).toBe('precious');
+    expect(readFileSync(folders.output.shown(LOG), 'utf8')).toMatch(/^\S+ s \| bold\n$/);
+    expect(readFileSync(folders.output.shown('kept'), 'utf8')).toBe('before');
   });
 });
 
@@ -106,8 +119,8 @@ test('publishing replaces files and a kept tree', async () => {
   for (const name of ['a.tar', 'manifest.json']) writeFileSync(path.join(staging, name), `new ${name}`);
   writeFileSync(path.join(output, 'a.tar'), 'old');
   const paths = await publish({
-    staging,
-    output,
+    staging: await held(staging),
+    output: await held(output),
     files: ['a.tar', 'manifest.json'],
     rootfs: true,
     owner: undefined,
@@ -127,18 +140,16 @@ test('nothing is published when a folder stands in the place of a result', async
   writeFileSync(path.join(output, 'a.tar'), 'old');
   mkdirSync(path.join(output, 'manifest.json'));
   await expect(
-    publish({ staging, output, files: ['a.tar', 'manifest.json'], rootfs: false, owner: undefined, known: ['a.tar', 'manifest.json'] }),
+    publish({
+      staging: await held(staging),
+      output: await held(output),
+      files: ['a.tar', 'manifest.json'],
+      rootfs: false,
+      owner: undefined,
+      known: ['a.tar', 'manifest.json'],
+    }),
   ).rejects.toThrow('is a folder');
   expect(readFileSync(path.join(output, 'a.tar'), 'utf8')).toBe('old');
-});
-
-test('the holder of a lock', () => {
-  const text =
-    '1: POSIX  ADVISORY  WRITE 11 fe:00:99 0 EOF\n2: FLOCK  ADVISORY  WRITE 42 fe:00:99 0 EOF\n2: -> FLOCK ADVISORY WRITE 43 fe:00:99 0 EOF\n';
-  expect(parseLocks(text, 0xfe00, 99)).toBe(42);
-  expect(parseLocks(text, 0xfe00, 98)).toBeUndefined();
-  expect(parseLocks(text, 0xfe01, 99)).toBeUndefined();
-  expect(parseLocks('10: FLOCK  ADVISORY  READ 7 00:2f:123456789 0 EOF\n', 0x2f, 123456789)).toBe(7);
 });
 
 test('a tmpfs that cannot hold a build, or does not fit, is refused with figures', async () => {

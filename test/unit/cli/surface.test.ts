@@ -1,14 +1,11 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
-import path from 'node:path';
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { confirm, confirmationText } from '../../../src/cli/confirm.ts';
 import { failureText, sudoCommand } from '../../../src/cli/error-report.ts';
-import { lockHolder, parseLocks } from '../../../src/cli/lock-holder.ts';
 import { parseArguments } from '../../../src/cli/options.ts';
 import { planTmpfs, SMALLEST_BUILD } from '../../../src/cli/preflight.ts';
-import { publish, publishLog, stagingFolders } from '../../../src/cli/publish.ts';
 import { createJsonReporter } from '../../../src/cli/reporters/json.ts';
-import { createLogReporter } from '../../../src/cli/reporters/log.ts';
+import { createLogReporter, LOG } from '../../../src/cli/reporters/log.ts';
 import { createPlainReporter } from '../../../src/cli/reporters/plain.ts';
 import { formatSeconds, plainText, stepTitle } from '../../../src/cli/reporters/reporter.ts';
 import { Stopper } from '../../../src/cli/stopper.ts';
@@ -25,7 +22,7 @@ import {
 } from '../../../src/errors.ts';
 import type { BuildEvent } from '../../../src/events.ts';
 import { availableMemory } from '../../../src/system/memory.ts';
-import { tempRoot, writeFiles } from '../../helpers/temp-root.ts';
+import { heldFolders } from '../../helpers/held.ts';
 
 describe('options', () => {
   const options = (...args: string[]) => {
@@ -219,9 +216,10 @@ describe('reporters', () => {
     expect(new Date(JSON.parse(lines[0] ?? '').time).getTime()).toBeGreaterThan(0);
   });
 
-  test('log: everything but progress, with times, without control characters', () => {
-    const file = path.join(tempRoot(), 'log');
-    const log = createLogReporter(file, undefined);
+  test('log: everything but progress, with times, without control characters', async () => {
+    const folders = await heldFolders();
+    const file = folders.output.shown(LOG);
+    const log = createLogReporter(folders, undefined);
     for (const event of events) log.report(event);
     log.close();
     log.close();
@@ -237,13 +235,6 @@ describe('reporters', () => {
       'command: false',
       'failed: pre/x: it broke',
     ]);
-  });
-
-  test('log: what was in the file is gone; a folder or a pipe is refused', () => {
-    const root = tempRoot({ log: 'old\n' });
-    createLogReporter(path.join(root, 'log'), undefined).close();
-    expect(readFileSync(path.join(root, 'log'), 'utf8')).toBe('');
-    expect(() => createLogReporter(root, undefined)).toThrow('EISDIR');
   });
 
   test.each([
@@ -317,105 +308,6 @@ describe('the tmpfs', () => {
   });
 });
 
-describe('publishing', () => {
-  const files = ['a.tar', 'SHA256SUMS', 'manifest.json'];
-  function folders(fresh: readonly string[], old: readonly string[]) {
-    const output = tempRoot(Object.fromEntries(old.map((name) => [name, `old ${name}`])));
-    const staging = path.join(output, '.realmfs-x.partial');
-    mkdirSync(staging);
-    writeFiles(staging, Object.fromEntries(fresh.map((name) => [name, `new ${name}`])));
-    return { output, staging, text: (name: string): string => readFileSync(path.join(output, name), 'utf8') };
-  }
-
-  test('records of an image of another name are results, too; a folder of the name of the signature is not', async () => {
-    const records = ['foo.manifest', 'foo.mtree', 'foo.spdx.json', 'foo.provenance.json'];
-    const all = [...records, 'SHA256SUMS', 'manifest.json'];
-    const { output, staging, text } = folders(all, all);
-    await publish({ staging, output, files: all, rootfs: false, owner: undefined, known: ['SHA256SUMS', 'manifest.json'] });
-    expect(text('foo.mtree')).toBe('new foo.mtree');
-    mkdirSync(path.join(output, 'SHA256SUMS.gpg'));
-    const options = { staging, output, files: all, rootfs: false, owner: undefined, known: all };
-    await expect(publish(options)).rejects.toMatchObject({ exitCode: 3, message: expect.stringContaining('is the name of a signature') });
-  });
-
-  test('the manifest comes last: what stops earlier leaves the old one', async () => {
-    const { output, staging, text } = folders(['a.tar', 'manifest.json'], files);
-    await expect(publish({ staging, output, files, rootfs: false, owner: undefined, known: files })).rejects.toThrow('ENOENT');
-    expect([text('a.tar'), text('manifest.json')]).toEqual(['new a.tar', 'old manifest.json']);
-  });
-
-  test('the manifest comes after a kept tree, too', async () => {
-    const { output, staging, text } = folders(files, files);
-    await expect(publish({ staging, output, files, rootfs: true, owner: undefined, known: files })).rejects.toThrow('ENOENT');
-    expect(text('manifest.json')).toBe('old manifest.json');
-  });
-
-  test('a first build with a kept tree', async () => {
-    const { output, staging, text } = folders([...files, 'rootfs/etc/x'], []);
-    expect(await publish({ staging, output, files, rootfs: true, owner: undefined, known: files })).toEqual(
-      ['rootfs', ...files].map((name) => path.join(output, name)),
-    );
-    expect(text('rootfs/etc/x')).toBe('new rootfs/etc/x');
-    expect(readdirSync(staging)).toEqual([]);
-  });
-
-  test('a tree is not kept: an older one stays', async () => {
-    const { output, staging, text } = folders(files, ['rootfs/etc/x']);
-    await publish({ staging, output, files, rootfs: false, owner: undefined, known: files });
-    expect(text('rootfs/etc/x')).toBe('old rootfs/etc/x');
-  });
-
-  test('a link in the place of a result is replaced, not followed', async () => {
-    const { output, staging, text } = folders(files, ['victim']);
-    symlinkSync('victim', path.join(output, 'a.tar'));
-    await publish({ staging, output, files, rootfs: false, owner: undefined, known: files });
-    expect([text('a.tar'), text('victim')]).toEqual(['new a.tar', 'old victim']);
-  });
-
-  test.runIf(process.getuid?.() === 0)('results belong to the user behind sudo, a kept tree to root', async () => {
-    const { output, staging } = folders([...files, 'rootfs/x'], []);
-    await publish({ staging, output, files, rootfs: true, owner: { uid: 1234, gid: 1235 }, known: [] });
-    expect([...files, 'rootfs'].map((name) => statSync(path.join(output, name)).uid)).toEqual([1234, 1234, 1234, 0]);
-  });
-
-  test("debootstrap's log is kept if it is a file", async () => {
-    const { output, staging, text } = folders(['debootstrap.log'], ['debootstrap.log']);
-    await publishLog(staging, output, undefined);
-    expect(text('debootstrap.log')).toBe('new debootstrap.log');
-    symlinkSync('/etc/passwd', path.join(staging, 'debootstrap.log'));
-    await publishLog(staging, output, undefined);
-    expect(text('debootstrap.log')).toBe('new debootstrap.log');
-  });
-
-  test('staging folders are told by their names', async () => {
-    const output = tempRoot({ '.realmfs-a.partial/x': '', '.realmfs-b.partial/x': '', '.realmfs-c': '', 'realmfs-d.partial': '' });
-    expect((await stagingFolders(output)).map((folder) => path.basename(folder)).sort()).toEqual([
-      '.realmfs-a.partial',
-      '.realmfs-b.partial',
-    ]);
-  });
-});
-
-describe('locks', () => {
-  test.each([
-    ['1: FLOCK  ADVISORY  WRITE 42 fe:00:99 0 EOF', 99, 42],
-    ['10: FLOCK  ADVISORY  READ 7 fe:00:123456789 0 EOF', 123456789, 7],
-    ['1: FLOCK  ADVISORY  WRITE 42 fe:01:99 0 EOF', 99, undefined],
-    ['1: POSIX  ADVISORY  WRITE 42 fe:00:99 0 EOF', 99, undefined],
-    ['1: OFDLCK ADVISORY  WRITE -1 fe:00:99 0 EOF', 99, undefined],
-    ['1: FLOCK  ADVISORY  WRITE 0 fe:00:99 0 EOF', 99, undefined],
-    ['1: -> FLOCK  ADVISORY  WRITE 43 fe:00:99 0 EOF', 99, undefined],
-    ['1: FLOCK  ADVISORY  WRITE 42 fe:00:199 0 EOF', 99, undefined],
-    ['', 99, undefined],
-  ])('%j', (text, inode, pid) => {
-    expect(parseLocks(`${text}\n`, 0xfe00, inode)).toBe(pid);
-  });
-
-  test('nobody holds a new folder', async () => {
-    expect(await lockHolder(tempRoot())).toBeUndefined();
-  });
-});
-
 describe('stopping', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
@@ -460,6 +352,20 @@ describe('stopping', () => {
     expect(stopper.signal.reason).toMatchObject({ message: 'interrupted by SIGTERM', exitCode: 143, step: 'preflight' });
     stopper.attach(sandbox);
     expect(sandbox.done).toEqual(['stop']);
+  });
+
+  test('what does not come back is left behind: 5 s after a second call, at a third, or a minute after the first', () => {
+    const ended: number[] = [];
+    const stopper = (...waits: readonly number[]): number[] => {
+      const one = new Stopper((code) => ended.push(code));
+      for (const [at, wait] of waits.entries()) {
+        one.stop('interrupted by SIGINT', at === 0 ? 130 : 143);
+        vi.advanceTimersByTime(wait);
+      }
+      vi.clearAllTimers();
+      return ended.splice(0);
+    };
+    expect([stopper(59_999), stopper(60_000), stopper(0, 4999), stopper(0, 5000), stopper(0, 0, 0)]).toEqual([[], [130], [], [130], [130]]);
   });
 
   test('the time limit: exit code 124', () => {
