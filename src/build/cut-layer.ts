@@ -7,7 +7,7 @@ import { isMissing } from '../system/files.ts';
 import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from './asked.ts';
 import { BaseFiles } from './base-files.ts';
 import { type BuildContext, paths } from './context.ts';
-import { type BuildInputs, type Cut, saysNoCache } from './cuts.ts';
+import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './cuts.ts';
 import { showLists } from './fetching.ts';
 import { Folders } from './folders.ts';
 import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
@@ -42,12 +42,13 @@ export async function planCut(context: CutContext, ctx: BuildContext): Promise<L
   const { cut, stage, evaluation, sources, runner, state } = context;
   const isPackages = cut.step === 'packages';
   const before: Before = {};
+  const inputs = await layerInputs(cut, stage, context.inputs, await handedOn(runner));
   return {
     steps: cut.steps.map(({ step }) => step),
-    inputs: await layerInputs(cut, stage, context.inputs),
+    inputs,
     mustRun: await runsAlways(cut, evaluation, sources),
     fault: async (layer) => (await layerFault(layer, sources, ctx)) ?? (isPackages ? archiveFault(layer, context, ctx) : undefined),
-    make: () => make(context, before, ctx),
+    make: () => make(context, before, WHOLE_PROJECT in inputs, ctx),
     mustBeThere: ctx.request.shell !== null,
     onFailure: async (error, canRetry) => {
       if (!ctx.request.shellOnFailure) return false;
@@ -69,7 +70,8 @@ interface Before {
   lists?: string;
 }
 
-async function make(context: CutContext, before: Before, ctx: BuildContext): Promise<Made> {
+/** `counts`: the layer depends on all of the project. */
+async function make(context: CutContext, before: Before, counts: boolean, ctx: BuildContext): Promise<Made> {
   const { cut, stage, sources, runner, packages, state } = context;
   const { plan } = stage;
   const isPackages = cut.step === 'packages';
@@ -94,6 +96,8 @@ async function make(context: CutContext, before: Before, ctx: BuildContext): Pro
     await ctx.steps.run(step.step, async () => {
       if (!hasShell(step)) return folders.run(step.module);
       if (step.step === 'packages') await folders.remember();
+      // Of steps that share a layer only those that name the project see it.
+      runner.seesProject = counts && (await seesProject([step], context.inputs, await handedOn(runner)));
       const proves = !state.isProven && plan.stageTwo.some(isForeign);
       const isLast = step === last;
       if (isBuiltInPackages(step)) runner.state = await packages.run(isLast, proves);
@@ -101,6 +105,7 @@ async function make(context: CutContext, before: Before, ctx: BuildContext): Pro
       else runner.state = await base.during((names) => runner.run(step.module, isLast, { 'of-project': names }));
       if (step.step === 'packages') await folders.putBack();
     });
+  if (isPackages) await packages.putAway();
   const { reads, warnings, open } = runner.forget();
   // Our own modules fetch nothing but packages, and fail without them.
   const hadNetwork = !ctx.request.offline || !strange || !plan.config.network;
@@ -127,6 +132,11 @@ function isBuiltInPackages({ step, module }: StagePlan): boolean {
 async function takeState({ folder }: Layer, runner: StageTwo): Promise<void> {
   const handedOn = path.join(folder, 'state.sh');
   runner.state = (await isMissing(handedOn)) ? undefined : handedOn;
+}
+
+/** The text of the shell that the next step begins with. */
+async function handedOn(runner: StageTwo): Promise<string> {
+  return runner.state === undefined ? '' : runner.handedBack(runner.state);
 }
 
 /** Whether the archive of a layer is to be asked: with --offline, never; nor for a shell, which is to show what was built. */

@@ -44,10 +44,15 @@ export interface BuildInputs {
   readonly settings: Readonly<Record<string, string>>;
   /** NAME=VALUE of our own scripts beside them. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Whether a package file of the project names the project folder. */
+  readonly packagesNameProject: boolean;
 }
 
-/** All that the steps of a cut depend on and that is known before they run: names and values. */
-export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<string, string>> {
+/** The input that all of the project is: whose layer has it, may see it. */
+export const WHOLE_PROJECT = 'the whole project';
+
+/** All that the steps of a cut depend on and that is known before they run: names and values. `handedOn`: the shell of the step before. */
+export async function inputsOf(cut: Cut, build: BuildInputs, handedOn: string): Promise<Record<string, string>> {
   const { sources } = build;
   const inputs: Record<string, string> = { 'the builder': sources.framework };
   inputs[STEP_ORDER] = cut.steps.map(({ step }) => step).join('\n');
@@ -55,28 +60,29 @@ export async function inputsOf(cut: Cut, build: BuildInputs): Promise<Record<str
   // What is only copied knows nothing of build.conf; the shell is that of the layer below.
   if (cut.steps.some(hasShell)) Object.assign(inputs, await shellInputs(cut, build));
   else inputs['setting SOURCE_DATE_EPOCH'] = build.settings.SOURCE_DATE_EPOCH ?? '';
+  if (await seesProject(cut.steps, build, handedOn)) inputs[WHOLE_PROJECT] = await sources.everything();
   return inputs;
 }
 
-/** What steps depend on that begin with build.conf and the shell of the step before. */
-async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string, string>> {
-  const { config, evaluation, sources } = build;
-  const inputs: Record<string, string> = {};
-  const top = topLevel(evaluation.whole);
+/** What the shells of some steps can reach. */
+interface Reached {
+  /** The texts of modules and functions of the user, of called modules and hooks, and the commands of build.conf. */
+  readonly texts: readonly string[];
+  readonly builtIn: readonly string[];
+  readonly commands: string;
+  readonly functions: ReadonlyMap<string, string>;
+  /** The variables of build.conf that are no settings, as declare -p prints them. */
+  readonly values: readonly string[];
+}
+
+async function reached(steps: readonly StagePlan[], { evaluation, sources, hasConfig }: BuildInputs): Promise<Reached> {
   // Without the text as bash prints it, all of build.conf counts as it stands.
-  const commands = evaluation.whole === '' && build.hasConfig ? await sources.everything() : top.commands;
-  if (commands !== '') inputs['commands at the top level of build.conf'] = commands;
-  if (top.expansions !== '') inputs['what build.conf expands at its top level'] = top.expansions;
-  // Our own modules call what they name, and install_file; of the project they see nothing else.
+  const commands = evaluation.whole === '' && hasConfig ? await sources.everything() : topLevel(evaluation.whole).commands;
+  // Our own modules call what they name, and install_file.
   // Hooks are programs of their own: they call no function, and see variables that are exported.
   const [texts, hooks, builtIn]: [string[], string[], string[]] = [[], [], []];
-  for (const { step, module } of cut.steps.filter(hasShell)) {
-    const text = await sources.textOf(module);
-    // A hook knows its own path.
-    inputs[`step ${step}`] = asInput(`${module.origin}${module.origin === 'hook' ? ` ${module.name}` : ''}\n${text}`);
-    (module.origin === 'built-in' ? builtIn : module.origin === 'hook' ? hooks : texts).push(text);
-  }
-  if (builtIn.some((text) => text.includes('/lib/program'))) inputs['the program'] = await sources.program();
+  for (const { module } of steps.filter(hasShell))
+    (module.origin === 'built-in' ? builtIn : module.origin === 'hook' ? hooks : texts).push(await sources.textOf(module));
   const always = [...evaluation.bodies].filter(([name, text]) => name === 'command_not_found_handle' || /\ndeclare -\w*x/.test(text));
   const values = [...evaluation.declared.values()].filter((line) => !isConsumed(line));
   // A function may be called by a name that a variable holds.
@@ -86,13 +92,44 @@ async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string,
     evaluation.bodies,
   );
   const functions = new Map([...always, ...named.functions]);
-  for (const [name, text] of functions) inputs[`function ${name}`] = text;
   const all = [...texts, commands, ...functions.values()];
   // What `module NAME` finds is looked up when it runs; what it may read must be known before.
   if (all.some((text) => /(?:^|[^\w./-])module(?:$|[^\w./-])/m.test(text))) all.push(...(await sources.projectModules()));
-  all.push(...hooks);
-  const seen = [...all, ...builtIn].join('\n');
-  const isIndirect = readsVariablesIndirectly(all.join('\n'));
+  return { texts: [...all, ...hooks], builtIn, commands, functions, values };
+}
+
+/** Whether steps see the project: a text that they reach names it, or the shell that they begin with. */
+export async function seesProject(steps: readonly StagePlan[], build: BuildInputs, handedOn: string): Promise<boolean> {
+  const { evaluation, sources, hasConfig } = build;
+  if (!steps.some(hasShell)) return false;
+  // build.conf itself reads more than its own text, each time that a step reads it.
+  if (build.packagesNameProject && steps.some(({ step }) => step === 'packages')) return true;
+  if (hasConfig && (evaluation.whole === '' || !topLevel(evaluation.whole).readsNothing)) return true;
+  const { texts, values } = await reached(steps, build);
+  return (
+    [...texts, handedOn].some(namesProject) ||
+    values.some((line) => !line.includes(' REALMFS_PROJECT=') && namesProject(line)) ||
+    sources.filesNameProject()
+  );
+}
+
+/** What steps depend on that begin with build.conf and the shell of the step before. */
+async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string, string>> {
+  const { config, evaluation, sources } = build;
+  const { texts, builtIn, commands, functions } = await reached(cut.steps, build);
+  const inputs: Record<string, string> = {};
+  const { expansions } = topLevel(evaluation.whole);
+  if (commands !== '') inputs['commands at the top level of build.conf'] = commands;
+  if (expansions !== '') inputs['what build.conf expands at its top level'] = expansions;
+  // A hook knows its own path.
+  for (const { step, module } of cut.steps.filter(hasShell))
+    inputs[`step ${step}`] = asInput(
+      `${module.origin}${module.origin === 'hook' ? ` ${module.name}` : ''}\n${await sources.textOf(module)}`,
+    );
+  if (builtIn.some((text) => text.includes('/lib/program'))) inputs['the program'] = await sources.program();
+  for (const [name, text] of functions) inputs[`function ${name}`] = text;
+  const seen = [...texts, ...builtIn].join('\n');
+  const isIndirect = readsVariablesIndirectly(texts.join('\n'));
   const isExported = (key: string): boolean => /^declare -\w*x/.test(evaluation.declared.get(key) ?? '');
   const counts = (key: string): boolean => !consumed.includes(key) || isIndirect || isExported(key) || seen.includes(key);
   for (const [name, line] of evaluation.declared) if (counts(name)) inputs[`variable ${name}`] = line;
@@ -101,12 +138,6 @@ async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string,
   inputs['the shell that build.conf leaves'] = evaluation.shell;
   if (cut.step === 'packages' || counts('PACKAGES')) inputs.packages = config.packages.join(' ');
   if (counts('PRE_INSTALL_MODULES')) inputs.modules = [...config.preModules, ...config.postModules].map(({ name }) => name).join(' ');
-  const projectCounts =
-    !top.readsNothing ||
-    all.some(namesProject) ||
-    values.some((line) => !line.includes(' REALMFS_PROJECT=') && namesProject(line)) ||
-    (await sources.filesNameProject());
-  if (projectCounts) inputs['the whole project'] = await sources.everything();
   return inputs;
 }
 

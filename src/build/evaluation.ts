@@ -1,4 +1,4 @@
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Evaluation, parseEvaluation, settingsAfter, settingsBefore } from '../config/evaluate.ts';
 import type { BuildRequest } from '../config/request.ts';
@@ -36,6 +36,8 @@ export async function evaluate(request: BuildRequest, work: string, runner: Runn
       timeout: TIME_LIMIT,
     }),
   );
+  // Steps see the same library, and get theirs in another way.
+  for (const name of ['settings-before.sh', 'settings-after.sh']) await unlink(path.join(library, name));
   const evaluation = parseEvaluation(await readFile(out));
   if (evaluation === undefined) throw new ConfigError([incomplete(shown, result)]);
   return evaluation;

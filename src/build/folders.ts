@@ -7,6 +7,7 @@ import { copyForeign } from '../system/files.ts';
 import { bytesOf } from '../system/names.ts';
 import { type BuildContext, paths } from './context.ts';
 import type { StepSource } from './plan.ts';
+import { linkFree } from './project-file.ts';
 import type { StageTwo } from './stage-two.ts';
 
 /** Files beside a script, by their names in its `in/` folder. */
@@ -29,8 +30,10 @@ export class Folders {
   /** Runs one such step. */
   async run({ name, origin }: StepSource): Promise<void> {
     if (origin === 'preseed') {
-      const files = await this.#text('files', this.#customisation.preseeds.map((file) => `${file}\0`).join(''));
-      await this.#runner.script('preseed.sh', {}, { files });
+      const { preseeds } = this.#customisation;
+      const files: Files = { count: await this.#text('count', String(preseeds.length)) };
+      for (const [at, file] of preseeds.entries()) files[`answers-${at}`] = await linkFree(path.join(paths.project, file));
+      await this.#runner.script('preseed.sh', { files });
       return;
     }
     const { before, after } = this.#customisation;
@@ -100,7 +103,8 @@ export class Folders {
     const input: Files = { ...before, runs: await this.#text('runs', runs.map(({ owner }) => `${owner}\n`).join('')) };
     for (const [at, { names }] of runs.entries()) input[`run-${at}`] = await this.#text(`run-${at}`, names.join(''));
     input.owned = await this.#text('owned', owned.join(''));
-    return this.#runner.script('folder.sh', { REALMFS_FOLDER: folder, REALMFS_FOLDER_PHASE: phase }, input);
+    const env = { REALMFS_FOLDER: folder, REALMFS_FOLDER_PHASE: phase };
+    return this.#runner.script('folder.sh', { env, files: input, project: await linkFree(path.join(paths.project, folder)) });
   }
 
   /** Writes a text to a file for a script. */

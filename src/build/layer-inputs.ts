@@ -14,13 +14,11 @@ import type { Sources } from './sources.ts';
 import { finalSettings, type Stage, signedBy } from './stage.ts';
 import { bootstrapInputs } from './stage-one.ts';
 
-/** All inputs of a cut that are known before it runs, without the layer below. */
-export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs): Promise<Record<string, string>> {
+/** All inputs of a cut that are known before it runs, without the layer below. `handedOn`: the text of the shell that it hands on. */
+export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs, handedOn: string): Promise<Record<string, string>> {
   return {
-    ...(await inputsOf(cut, build)),
-    ...(cut.step === 'packages'
-      ? { ...(await prepareInputs(stage.plan.config)), ...(await packageInputs(stage.plan, build.sources)) }
-      : {}),
+    ...(await inputsOf(cut, build, handedOn)),
+    ...(cut.step === 'packages' ? { ...(await prepareInputs(stage.plan.config)), ...(await packageInputs(stage.plan)) } : {}),
     [MORE_TO_COME]: String(isShellHandedOn(cut, stage.plan)),
     ...ownInputs(),
   };
@@ -42,13 +40,14 @@ function ownInputs(): Record<string, string> {
 
 /** What the cuts of a build have in common. */
 export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sources, hasConfig: boolean): BuildInputs {
-  const { config } = stage.plan;
+  const { config, customisation } = stage.plan;
   const environment = {
     'apt signed-by': signedBy(config.keyring),
     network: String(config.network),
     'release date': String(stage.releaseDate),
   };
-  return { hasConfig, config, evaluation, sources, settings: finalSettings(stage), environment };
+  const packagesNameProject = customisation.localPackages.some(({ namesProject }) => namesProject);
+  return { hasConfig, config, evaluation, sources, settings: finalSettings(stage), environment, packagesNameProject };
 }
 
 /** Whether a step of the cut says that it runs in every build. */
@@ -69,14 +68,13 @@ export async function layerFault({ meta }: Layer, sources: Sources, { request }:
 }
 
 /** What the package step takes from the project beside build.conf. */
-async function packageInputs({ customisation }: BuildPlan, sources: Sources): Promise<Record<string, string>> {
+async function packageInputs({ customisation }: BuildPlan): Promise<Record<string, string>> {
   const { localPackages, archives } = customisation;
   const inputs: Record<string, string> = {};
   for (const { file, name, version, arch, sha256 } of localPackages) inputs[file] = `${name} ${version} ${arch} ${sha256}`;
   for (const { name, text } of archives.sources) inputs[`config/archives: ${name}`] = text;
   for (const { name, file } of [...archives.keys, ...archives.pins])
     inputs[`config/archives: ${name}`] = await sha256File(await linkFree(`${paths.project}/${file}`));
-  if (localPackages.some(({ namesProject }) => namesProject)) inputs['the whole project'] = await sources.everything();
   return inputs;
 }
 

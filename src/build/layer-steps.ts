@@ -118,7 +118,7 @@ export async function stageTwoLayers(
   ctx: BuildContext,
 ): Promise<StageTwo> {
   const { plan } = stage;
-  const runner = new StageTwo(stage, ctx);
+  const runner = new StageTwo(stage, ctx, sources);
   const packages = new PackageStep(stage, runner, ctx);
   const inputs = buildInputs(stage, evaluation, sources, ctx.request.configName !== null);
   const state = { isProven: false, lists: '' };

@@ -1,4 +1,4 @@
-import { realpath, writeFile } from 'node:fs/promises';
+import { mkdtemp, realpath, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModuleReference } from '../config/config.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
@@ -7,7 +7,7 @@ import { makeRepository } from '../customize/local-packages.ts';
 import { FetchError } from '../errors.ts';
 import { parseNewer, parseUris } from '../store/apt-output.ts';
 import { PackageHarvest } from '../store/packages.ts';
-import { sha256File } from '../system/files.ts';
+import { isMissing, sha256File } from '../system/files.ts';
 import { together } from '../system/together.ts';
 import { type Answer, asksAnyway, knownAnswers, rememberQuestion } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -39,18 +39,24 @@ export class PackageStep {
     const { config } = this.#stage.plan;
     const sources = {
       EXTRA_SOURCES: config.extraSources.text,
-      EXTRA_KEYS: config.extraSources.keys.join('\n'),
+      EXTRA_KEYS: config.extraSources.keys.map((key) => path.basename(key)).join('\n'),
       EXTRA_PINS: config.extraPins,
     };
     const keyring = config.keyring === DEBIAN_KEYRING ? {} : { 'archive-keyring': config.keyring };
     const archives = await this.#archives();
+    const keys = config.extraSources.keys.map(async (key, at) => [`extra-key-${at}`, await linkFree(`${paths.project}/${key}`)]);
     const { localPackages } = this.#stage.plan.customisation;
     if (localPackages.length > 0) await makeRepository(localPackages, paths.project, `${paths.library}/packages`, this.#ctx.runner);
-    await this.#runner.script(
-      'prepare.sh',
-      { ...ownSettings(this.#stage), ...sources, DEBIAN_SIGNED_BY: signedBy(config.keyring) },
-      { ...keyring, ...archives },
-    );
+    await this.#runner.script('prepare.sh', {
+      env: { ...ownSettings(this.#stage), ...sources, DEBIAN_SIGNED_BY: signedBy(config.keyring) },
+      files: { ...keyring, ...archives, ...Object.fromEntries(await Promise.all(keys)) },
+    });
+  }
+
+  /** After the package step: no other step finds its repository, whether it has run or come from a layer. */
+  async putAway(): Promise<void> {
+    const repository = `${paths.library}/packages`;
+    if (!(await isMissing(repository))) await rename(repository, await mkdtemp(`${paths.work}/packages-`));
   }
 
   /** The archives of a live-build tree, as prepare.sh takes them. */

@@ -1,7 +1,8 @@
+import path from 'node:path';
 import type { Evaluation } from '../config/evaluate.ts';
 import { lastBuild } from '../store/last-build.ts';
 import { keyOf, type Layer, layersOf } from '../store/layers.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { readForeign, statOrUndefined } from '../system/files.ts';
 import { secondsSinceAsked } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { cutSteps } from './cuts.ts';
@@ -57,7 +58,10 @@ export async function planLayers(
   for (const cut of cutSteps(plan.stageTwo)) {
     const steps = cut.steps.map(({ step }) => step);
     if (below === undefined) for (const step of steps) states.set(step, { cached: false, why: [BELOW_RUNS] });
-    else below = await look(steps, await layerInputs(cut, stage, inputs), await runsAlways(cut, evaluation, sources));
+    else {
+      const handedOn = (await readForeign(path.join(below.folder, 'state.sh')))?.toString('utf8') ?? '';
+      below = await look(steps, await layerInputs(cut, stage, inputs, handedOn), await runsAlways(cut, evaluation, sources));
+    }
   }
   return states;
 }

@@ -5,6 +5,7 @@ import type { Evaluation } from '../config/evaluate.ts';
 import type { Customisation } from '../customize/customisation.ts';
 import { entryLine } from '../customize/placement.ts';
 import { holds, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
+import { findInside } from '../system/inside.ts';
 import { bytesOf, namesIn, onDisk, textOf } from '../system/names.ts';
 import type { Runner } from '../system/runner.ts';
 import { paths } from './context.ts';
@@ -13,6 +14,8 @@ import { linkFree } from './project-file.ts';
 
 /** How a file names the project folder. */
 const PROJECT_FOLDER = ['REALMFS_PROJECT', 'realmfs/project'];
+/** What an image finds of the builder's own files, below its library. */
+const OWN_FOLDERS = ['chroot', 'modules', 'files'];
 /** Texts of steps above this count by their digest; in characters. */
 const LONGEST_TEXT = 64 * 1024;
 /** Scripts that are steps by themselves: what they name counts there. */
@@ -30,11 +33,11 @@ export interface Sources {
   calledText(name: string): Promise<string>;
   /** What install_file and module would find now. */
   lookUp(read: string): Promise<string>;
-  /** The digest of all of the project and of the builder's own files. */
+  /** The digest of all of the project. */
   everything(): Promise<string>;
   /** The digest of the program as an image gets it. */
   program(): Promise<string>;
-  /** The digest of the scripts that run every step. */
+  /** The digest of the builder's own files that every step can see, and of the scripts that run it. */
   readonly framework: string;
   /** True if a file of the project, beside build.conf and modules, names the project folder. */
   filesNameProject(): Promise<boolean>;
@@ -45,13 +48,10 @@ export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** The digest of the scripts that run every step. */
+/** The digest of the builder's own files that every step can see, and of the scripts that run it. */
 export async function frameworkDigest(): Promise<string> {
-  const [inside, outside] = await Promise.all([
-    digestsOf(`${paths.library}/chroot`, ''),
-    digestsOf(`${paths.program}/templates/sandbox`, ''),
-  ]);
-  return sha256(inside.join('\n') + outside.join('\n'));
+  const folders = [...OWN_FOLDERS.map((name) => `${paths.library}/${name}`), `${paths.program}/templates/sandbox`];
+  return sha256((await Promise.all(folders.map((folder) => digestsOf(folder, '')))).map((lines) => lines.join('\n')).join('\n\n'));
 }
 
 /** Reads sources in the sandbox, each at most once. */
@@ -96,11 +96,7 @@ export function readSources(evaluation: Evaluation, customisation: Customisation
       return found;
     },
     everything: once(async () => {
-      // The settings lie beside them as scripts: they count by their values, where they count.
-      const there = await readdir(paths.library);
-      const ours = ['chroot', 'modules', 'files', 'program'].filter((name) => there.includes(name));
-      const folders = [paths.project, ...ours.map((name) => `${paths.library}/${name}`)];
-      const digests = (await Promise.all(folders.map((folder) => digestsOf(folder, '')))).flat();
+      const digests = await digestsOf(paths.project, '');
       return sha256([...digests, await attributesOf(paths.project, runner)].join('\n'));
     }),
     program: once(async () => sha256((await digestsOf(`${paths.library}/program`, '')).join('\n'))),
@@ -152,19 +148,19 @@ async function lookUp(read: string, evaluation: Evaluation): Promise<string> {
     ['project', `${paths.project}/${folders[0]}`],
     ['built-in', `${paths.library}/${folders[1]}`],
   ] as const) {
-    const file = path.join(folder, name);
-    if ((await statOrUndefined(file)) === undefined) continue;
-    return `${where} ${await digestOf(file)}`;
+    const found = await fileBelow(folder, name);
+    if (found !== undefined) return `${where} ${found.fault ?? (await sha256File(found.real))}`;
   }
   return 'missing';
 }
 
-async function digestOf(file: string): Promise<string> {
-  try {
-    return await sha256File(await linkFree(file));
-  } catch (error) {
-    return `unreadable: ${error instanceof Error && 'code' in error ? error.code : error}`;
-  }
+/** A file by its name below a folder, and what is wrong with it: links are followed as far as they stay in the folder. */
+export async function fileBelow(folder: string, name: string): Promise<{ readonly real: string; readonly fault?: string } | undefined> {
+  const found = await findInside(await linkFree(folder).catch(() => folder), name);
+  if (found.kind === 'missing') return undefined;
+  if (found.kind === 'astray') return { real: '', fault: found.why };
+  if (found.stat.isDirectory()) return { real: found.path, fault: 'is a folder' };
+  return found.stat.isFile() ? { real: found.path } : { real: found.path, fault: 'is not a regular file' };
 }
 
 /** A line for every entry below a folder: kind, mode, name and content. */

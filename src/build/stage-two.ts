@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from 'shell-quote';
 import { settingsBefore } from '../config/evaluate.ts';
@@ -14,14 +14,19 @@ import { moduleFailure, readStatus } from './module-failure.ts';
 import type { StepSource } from './plan.ts';
 import { aptProgress } from './progress.ts';
 import { linkFree } from './project-file.ts';
+import { Questions } from './questions.ts';
 import { Resolver } from './resolver.ts';
-import { fileOf } from './sources.ts';
+import { fileOf, type Sources } from './sources.ts';
 import { baseOfSteps, type Stage, settingsInside, stepEnvironment } from './stage.ts';
+import { StepProject } from './step-project.ts';
 
 /** Runs the steps of stage two one after the other; each begins with the shell state of the last. */
 export class StageTwo {
   readonly #stage: Stage;
   readonly #ctx: BuildContext;
+  readonly #sources: Sources;
+  /** Whether the next step sees all of the project. */
+  seesProject = false;
   /** The file with the shell state that the last step has handed on. */
   state: string | undefined;
   /** What the steps have looked up since the last `forget`, what they have warned of, and whether one has left something running. */
@@ -29,8 +34,9 @@ export class StageTwo {
   #warnings: string[] = [];
   #open = false;
 
-  constructor(stage: Stage, ctx: BuildContext) {
+  constructor(stage: Stage, ctx: BuildContext, sources: Sources) {
     this.#stage = stage;
+    this.#sources = sources;
     this.#ctx = ctx;
   }
 
@@ -59,16 +65,24 @@ export class StageTwo {
     // script(1) makes the terminal inside: that of the host has no name there.
     const onTerminal = ['script', '--quiet', '--return', '--command', quote(interactive), '/dev/null'];
     const args = options.command !== null ? one : terminalSize === '' ? interactive : onTerminal;
-    const result = await this.#attempt(this.#command({ label: 'shell', args, folder, network, terminal: true }), network);
+    const command = this.#command({ label: 'shell', args, folder, network, terminal: true, project: paths.project });
+    const result = await this.#attempt(command, network);
     return result.exitCode ?? 1;
   }
 
-  /** One of our own scripts in templates/chroot, without build.conf and without the network. `files`: names in its `in/` folder. */
-  async script(name: string, env: Readonly<Record<string, string>> = {}, files: Readonly<Record<string, string>> = {}): Promise<string> {
-    const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...env });
-    for (const [as, file] of Object.entries(files)) await copyFile(file, path.join(folder, 'in', as));
+  /**
+   * One of our own scripts in templates/chroot, without build.conf and without the network. `files`: names in its `in/` folder;
+   * `project`: what it finds as the project folder, if not an empty one.
+   */
+  async script(
+    name: string,
+    options: { env?: Readonly<Record<string, string>>; files?: Readonly<Record<string, string>>; project?: string },
+  ): Promise<string> {
+    const folder = await this.#folder({ ...stepEnvironment(this.#stage), ...options.env });
+    for (const [as, file] of Object.entries(options.files ?? {})) await copyFile(file, path.join(folder, 'in', as));
     const args = ['bash', '--noprofile', '--norc', `${INSIDE}/lib/chroot/${name}`];
-    await explained(undefined, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, network: false })));
+    const project = options.project ?? `${paths.work}/step-base/project`;
+    await explained(undefined, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, network: false, project })));
     return path.join(folder, 'out');
   }
 
@@ -97,24 +111,32 @@ export class StageTwo {
     await writeFile(path.join(folder, 'in', 'token'), token);
     await this.#fill(path.join(folder, 'in'));
     if (module.origin === 'hook') await this.#fillHook(path.join(folder, 'in', 'hook'), module);
+    const project = await StepProject.make({
+      step: folder,
+      isWhole: this.seesProject,
+      config: this.#ctx.request.configName,
+      module,
+      sources: this.#sources,
+    });
     const errors: string[] = [];
     const command = this.#command({
       label: `${module.origin === 'hook' ? 'hook' : 'module'} ${name}`,
       args: ['bash', '--noprofile', '--norc', `${INSIDE}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no', module.origin],
       folder,
+      project: project.folder,
       network: options.network,
       ...(options.env !== undefined && 'REALMFS_APT_STATUS_FD' in options.env
         ? { onStatus: this.#aptStatus, onLine: (line: string) => void (line.startsWith('E: ') && errors.push(line)) }
         : {}),
     });
-    const result = await this.#attempt(command, options.network);
+    const result = await this.#answering(path.join(folder, 'out'), project, () => this.#attempt(command, options.network));
+    for (const read of project.reads) this.#reads.add(read);
     const records = await readStatus(path.join(folder, 'out', 'status'));
     for (const { kind, fields } of records) {
       if (kind === 'warning') {
         this.#ctx.steps.warn(fields[0] ?? '');
         this.#warnings.push(fields[0] ?? '');
       }
-      if (kind === 'read') this.#reads.add(fields[0] ?? '');
       if (kind === 'open') this.#open = true;
     }
     const complete = records.some(({ kind, fields }) => kind === 'done' && fields[0] === token);
@@ -132,6 +154,17 @@ export class StageTwo {
       throw await explain(error);
     }
     return path.join(folder, 'out');
+  }
+
+  /** Answers what a step asks for as long as it runs. */
+  async #answering<T>(out: string, project: StepProject, body: () => Promise<T>): Promise<T> {
+    for (const pipe of ['ask', 'answer']) await link(path.join(paths.work, pipe), path.join(out, pipe));
+    const questions = new Questions(paths.work, out, (kind, name) => project.answer(kind, name));
+    try {
+      return await body();
+    } finally {
+      await questions.end();
+    }
   }
 
   /** Puts a hook by itself where it is run: it finds nothing beside it that it could depend on. */
@@ -190,6 +223,8 @@ export class StageTwo {
     label: string;
     args: readonly string[];
     folder: string;
+    /** What it finds as the project folder. */
+    project: string;
     network: boolean;
     terminal?: boolean;
     onStatus?: (line: string) => void;
@@ -203,6 +238,7 @@ export class StageTwo {
       env: {
         RB_ROOT: paths.root,
         RB_STEP: options.folder,
+        RB_PROJECT: options.project,
         RB_NETWORK: options.network ? 'on' : 'off',
         RB_HOSTNAME: this.#stage.plan.config.hostname,
         ...(options.terminal ? { RB_TERMINAL: 'yes' } : {}),

@@ -9,6 +9,11 @@ import { assertSuccess, type Runner } from '../system/runner.ts';
 import { projectEntries } from './entries.ts';
 import { LARGEST_SCRIPT, namedFiles, sourcesFile } from './named-files.ts';
 
+/**
+ * The time of everything in a project, in seconds since 1970: 2000-01-01. What the files of a checkout have differs from one to
+ * the next, and a step that sees them could tell. Later than 1980, which some archives cannot go below.
+ */
+export const PROJECT_TIME = 946_684_800;
 /** Data that build.conf does not source; the evaluation does not see it. */
 const dataFolders = new Set(['realmfs-files', 'overlay', 'packages', 'hooks', 'hooks.d']);
 /** Names in a project folder that are never part of it. */

@@ -173,13 +173,12 @@ export function callsIndirectly(text: string): boolean {
   return false;
 }
 
-/** True if a text can read the project or the builder's own files by other ways than install_file and module. */
+/**
+ * True if a text names the project folder: then a step sees it, and depends on all of it. A text that finds the folder in another
+ * way finds nothing in it.
+ */
 export function namesProject(text: string): boolean {
-  return (
-    /REALMFS_PROJECT|realmfs\/|\/run\b(?!\/(?:realmfs\/out|lock|user|dbus|systemd|sshd?)\b)|BASH_SOURCE|BASH_ARGV|OLDPWD|\bcaller\b|\/proc\b|\$\{?0\b/.test(
-      text.replaceAll('/dev/realmfs/out/', ''),
-    ) || /(?:^|[\s"'=(])\/\*?(?=$|[\s"';)|&])/m.test(text)
-  );
+  return /REALMFS_PROJECT|realmfs\/project|\/dev\/realmfs(?!\/(?:lib|in|out)\b)|BASH_SOURCE/.test(text);
 }
 
 /** True if a text can read variables that it does not name. */

@@ -13,6 +13,9 @@ fi
 # From here on functions of the user may have the names of builtins and of commands.
 builtin set +eu
 builtin cd / || builtin exit 97
+# As in a new shell: no way back.
+builtin unset -v OLDPWD
+builtin declare -x OLDPWD
 builtin source "$__realmfs_run/in/settings-after.sh"
 __realmfs_join_lists
 __realmfs_check_lists

@@ -9,14 +9,14 @@
 #   put-back   after the packages: in/places, in/changed and in/changed.tar are those of `remember`.
 #              Files that a package ships are put back; out/report, NUL-separated: `back PACKAGE`
 #              or `changed` and the path.
-# REALMFS_FOLDER: below the project folder.
+# REALMFS_FOLDER: its name in the project. The step sees it, and nothing else, as its project folder.
 # in/runs: a line for each run of entries that belong to one owner, `UID GID MODE`; MODE may be `-`.
 #   in/run-N: their paths, NUL-separated, each beginning with `./`.
 # in/owned: `UID GID MODE` and a path, both ended by NUL, of the folders that get an owner even if they are there already.
 set -Eeuo pipefail
 umask 022
 run=/dev/realmfs
-from=$run/project/$REALMFS_FOLDER
+from=$run/project
 attributes=(--xattrs '--xattrs-include=*' --acls --numeric-owner)
 
 # pack N LIST: an archive of the paths in LIST, which belong to run N.

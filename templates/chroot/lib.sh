@@ -31,9 +31,26 @@ __realmfs_install() {
     fi
 }
 
-# A look-up that the step's result depends on, for the builder; the evaluation of build.conf has no records.
-__realmfs_read() {
-    [[ ! -e $__realmfs_run/out/status ]] || __realmfs_record read "$1"
+# __realmfs_ask KIND NAME: asks the builder for `file NAME` or `module NAME` of the project. It notes what the step depends on,
+# and puts that file where the step finds it; the rest of the project is not there. `begun`: the step has read all that it
+# begins with. Only steps ask: the evaluation of build.conf and a user's shell see the project as it is.
+__realmfs_ask() {
+    [[ -n ${__realmfs_asks-} ]] || builtin return 0
+    builtin local __realmfs_pipe=answer __realmfs_serial="$((__realmfs_asked += 1))" __realmfs_answer=''
+    if [[ $BASHPID != "$$" ]]; then
+        # Subshells may ask at the same time.
+        __realmfs_pipe=answer.$BASHPID
+        [[ -p $__realmfs_run/out/$__realmfs_pipe ]] || builtin command -p mkfifo -m 0600 -- "$__realmfs_run/out/$__realmfs_pipe" \
+            || __realmfs_fatal "the builder cannot be asked for $1 $2"
+    fi
+    # Opened both ways, which waits for nobody. NUL at both ends: what others have written there is no part of it.
+    {
+        builtin printf '\0%s\0' "$__realmfs_pipe $__realmfs_serial $1 $2" 1<>"$__realmfs_run/out/ask"
+        until [[ $__realmfs_answer == "$__realmfs_serial "* ]]; do
+            IFS='' builtin read -r -d '' -t 120 __realmfs_answer || __realmfs_fatal "the builder has not answered what $1 $2 is"
+        done
+    } <>"$__realmfs_run/out/$__realmfs_pipe"
+    [[ $__realmfs_answer == *' ok' ]] || __realmfs_fatal "$1 $2 ${__realmfs_answer#* }"
 }
 
 info() {
@@ -75,7 +92,7 @@ __realmfs_end() {
 # realmfs-modules/, else the built-in one.
 module() {
     (($# == 1)) || __realmfs_fatal "module: one name is needed, not $#"
-    __realmfs_read "module $1"
+    __realmfs_ask module "$1"
     __realmfs_module "$1"
 }
 
@@ -127,7 +144,7 @@ __realmfs_take_script() {
 # Finds FILE below the project's realmfs-files/, then below the built-in files.
 __realmfs_find_file() {
     builtin local __realmfs_folder __realmfs_path
-    __realmfs_read "file $1"
+    __realmfs_ask file "$1"
     for __realmfs_folder in "$__realmfs_run/project/realmfs-files" "$__realmfs_run/lib/files"; do
         __realmfs_path=$__realmfs_folder/$1
         [[ -e $__realmfs_path || -L $__realmfs_path ]] || builtin continue

@@ -3,7 +3,7 @@
 # debootstrap has copied from the build's machine is taken out.
 set -Eeuo pipefail
 umask 022
-number=0
+number=0 key_number=0
 
 # Stand-ins that start nothing, until finalize.ts takes them out. invoke-rc.d asks the first only if it is
 # executable; 101 means: not allowed. dpkg unpacks the other one's original beside it.
@@ -29,7 +29,7 @@ printf 'deb %s%s %s %s\n' "$signed_by" "$DEBIAN_MIRROR" "$DEBIAN_RELEASE" "$DEBI
 if [[ -n $EXTRA_SOURCES ]]; then
     mkdir -p /etc/apt/keyrings
     while IFS= read -r key; do
-        [[ -z $key ]] || install -m 0644 -- "$REALMFS_PROJECT/$key" "/etc/apt/keyrings/${key##*/}"
+        [[ -z $key ]] || install -m 0644 -- "/dev/realmfs/in/extra-key-$((key_number++))" "/etc/apt/keyrings/$key"
     done <<<"$EXTRA_KEYS"
     printf '%s' "$EXTRA_SOURCES" >/etc/apt/sources.list.d/extra.sources
 fi

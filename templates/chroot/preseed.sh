@@ -1,6 +1,7 @@
 #!/bin/bash
-# Gives debconf the answers of the project. in/files: paths below the project folder, NUL-separated.
+# Gives debconf the answers of the project. in/count: how many files, in/answers-N: each.
 set -Eeuo pipefail
-while IFS= read -r -d '' file; do
-    debconf-set-selections --verbose "/dev/realmfs/project/$file"
-done </dev/realmfs/in/files
+count=$(</dev/realmfs/in/count)
+for ((at = 0; at < count; at++)); do
+    debconf-set-selections --verbose "/dev/realmfs/in/answers-$at"
+done

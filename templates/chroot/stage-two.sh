@@ -7,8 +7,8 @@
 #   has found the module: function, project or built-in; hook: NAME is a program in in/hook).
 # in/:  settings-before.sh, settings-after.sh, config (the name of build.conf below the
 #       project, or empty), state.sh (the difference that earlier steps made, if any),
-#       token (what stands in the status when the step was completed).
-# out/: status (records for the builder), state.sh (the difference to hand on).
+#       token (what stands in the status when the step was completed). What begin.sh reads is gone when the module runs.
+# out/: status (records for the builder), state.sh (the difference to hand on), ask and answer (pipes to the builder and back).
 
 __realmfs_name=$1
 __realmfs_last=$2
@@ -19,7 +19,12 @@ source /dev/realmfs/lib/chroot/lib.sh
 source /dev/realmfs/lib/chroot/base.sh
 source /dev/realmfs/lib/chroot/state.sh
 
+# shellcheck disable=SC2034
+readonly __realmfs_asks=yes
+# shellcheck disable=SC2034
+__realmfs_asked=0
 source "$__realmfs_run/lib/chroot/begin.sh"
+__realmfs_ask begun ''
 
 # Background jobs and open files end with the step.
 __realmfs_leaves_open() {

@@ -42,6 +42,8 @@ make_work() {
     fi
     mkdir -p "$base"/cache/apt/{archives,lists}/partial \
         "$base"/build/{root,project,evaluate,lib,steps,parts,step-base/{project,lib,in,out},evaluate-base/{project,lib},apt/{archives,lists}{,-upper,-work},apt/cache/archives}
+    # By these a step asks the builder, which makes no pipes with a name itself.
+    mkfifo -m 0600 "$base"/build/{ask,answer}
     # What packages were fetched by earlier builds lies below, what this build writes lies above.
     local part
     for part in archives lists; do

@@ -4,7 +4,8 @@
 #
 # Arguments: the command, run inside the root.
 # Environment: RB_ROOT (the root), RB_STEP (the step's folder: in/, out/, and environment,
-#   a file of NAME=VALUE, NUL-separated; fstab is put there), RB_NETWORK (on | off), RB_HOSTNAME,
+#   a file of NAME=VALUE, NUL-separated; fstab is put there), RB_PROJECT (the folder that it finds as that of
+#   the project), RB_NETWORK (on | off), RB_HOSTNAME,
 #   RB_TERMINAL (yes: the command talks to the user, on descriptors 5 and 6 of this script).
 set -Eeuo pipefail
 shopt -s inherit_errexit
@@ -44,7 +45,7 @@ mount_table() {
         "$base/build/apt/archives $root/var/cache/apt/archives none bind" \
         "$base/build/apt/lists $root/var/lib/apt/lists none bind" \
         "$base/build/step-base $root$inside none bind,ro,nosuid,nodev" \
-        "$base/build/project $root$inside/project none bind,ro,nosuid,nodev" \
+        "$RB_PROJECT $root$inside/project none bind,ro,nosuid,nodev" \
         "$base/build/lib $root$inside/lib none bind,ro,nosuid,nodev" \
         "$RB_STEP/in $root$inside/in none bind,ro,nosuid,nodev" \
         "$RB_STEP/out $root$inside/out none bind,nosuid,nodev"

@@ -218,18 +218,23 @@ describe('which functions a text can call', () => {
 test.each([
   ['cp "$REALMFS_PROJECT/x" /', true],
   ['cat /dev/realmfs/project/x', true],
-  ['ls /run', true],
-  ['find / -name x', true],
-  ['grep -r x /', true],
-  ['cp -a /* /mnt', true],
+  ['cp -r /dev/realmfs /opt', true],
+  ['cat /dev/realmfs/*/data', true],
   ['dirname "${BASH_SOURCE[0]}"', true],
-  ['echo "$0"', true],
+  // These find nothing.
+  ['ls /run', false],
+  ['find / -name x', false],
+  ['grep -r x /', false],
+  ['cp -a /* /mnt', false],
+  ['cat ~-/x', false],
+  ['cat >/dev/realmfs/out/x', false],
+  ['bash /dev/realmfs/lib/chroot/x', false],
   ['mkdir -p /run/lock', false],
   ['cp a /etc/', false],
   ['echo /etc/x', false],
   ['rm -rf /usr/share/doc', false],
   ['install_file 0644 a /opt', false],
-])('%s reads the project: %s', (text, expected) => {
+])('%s names the project: %s', (text, expected) => {
   expect(namesProject(text)).toBe(expected);
 });
 
