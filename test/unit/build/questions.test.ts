@@ -66,7 +66,7 @@ describe('a step asks the builder', () => {
     ],
     [
       'a name that is not UTF-8',
-      `printf '%s\\0' 'answer 1 file bad' 1<>"$out/ask"; read -r -d "" line <>"$out/answer"; [[ $line == '1 ok' ]]`,
+      `printf '%s\\0' $'answer 1 file \\xff' 1<>"$out/ask"; read -r -d "" line <>"$out/answer"; [[ $line == '1 ok' ]]`,
     ],
   ])('%s does not keep the next question from its answer', async (_, script) => {
     const { run } = start();
