@@ -49,7 +49,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     const steps = await stageTwoLayers(stage, evaluation, sources, layers, ctx);
     if (ctx.request.shell !== null) {
       await layers.open();
-      if (ctx.request.shell.step === '') await ctx.steps.run('finalize', () => finalize(stage, ctx));
+      if (ctx.request.shell.step === '') await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
       await shellIn(ctx.request.shell.step === '' ? 'finished' : ctx.steps.current, steps, ctx);
       return { files: [], rootfs: false, key: '', upToDate: false };
     }
@@ -64,7 +64,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     await layers.open();
     // A fault of it is told at the end.
     keepLayers().catch(() => {});
-    const lists = await ctx.steps.run('finalize', () => finalize(stage, ctx));
+    const lists = await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
     const listing = listFiles();
     const { artifacts, isRepeatable } = await writeTargets(stage, evaluation, ctx).catch(async (error: unknown) => {
       await listing.stop();

@@ -10,6 +10,7 @@ import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './cuts.ts';
 import { showLists } from './fetching.ts';
 import { Folders } from './folders.ts';
+import { drawnSince, parseDrawn } from './identities.ts';
 import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
 import type { LayerPlan, Made } from './layer-plan.ts';
 import type { LayeredBuild } from './layered.ts';
@@ -56,6 +57,7 @@ export async function planCut(context: CutContext, ctx: BuildContext): Promise<L
     },
     take: async (layer) => {
       await takeState(layer, runner);
+      if (isPackages) runner.drawn = parseDrawn(layer.meta.facts.drawn);
       // Shown when a step wants to see them.
       const lists = path.join(layer.folder, 'lists');
       if (!(await isMissing(lists))) state.lists = lists;
@@ -100,10 +102,13 @@ async function make(context: CutContext, before: Before, counts: boolean, ctx: B
       runner.seesProject = counts && (await seesProject([step], context.inputs, await handedOn(runner)));
       const proves = !state.isProven && plan.stageTwo.some(isForeign);
       const isLast = step === last;
+      const started = Date.now() / 1000;
       if (isBuiltInPackages(step)) runner.state = await packages.run(isLast, proves);
       else if (!isPackages || step.module.origin !== 'built-in') runner.state = await runner.run(step.module, isLast);
       else runner.state = await base.during((names) => runner.run(step.module, isLast, { 'of-project': names }));
-      if (step.step === 'packages') await folders.putBack();
+      if (step.step !== 'packages') return;
+      await folders.putBack();
+      runner.drawn = await drawnSince(started, ctx);
     });
   if (isPackages) await packages.putAway();
   const { reads, warnings, open } = runner.forget();
@@ -117,7 +122,11 @@ async function make(context: CutContext, before: Before, counts: boolean, ctx: B
     reads: Object.fromEntries(await Promise.all(reads.map(async (read) => [read, await sources.lookUp(read)]))),
     releases: asks ? await releasesIn(aptLists) : {},
     askedAt: asks ? packages.askedAt : 0,
-    facts: { warnings: JSON.stringify(warnings), ...(hadNetwork ? {} : { offline: 'yes' }) },
+    facts: {
+      warnings: JSON.stringify(warnings),
+      ...(isPackages ? { drawn: JSON.stringify(runner.drawn) } : {}),
+      ...(hadNetwork ? {} : { offline: 'yes' }),
+    },
     state: isShellHandedOn(cut, plan) ? runner.state : undefined,
     keepsLists: isPackages || (await listsMark(aptLists)) !== before.lists,
     isRepeatable: !open && !called.some(saysNoCache),

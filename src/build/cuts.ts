@@ -17,6 +17,7 @@ const consumed: readonly string[] = [
   'IMAGE_TARGETS',
   'IMAGE_FREE_SPACE',
   'NOCACHE_STEPS',
+  'IDENTITIES',
   'REALMFS_PROJECT_PACKAGES',
 ];
 

@@ -4,6 +4,7 @@ import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
 import { byBytes } from '../system/names.ts';
 import { inside } from '../system/rooted.ts';
 import { type BuildContext, paths } from './context.ts';
+import { type Drawn, removeIdentities } from './identities.ts';
 import { buildArchives } from './package-step.ts';
 import { MARK, ownText } from './resolver.ts';
 import type { Stage } from './stage.ts';
@@ -12,10 +13,8 @@ import { readTreeLists, type TreeLists } from './tree-lists.ts';
 
 /** What no image has; `*` stands in the last part alone. From the practice of reproducible builds, and mmdebstrap's clean-up. */
 const removed: readonly string[] = [
-  // Identities of one machine.
+  // Identities of one machine that systemd draws anew; what packages have drawn is known in other ways.
   '/var/lib/dbus/machine-id',
-  '/etc/ssh/ssh_host_*_key',
-  '/etc/ssh/ssh_host_*_key.pub',
   '/var/lib/systemd/random-seed',
   '/var/lib/systemd/credential.secret',
   // Caches and logs of the build.
@@ -36,13 +35,14 @@ const MOST_NAMED = 5;
  * Makes the finished tree: takes out what belongs to one machine or one build. It works from outside: the tree may lack whatever
  * a step has removed, none of its programs runs, and no link of it leads out of it.
  */
-export async function finalize(stage: Stage, ctx: BuildContext): Promise<TreeLists> {
+export async function finalize(stage: Stage, drawn: Drawn, ctx: BuildContext): Promise<TreeLists> {
   const { root } = paths;
   await removeStandIns(root);
   for (const name of buildArchives(stage.plan.customisation.archives).split('\n'))
     if (name !== '') await removeAll(root, `/etc/apt/${name}`);
   await useImageMirror(root, stage);
   await emptyMachineId(root);
+  await removeIdentities(stage, drawn, ctx);
   for (const pattern of removed) await removeAll(root, pattern);
   await emptyFolders(root, ctx);
   await removeSockets(root, ctx);

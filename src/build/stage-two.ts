@@ -10,6 +10,7 @@ import { readForeign } from '../system/files.ts';
 import { type Command, type CommandResult, commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain, explained } from './failures.ts';
+import type { Drawn } from './identities.ts';
 import { moduleFailure, readStatus } from './module-failure.ts';
 import type { StepSource } from './plan.ts';
 import { aptProgress } from './progress.ts';
@@ -29,6 +30,8 @@ export class StageTwo {
   seesProject = false;
   /** The file with the shell state that the last step has handed on. */
   state: string | undefined;
+  /** What the package step has drawn. */
+  drawn: Drawn = {};
   /** What the steps have looked up since the last `forget`, what they have warned of, and whether one has left something running. */
   #reads = new Set<string>();
   #warnings: string[] = [];

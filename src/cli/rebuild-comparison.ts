@@ -4,6 +4,7 @@ import { BuilderError } from '../errors.ts';
 import { readManifest } from '../images/beside.ts';
 import { likelyCause, type Surroundings } from '../records/cause.ts';
 import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts';
+import { identityOf, LARGEST_IDENTITY } from '../records/identity.ts';
 import type { Manifest } from '../records/manifest-schema.ts';
 import { type FileEntry, parseMtree } from '../records/mtree.ts';
 import { recordNames } from '../records/names.ts';
@@ -13,6 +14,8 @@ import { parseSums, readSumsFile } from './sums.ts';
 
 /** Bytes of a list of files. */
 const LONGEST_LIST = 512 * 1024 ** 2;
+/** Files that are named, of those that each build has drawn. */
+const MOST_DRAWN = 20;
 /** Bytes of a file in which a cause is looked for. */
 const LOOKED_AT = 4 * 1024 ** 2;
 
@@ -32,12 +35,15 @@ export async function compareBuilds(output: HeldFolder, again: HeldFolder, manif
   if (different.length === 0) return `${lines.join('\n')}\n`;
   const now = await readManifest(again.here, true, again.path);
   const changes = now === undefined ? [] : inputChanges(manifest, now);
-  const first = await explainFirst(output, again, { name: manifest.name, changes }, around);
+  const { files } = recordNames(manifest.name);
+  const lists = [await readList(output, files), await readList(again, files)] as const;
+  const first = await explainFirst(lists, again, changes, around);
+  const drawn = await drawnAnew(lists, path.join(again.path, 'rootfs'));
   throw new BuilderError(
     `${different.length} of ${names.length} results are not the same: ${first ?? (changes.length > 0 ? changes[0] : different.join(', '))}`,
     {
       step: 'rebuild',
-      details: [...lines, ...changes.map((change) => `made from something else: ${change}`)],
+      details: [...lines, ...changes.map((change) => `made from something else: ${change}`), ...drawn],
       ...(first === null && changes.length === 0
         ? { hint: 'the trees are the same but for extended attributes: are the programs that write images those of the first build?' }
         : {}),
@@ -45,20 +51,39 @@ export async function compareBuilds(output: HeldFolder, again: HeldFolder, manif
   );
 }
 
+/** The lists of files of two builds; undefined: there is none. */
+type Lists = readonly [Map<string, FileEntry> | undefined, Map<string, FileEntry> | undefined];
+
+/** Keys and identifiers that each of two builds has drawn for itself, a line each. */
+async function drawnAnew([was, is]: Lists, root: string): Promise<string[]> {
+  const lines: string[] = [];
+  for (const [name, after] of is ?? []) {
+    const before = was?.get(name);
+    if (before?.sha256 === undefined || after.sha256 === undefined || before.sha256 === after.sha256) continue;
+    if ((after.size ?? 0) > LARGEST_IDENTITY || lines.length === MOST_DRAWN) continue;
+    const identity = identityOf(await beginningOf(root, name), after.mode);
+    if (identity !== undefined) lines.push(`drawn anew by each build: ${shownPath(name)}: ${identity.what}`);
+  }
+  return lines;
+}
+
+/** A path of a list, as it is shown. */
+function shownPath(name: string): string {
+  return JSON.stringify(Buffer.from(name, 'latin1').toString('utf8').replace(/^\./, '')).slice(1, -1);
+}
+
 /** The first difference between two trees, in words; null: their lists of files show none; undefined: there are no lists of both. */
 async function explainFirst(
-  output: HeldFolder,
+  [was, is]: Lists,
   again: HeldFolder,
-  { name, changes: made }: { readonly name: string; readonly changes: readonly string[] },
+  made: readonly string[],
   around: Surroundings,
 ): Promise<string | null | undefined> {
-  const { files } = recordNames(name);
-  const [was, is] = [await readList(output, files), await readList(again, files)];
   if (was === undefined || is === undefined) return undefined;
   const found = firstDifference(was, is);
   if (found === undefined) return null;
   const [before, after] = [was.get(found), is.get(found)];
-  const shown = JSON.stringify(Buffer.from(found, 'latin1').toString('utf8').replace(/^\./, '')).slice(1, -1);
+  const shown = shownPath(found);
   const owner = (await ownerOf(found, path.join(again.path, 'rootfs'))) ?? 'no package: a module, a hook or a file of the project';
   if (before === undefined || after === undefined) return `${shown} is ${after === undefined ? 'not made any more' : 'new'} (${owner})`;
   const changes = aspectsOf(before, after);

@@ -45,6 +45,8 @@ export interface Config {
   /** Whether modules have the network. */
   readonly network: boolean;
   readonly sourceDateEpoch: number | undefined;
+  /** Globs of what stays of the keys and identifiers that packages draw; `keep`: all. */
+  readonly identities: readonly string[];
   readonly packages: readonly string[];
   readonly preModules: readonly ModuleReference[];
   readonly packageModule: ModuleReference;
@@ -139,6 +141,7 @@ export async function makeConfig(options: {
     extraPins,
     network: setting('NETWORK') !== 'off',
     sourceDateEpoch: setting('SOURCE_DATE_EPOCH') === '' ? undefined : Number(setting('SOURCE_DATE_EPOCH')),
+    identities: words(evaluation.variables.get('IDENTITIES')),
     packages,
     ...modules,
     raw,

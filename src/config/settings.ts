@@ -192,6 +192,13 @@ export const settings: readonly Setting[] = [
   },
   { key: 'EXTRA_PINS', type: 'text', fallback: '', doc: "apt's pins: text in the form of apt_preferences(5), or a file of the project" },
   { key: 'NOCACHE_STEPS', type: 'list', fallback: '', doc: 'steps or modules that run in every build, as those that say `# cache: no`' },
+  {
+    key: 'IDENTITIES',
+    type: 'list',
+    fallback: '',
+    check: (value) => (value === 'keep' || value.startsWith('/') ? undefined : `'${value}' is neither keep nor a path`),
+    doc: 'which keys and identifiers that packages draw stay in the image: globs of paths, or keep for all of them',
+  },
   { key: 'NETWORK', type: 'text', fallback: 'on', check: mustBeOneOf('on', 'off'), doc: 'whether modules have the network' },
   {
     key: 'SOURCE_DATE_EPOCH',

@@ -38,7 +38,7 @@ interface OwnerRow {
 const FOREIGN = /^(?:dev|proc|sys|run\/realmfs|var\/cache\/apt|var\/lib\/apt\/lists)(?:\/|$)/;
 /** Places that the finished tree holds nothing in. */
 const EMPTIED =
-  /^(?:(?:tmp|run|var\/tmp|var\/run|var\/lock)\/.|etc\/(?:machine-id|ssh\/ssh_host_.*_key(?:\.pub)?|\.pwd\.lock|(?:passwd|group|g?shadow|sub[ug]id)-)$|var\/lib\/(?:dbus\/machine-id|systemd\/(?:random-seed|credential\.secret))$)/;
+  /^(?:(?:tmp|run|var\/tmp|var\/run|var\/lock)\/.|etc\/(?:machine-id|\.pwd\.lock|(?:passwd|group|g?shadow|sub[ug]id)-)$|var\/lib\/(?:dbus\/machine-id|systemd\/(?:random-seed|credential\.secret))$)/;
 /** What keeps daemons from starting while packages are installed. */
 const NEEDED = /^(?:usr\/)?sbin\/(?:policy-rc\.d|start-stop-daemon)$/;
 /** Links of a root with a merged /usr: what lies below them goes where they lead, they themselves stay. */
@@ -140,7 +140,7 @@ async function readOwners(project: string, file: string, findings: Findings): Pr
 }
 
 /** `*` and `?` stop at a slash, `**` does not; `[...]` as in a shell. Undefined: it is no pattern. */
-function globPattern(glob: string): RegExp | undefined {
+export function globPattern(glob: string): RegExp | undefined {
   const text = glob.replace(/^\/|\/$/g, '').replace(/\*\*\/|\*\*|\*|\?|\[!?[^\]/]+\]|[.+^${}()|\\[\]]/g, (part) => {
     if (part === '**/') return '(?:.*/)?';
     if (part === '**') return '.*';

@@ -1,4 +1,5 @@
 import type { Aspect } from './compare.ts';
+import { identityOf } from './identity.ts';
 
 /** Under what a tree was built, as its files could show it. */
 export interface Surroundings {
@@ -12,6 +13,8 @@ export interface Surroundings {
   readonly language: string;
 }
 
+/** The mode of a file that is judged as one that not everybody may read: whether its content is the same each time is known. */
+const SECRET = 0o600;
 /** Seconds of a day: a date may be that of another time zone. */
 const DAY = 86_400;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
@@ -41,6 +44,8 @@ export function likelyCause(path: string, changes: readonly Aspect[], content: B
   if (text.includes(around.timeZone) || text.includes(around.language)) return 'the time zone or language of the machine stands in it';
   const known = RANDOM.find(([pattern]) => pattern.test(path));
   if (known !== undefined) return known[1];
+  const identity = content === undefined ? undefined : identityOf(content, SECRET);
+  if (identity !== undefined) return `${identity.what}, which was drawn while it was built`;
   return 'neither time nor host name is readable in it: something random, or the order in which things were done';
 }
 

@@ -29,6 +29,7 @@ const config: Config = {
   extraPins: '',
   network: true,
   sourceDateEpoch: undefined,
+  identities: [],
   packages: ['a', 'b'],
   preModules: [
     { name: 'x', origin: 'function' },

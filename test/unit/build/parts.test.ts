@@ -36,6 +36,7 @@ const config: Config = {
   extraPins: '',
   network: true,
   sourceDateEpoch: undefined,
+  identities: [],
   packages: [],
   preModules: [],
   packageModule: { name: 'install-packages', origin: 'built-in' },

@@ -29,6 +29,7 @@ test.each([
   ['./etc/x', 'TZ=Pacific/Kiritimati', /time zone/],
   ['./etc/x', `1${seconds}0`, /neither time/],
   ['./etc/x', '1700000000 2001-01-01', /neither time/],
+  ['./etc/x', 'InitiatorName=iqn.1993-08.org.debian:01:f34d15e4ec1c\n', /a random identifier, which was drawn/],
   ['./etc/shadow', 'root:$y$salt', /salt/],
   ['./etc/ssh/ssh_host_rsa_key.pub', 'AAAA', /a key/],
 ])('%s with %s', (path, text, cause) => {

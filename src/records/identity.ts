@@ -1,0 +1,115 @@
+import { isUtf8 } from 'node:buffer';
+import { createPrivateKey } from 'node:crypto';
+
+/*
+ * Files that make one machine differ from all others: private keys, secrets and random identifiers. Packages draw them when they are installed; an
+ * image that holds one gives it to every machine.
+ */
+
+/** Bytes of the largest file that is judged. */
+export const LARGEST_IDENTITY = 64 * 1024;
+
+/** How a random part is drawn again: so many bytes or characters, or a UUID. */
+export type Draw = { readonly kind: 'uuid' } | { readonly kind: 'hex' | 'base64' | 'alphanumeric' | 'bytes'; readonly count: number };
+
+/** What a file holds that belongs to one machine. */
+export interface Identity {
+  readonly what: 'a private key' | 'a secret' | 'a random identifier';
+  /** False: it stands among other things, which an image may need. */
+  readonly isWhole: boolean;
+  /** What stands before and behind the random part, and how that is drawn; undefined: it takes more than that, as a key does. */
+  readonly template?: { readonly before: string; readonly after: string; readonly draw: Draw };
+}
+
+const PEM_KEY = /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|^Private-key-format:|^PuTTY-User-Key-File-/m;
+const PEM_BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
+const UUID = /(?<![0-9a-f-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![0-9a-f-])/i;
+/** Version 4 of RFC 9562. */
+const RANDOM_UUID = /(?<![0-9a-f-])[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?![0-9a-f-])/i;
+/** The name of an iSCSI initiator: its random end. */
+const IQN = /(?<=\biqn\.\d{4}-\d\d\.[^\s:]+:(?:\S*:)?)[0-9a-f]{8,}$/;
+/** The secret of a key of BIND. */
+const BIND_KEY = /(?<=\bkey\s+"?[\w.-]+"?\s*\{[^{}]*\bsecret\s+")[A-Za-z0-9+/]{8,}={0,2}(?="\s*;\s*\}\s*;\s*$)/;
+/** A name that says that a secret follows. */
+const ASSIGNED =
+  /(?:password|passwd|secret|token|cookie|host_?id|private_?key|auth_?key|api_?key)["']?\s*(?:=>?|:|\s)\s*["']?([A-Za-z0-9+/=_-]{12,})["']?/gi;
+
+/** What of a file belongs to one machine, by its content and by who may read it; undefined: nothing of it does. */
+export function identityOf(bytes: Buffer, mode: number): Identity | undefined {
+  if (bytes.length === 0 || bytes.length > LARGEST_IDENTITY) return undefined;
+  const isSecret = (mode & 0o004) === 0;
+  const text = bytes.toString('latin1');
+  if (PEM_KEY.test(text)) return { what: 'a private key', isWhole: !text.includes('-----BEGIN') || holdsOnly(text.replace(PEM_BLOCK, '')) };
+  if (isDerKey(bytes)) return { what: 'a private key', isWhole: true };
+  if (!isUtf8(bytes) || bytes.some((byte) => byte < 9)) {
+    const isRandom = isSecret && bytes.length >= 16 && bytes.length <= 4096 && new Set(bytes).size > Math.min(160, bytes.length * 0.55);
+    return isRandom
+      ? { what: 'a secret', isWhole: true, template: { before: '', after: '', draw: { kind: 'bytes', count: bytes.length } } }
+      : undefined;
+  }
+  return loneIdentity(text, isSecret) ?? embeddedIdentity(text, isSecret);
+}
+
+/** Whether a text without its PEM blocks says nothing more: comments, and what openssl writes before a block. */
+function holdsOnly(text: string): boolean {
+  return text.split('\n').every((line) => /^\s*(?:[#;].*)?$|^(?:Bag|Key) Attributes|^\s+\w+: |^(?:subject|issuer) ?=/.test(line));
+}
+
+function isDerKey(bytes: Buffer): boolean {
+  if (bytes[0] !== 0x30 || bytes.length > 16 * 1024) return false;
+  return (['pkcs8', 'pkcs1', 'sec1'] as const).some((type) => {
+    try {
+      return createPrivateKey({ key: bytes, format: 'der', type }).type === 'private';
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** A file that is one random value, and comments or a name before it. */
+function loneIdentity(text: string, isSecret: boolean): Identity | undefined {
+  const bind = BIND_KEY.exec(text);
+  if (bind !== null) return found('a secret', text, bind, drawLike(bind[0]));
+  const lines = text.split('\n').filter((line) => !/^\s*(?:[#;]|$)/.test(line));
+  const [line = ''] = lines;
+  if (lines.length !== 1) return undefined;
+  const start = text.indexOf(line);
+  const inLine = (pattern: RegExp): RegExpExecArray | null => {
+    const match = pattern.exec(line);
+    if (match !== null) match.index += start;
+    return match;
+  };
+  const uuid = inLine(UUID);
+  if (uuid !== null) return found('a random identifier', text, uuid, { kind: 'uuid' });
+  const iqn = inLine(IQN);
+  if (iqn !== null) return found('a random identifier', text, iqn, { kind: 'hex', count: iqn[0].length });
+  const token = inLine(/(?<=^(?:[\w.-]+\s*[=:]\s*)?["']?)[A-Za-z0-9+/=_-]{16,}(?=["']?$)/);
+  if (token === null || !isRandom(token[0])) return undefined;
+  if (isSecret) return found('a secret', text, token, drawLike(token[0]));
+  // A digest of something looks like this, too.
+  return { what: 'a random identifier', isWhole: false };
+}
+
+function found(what: Identity['what'], text: string, match: RegExpExecArray, draw: Draw): Identity {
+  return { what, isWhole: true, template: { before: text.slice(0, match.index), after: text.slice(match.index + match[0].length), draw } };
+}
+
+function embeddedIdentity(text: string, isSecret: boolean): Identity | undefined {
+  if (RANDOM_UUID.test(text)) return { what: 'a random identifier', isWhole: false };
+  const isAssigned = [...text.matchAll(ASSIGNED)].some(([, value = '']) => isRandom(value));
+  return isSecret && isAssigned ? { what: 'a secret', isWhole: false } : undefined;
+}
+
+/** Whether nobody would have thought of the word: digits and letters in many changes, or hexadecimal digits alone. */
+function isRandom(word: string): boolean {
+  if (/^[0-9a-f]{16,}$/i.test(word)) return new Set(word).size >= 7;
+  const changes = word.match(/[a-z](?=[A-Z0-9])|[A-Z](?=[a-z0-9])|[0-9](?=[A-Za-z])/g)?.length ?? 0;
+  return /\d/.test(word) && /[A-Za-z]/.test(word) && new Set(word).size >= 9 && changes >= word.length / 5;
+}
+
+function drawLike(word: string): Draw {
+  if (/^[0-9a-f]+$/.test(word)) return { kind: 'hex', count: word.length };
+  if (word.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(word) && /[+/=]/.test(word))
+    return { kind: 'base64', count: Buffer.from(word, 'base64').length };
+  return { kind: 'alphanumeric', count: word.length };
+}
