@@ -42,8 +42,8 @@ export async function finalize(stage: Stage, drawn: Drawn, ctx: BuildContext): P
     if (name !== '') await removeAll(root, `/etc/apt/${name}`);
   await useImageMirror(root, stage);
   await emptyMachineId(root);
-  await removeIdentities(stage, drawn, ctx);
   for (const pattern of removed) await removeAll(root, pattern);
+  await removeIdentities(stage, drawn, ctx);
   await emptyFolders(root, ctx);
   await removeSockets(root, ctx);
   await clearResolverCopies(root, stage.sourceDateEpoch, ctx);
