@@ -21,7 +21,9 @@ export interface Identity {
   readonly template?: { readonly before: string; readonly after: string; readonly draw: Draw };
 }
 
-const PEM_KEY = /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|^Private-key-format:|^PuTTY-User-Key-File-/m;
+/** In PEM and the form of ssh; of DNSSEC, PuTTY, OpenVPN, age, GnuPG and Tor. */
+const PRIVATE_KEY =
+  /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|-----BEGIN OpenVPN Static key|^Private-key-format:|^PuTTY-User-Key-File-|^AGE-SECRET-KEY-|\(\s*(?:\d+:)?(?:protected-)?private-key\b|^== ed25519v1-secret/m;
 const PEM_BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
 const UUID = /(?<![0-9a-f-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![0-9a-f-])/i;
 /** Version 4 of RFC 9562. */
@@ -39,7 +41,8 @@ export function identityOf(bytes: Buffer, mode: number): Identity | undefined {
   if (bytes.length === 0 || bytes.length > LARGEST_IDENTITY) return undefined;
   const isSecret = (mode & 0o004) === 0;
   const text = bytes.toString('latin1');
-  if (PEM_KEY.test(text)) return { what: 'a private key', isWhole: !text.includes('-----BEGIN') || holdsOnly(text.replace(PEM_BLOCK, '')) };
+  if (PRIVATE_KEY.test(text))
+    return { what: 'a private key', isWhole: !text.includes('-----BEGIN') || holdsOnly(text.replace(PEM_BLOCK, '')) };
   if (isDerKey(bytes)) return { what: 'a private key', isWhole: true };
   if (!isUtf8(bytes) || bytes.some((byte) => byte < 9)) {
     const isRandom = isSecret && bytes.length >= 16 && bytes.length <= 4096 && new Set(bytes).size > Math.min(160, bytes.length * 0.55);

@@ -18,6 +18,8 @@ describe('what belongs to one machine', () => {
     ['whoever may read it', `# made by a script\n${pem('pkcs1')}`, 0o644, 'a private key'],
     ['of ssh', '-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbg==\n-----END OPENSSH PRIVATE KEY-----\n', 0o600, 'a private key'],
     ['and its certificate', `${pem('pkcs8')}-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n`, 0o640, 'a private key'],
+    ['of GnuPG', 'Created: 20260101T000000\nKey: (private-key (ecc (curve Ed25519)\n', 0o600, 'a private key'],
+    ['of GnuPG, as it was', '(11:private-key(3:ecc(5:curve7:Ed25519', 0o600, 'a private key'],
     ['in a configuration', `client\nremote vpn.example\n<key>\n${pem('pkcs8')}</key>\n`, 0o600, 'a private key, among other things'],
     ['in binary form', generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' }), 0o600, 'a private key'],
     ['a UUID', `${uuid}\n`, 0o644, 'a random identifier: {"kind":"uuid"}'],
