@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readlink } from 'node:fs/promises';
 import { readForeign, statOrUndefined } from '../system/files.ts';
-import { inside } from '../system/rooted.ts';
+import { inRoot } from '../system/rooted.ts';
 
 /** Files that base modules write before the packages, and that a project may bring itself. */
 const written: readonly string[] = [
@@ -46,7 +46,7 @@ export class BaseFiles {
   }
 
   async #state(name: string): Promise<string> {
-    const place = await inside(this.#root, name);
+    const place = await inRoot(this.#root, name);
     const stat = place === undefined ? undefined : await statOrUndefined(place);
     if (place === undefined || stat === undefined) return 'nothing';
     if (stat.isSymbolicLink()) return `link ${await readlink(place)}`;

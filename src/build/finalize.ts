@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
 import { byBytes } from '../system/names.ts';
-import { inside } from '../system/rooted.ts';
+import { inRoot } from '../system/rooted.ts';
 import { type BuildContext, paths } from './context.ts';
 import { type Drawn, removeIdentities } from './identities.ts';
 import { buildArchives } from './package-step.ts';
@@ -53,7 +53,7 @@ export async function finalize(stage: Stage, drawn: Drawn, ctx: BuildContext): P
 
 /** The names that a pattern fits, below the root and as seen from outside. */
 async function matching(root: string, pattern: string): Promise<string[]> {
-  const place = await inside(root, pattern);
+  const place = await inRoot(root, pattern);
   if (place === undefined) return [];
   const [folder, last] = [path.dirname(place), path.basename(place)];
   if (!last.includes('*')) return [place];
@@ -76,7 +76,7 @@ async function useImageMirror(root: string, { plan: { config }, mirror }: Stage)
   if (wanted === used) return;
   for (const pattern of ['/etc/apt/sources.list', '/etc/apt/sources.list.d/*']) {
     for (const place of await matching(root, pattern)) {
-      const file = await inside(root, path.join('/', path.relative(root, place)), { follow: true });
+      const file = await inRoot(root, path.join('/', path.relative(root, place)), { follow: true });
       const text = file === undefined ? undefined : (await readForeign(file))?.toString('latin1');
       if (file === undefined || text === undefined) continue;
       const changed = text
@@ -90,11 +90,11 @@ async function useImageMirror(root: string, { plan: { config }, mirror }: Stage)
 
 /** An empty file: systemd draws an identity at the first boot, and tells by it that it is the first. */
 async function emptyMachineId(root: string): Promise<void> {
-  const place = await inside(root, '/etc/machine-id');
+  const place = await inRoot(root, '/etc/machine-id');
   if (place === undefined) return;
   const stat = await statOrUndefined(place);
   // Where it is a link, the identity lies where that leads: the link stays.
-  const file = stat?.isSymbolicLink() ? await inside(root, '/etc/machine-id', { follow: true }) : place;
+  const file = stat?.isSymbolicLink() ? await inRoot(root, '/etc/machine-id', { follow: true }) : place;
   if (file === undefined) return;
   const there = await statOrUndefined(file);
   if (there === undefined ? file !== place : !there.isFile()) return;
@@ -105,7 +105,7 @@ async function emptyMachineId(root: string): Promise<void> {
 async function emptyFolders(root: string, ctx: BuildContext): Promise<void> {
   const folders: string[] = [];
   for (const [name, mode] of Object.entries(emptied)) {
-    const place = await inside(root, name);
+    const place = await inRoot(root, name);
     if (place === undefined || (await statOrUndefined(path.dirname(place))) === undefined) continue;
     const stat = await statOrUndefined(place);
     if (stat?.isDirectory()) folders.push(place);
@@ -116,7 +116,7 @@ async function emptyFolders(root: string, ctx: BuildContext): Promise<void> {
   }
   if (folders.length > 0)
     await ctx.runner.run({ label: 'emptying folders', file: 'find', args: [...folders, '-xdev', '-mindepth', '1', '-delete'] });
-  const lock = await inside(root, '/run/lock');
+  const lock = await inRoot(root, '/run/lock');
   if (lock === undefined || !(await statOrUndefined(path.dirname(lock)))?.isDirectory()) return;
   await mkdir(lock, { recursive: true });
   await chmod(lock, 0o1777);
@@ -136,7 +136,7 @@ async function removeSockets(root: string, ctx: BuildContext): Promise<void> {
 async function clearResolverCopies(root: string, sourceDateEpoch: number, ctx: BuildContext): Promise<void> {
   const folders: string[] = [];
   for (const name of ['/etc', '/var']) {
-    const place = await inside(root, name);
+    const place = await inRoot(root, name);
     if (place !== undefined && (await statOrUndefined(place))?.isDirectory()) folders.push(place);
   }
   if (folders.length === 0) return;

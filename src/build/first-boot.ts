@@ -3,7 +3,7 @@ import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Draw } from '../records/identity.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
-import { inside } from '../system/rooted.ts';
+import { inRoot } from '../system/rooted.ts';
 import { paths } from './context.ts';
 import type { IdentityFile, TreeFile } from './identities.ts';
 
@@ -43,7 +43,7 @@ export async function makeFirstBoot(files: readonly IdentityFile[], more: readon
   return lost;
 
   async function statIn(name: string) {
-    const place = await inside(root, name, { follow: true });
+    const place = await inRoot(root, name, { follow: true });
     return place === undefined ? undefined : statOrUndefined(place);
   }
   async function someOf(names: readonly string[]): Promise<boolean> {
@@ -54,7 +54,7 @@ export async function makeFirstBoot(files: readonly IdentityFile[], more: readon
 
 /** Makes a folder of the tree, and returns where it lies. */
 async function folderIn(name: string): Promise<string> {
-  const place = (await inside(paths.root, name, { follow: true })) ?? path.join(await folderIn(path.dirname(name)), path.basename(name));
+  const place = (await inRoot(paths.root, name, { follow: true })) ?? path.join(await folderIn(path.dirname(name)), path.basename(name));
   if ((await statOrUndefined(place)) === undefined) {
     await mkdir(place);
     await chmod(place, 0o755);
@@ -110,7 +110,7 @@ function drawCommand(draw: Draw): string {
 
 async function hasProgram(name: string): Promise<boolean> {
   for (const folder of ['/usr/bin', '/usr/sbin', '/bin', '/sbin']) {
-    const place = await inside(paths.root, `${folder}/${name}`, { follow: true });
+    const place = await inRoot(paths.root, `${folder}/${name}`, { follow: true });
     if (place !== undefined && (await readForeign(place)) !== undefined) return true;
   }
   return false;

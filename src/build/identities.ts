@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { globPattern } from '../customize/placement.ts';
 import { type Identity, identityOf, LARGEST_IDENTITY } from '../records/identity.ts';
 import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
-import { inside } from '../system/rooted.ts';
+import { inRoot } from '../system/rooted.ts';
 import { type BuildContext, paths } from './context.ts';
 import { makeFirstBoot } from './first-boot.ts';
 import type { Stage } from './stage.ts';
@@ -113,7 +113,7 @@ async function filesSince(since: number, ctx: BuildContext, others: readonly str
   const text = await ctx.runner.capture({ label: 'looking for keys and identifiers', file: 'find', args });
   const files: TreeFile[] = [];
   for (const name of [...new Set([...text.split('\0').slice(0, -1), ...others])].sort()) {
-    const place = await inside(root, name);
+    const place = await inRoot(root, name);
     const bytes = place === undefined ? undefined : await readForeign(place, LARGEST_IDENTITY);
     if (place === undefined || bytes === undefined) continue;
     const { mode, uid, gid } = await lstat(place);
@@ -131,7 +131,7 @@ function kept(words: readonly string[]): (name: string) => boolean {
 
 /** The scripts that packages run when they are installed. */
 async function postinstScripts(root: string): Promise<string[]> {
-  const folder = await inside(root, DPKG_INFO, { follow: true });
+  const folder = await inRoot(root, DPKG_INFO, { follow: true });
   const names = folder === undefined ? [] : await readdir(folder).catch(() => []);
   const scripts: string[] = [];
   for (const name of names.filter((each) => each.endsWith('.postinst')))
@@ -184,12 +184,12 @@ function publicKeyOf(read: () => ReturnType<typeof createPublicKey>): string[] {
 /** Removes the links that a build has made to files which are gone: that of a certificate by its hash, say. */
 async function removeLinks(gone: readonly TreeFile[], stage: Stage, ctx: BuildContext): Promise<void> {
   const { root } = paths;
-  const folder = await inside(root, '/etc', { follow: true });
+  const folder = await inRoot(root, '/etc', { follow: true });
   if (gone.length === 0 || folder === undefined) return;
   const args = [folder, '-xdev', '-type', 'l', '-newermt', `@${stage.sourceDateEpoch}`, '-printf', '%p\\0'];
   const links = (await ctx.runner.capture({ label: 'looking for links', file: 'find', args })).split('\0').slice(0, -1);
   for (const link of links) {
-    const target = await inside(root, path.join('/', path.relative(root, link)), { follow: true });
+    const target = await inRoot(root, path.join('/', path.relative(root, link)), { follow: true });
     if (gone.some(({ place }) => place === target)) await removeFile(link);
   }
 }

@@ -35,6 +35,7 @@ export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildC
   const given = Object.entries({ ...envFile, ...environment, ...overrides }).filter(
     ([key]) => !isSecret(key) && findSetting(key)?.type !== 'builder',
   );
+  const realmfsFiles = await insideOf(paths.project, 'realmfs-files');
   return {
     config: configName === null ? null : { file: configName, sha256: await sha256Linked(path.join(paths.project, configName)) },
     settings: Object.fromEntries(given.map(([key, value]) => [key, hideCredentials(value)])),
@@ -43,7 +44,7 @@ export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildC
     modules,
     binaryHooks,
     localPackages,
-    files: await digests((await insideOf(paths.project, 'realmfs-files')) ?? '', ''),
+    files: realmfsFiles === undefined ? [] : await digests(realmfsFiles, ''),
   };
 }
 

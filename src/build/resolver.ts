@@ -1,6 +1,6 @@
 import { lutimes, readFile, readlink, symlink, utimes, writeFile } from 'node:fs/promises';
 import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
-import { inside } from '../system/rooted.ts';
+import { inRoot } from '../system/rooted.ts';
 
 const PLACE = '/etc/resolv.conf';
 /** Behind a name server of the build; a resolver reads no further than the address. */
@@ -49,7 +49,7 @@ export class Resolver {
   }
 
   async enter(): Promise<void> {
-    const place = await inside(this.#root, PLACE);
+    const place = await inRoot(this.#root, PLACE);
     if (this.#host === '' || place === undefined) return;
     const stat = await statOrUndefined(place);
     if (stat !== undefined && !stat.isFile() && !stat.isSymbolicLink()) return;
@@ -68,7 +68,7 @@ export class Resolver {
   async leave(): Promise<void> {
     const own = this.#own;
     this.#own = undefined;
-    const place = await inside(this.#root, PLACE);
+    const place = await inRoot(this.#root, PLACE);
     if (own === undefined || place === undefined) return;
     const text = (await readForeign(place))?.toString('latin1');
     if (text === undefined) return;

@@ -1,6 +1,6 @@
 import { rename, symlink, writeFile } from 'node:fs/promises';
 import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
-import { inside } from '../system/rooted.ts';
+import { inRoot } from '../system/rooted.ts';
 import { paths } from './context.ts';
 
 const POLICY = '/usr/sbin/policy-rc.d';
@@ -13,16 +13,16 @@ const DIVERSIONS = '/var/lib/dpkg/diversions';
  * of anybody else does: what stands there instead is the user's, or a package's, and stays.
  */
 export async function removeStandIns(root: string): Promise<void> {
-  const policy = await inside(root, POLICY);
+  const policy = await inRoot(root, POLICY);
   if (policy !== undefined && (await isStandIn('policy-rc.d', policy))) {
     await removeFile(policy);
     // A package that has one by update-alternatives could not put its link there.
     const choice = '/etc/alternatives/policy-rc.d';
-    const place = await inside(root, choice);
+    const place = await inRoot(root, choice);
     if (place !== undefined && (await statOrUndefined(place)) !== undefined) await symlink(choice, policy);
   }
   for (const name of DAEMONS) {
-    const [daemon, original] = [await inside(root, name), await inside(root, `${name}.realmfs`)];
+    const [daemon, original] = [await inRoot(root, name), await inRoot(root, `${name}.realmfs`)];
     if (daemon === undefined || original === undefined) continue;
     const isThere = (await statOrUndefined(original))?.isFile() === true;
     if (await isStandIn('start-stop-daemon', daemon)) {
@@ -40,7 +40,7 @@ async function isStandIn(name: string, place: string): Promise<boolean> {
 
 /** Makes dpkg forget the diversion: three lines in its list, of which the last names a package, or `:`. */
 async function endDiversion(root: string, name: string): Promise<void> {
-  const list = await inside(root, DIVERSIONS);
+  const list = await inRoot(root, DIVERSIONS);
   const text = list === undefined ? undefined : (await readForeign(list))?.toString('latin1');
   if (list === undefined || text === undefined) return;
   const rest = text.replace(`${name}\n${name}.realmfs\n:\n`, '');

@@ -3,7 +3,7 @@ import { parseDpkgStatus } from '../records/dpkg-status.ts';
 import { LICENCE_FIELD, parseLicences } from '../records/licences.ts';
 import type { InstalledPackage } from '../records/packages.ts';
 import { readForeign } from '../system/files.ts';
-import { inside } from '../system/rooted.ts';
+import { inRoot } from '../system/rooted.ts';
 
 /** What the records of a build say of the finished tree. */
 export interface TreeLists {
@@ -19,7 +19,7 @@ const DOCS = '/usr/share/doc';
 /** Reads dpkg's list of packages and their copyright files; a tree without them has no packages, or none with a known licence. */
 export async function readTreeLists(root: string): Promise<TreeLists> {
   const status = await readInside(root, '/var/lib/dpkg/status');
-  const docs = await inside(root, DOCS, { follow: true });
+  const docs = await inRoot(root, DOCS, { follow: true });
   const names = docs === undefined ? [] : await readdir(docs).catch(() => []);
   const lines: string[] = [];
   for (const name of names.sort()) {
@@ -31,6 +31,6 @@ export async function readTreeLists(root: string): Promise<TreeLists> {
 
 /** Reads a file of the tree; undefined if there is none, or it is too large. */
 async function readInside(root: string, name: string, limit?: number): Promise<Buffer | undefined> {
-  const file = await inside(root, name, { follow: true });
+  const file = await inRoot(root, name, { follow: true });
   return file === undefined ? undefined : readForeign(file, limit);
 }

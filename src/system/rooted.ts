@@ -5,18 +5,18 @@ import { statOrUndefined } from './files.ts';
 /** Links that are followed on one way, as the kernel counts them. */
 const MOST_LINKS = 40;
 
-/** Where a path of a tree lies, with every link on the way followed as in a chroot: it never leads out of the tree. */
-export interface InsideOptions {
+export interface InRootOptions {
   /** Whether a link in the place of the last part is followed, too. */
   readonly follow?: boolean;
 }
 
 /**
- * Where the path `name` of a tree lies as seen from outside of it. Links are followed inside the tree, so that nothing of the host
- * is ever reached. Nobody may change the tree meanwhile. Undefined: a folder on the way is missing, or is none. The last part
- * need not be there; a link in its place is followed only if `follow` says so.
+ * Where the path `name` of a tree lies as seen from outside of it. Links are followed as in a chroot, so that nothing of the host is
+ * ever reached: an absolute one begins at the root of the tree, and nothing lies above that. (In a project such links are refused:
+ * inside.ts.) Nobody may change the tree meanwhile. Undefined: a folder on the way is missing, or is none. The last part need not
+ * be there; a link in its place is followed only if `follow` says so.
  */
-export async function inside(root: string, name: string, { follow = false }: InsideOptions = {}): Promise<string | undefined> {
+export async function inRoot(root: string, name: string, { follow = false }: InRootOptions = {}): Promise<string | undefined> {
   const left = partsOf(name);
   let at: string[] = [];
   let links = 0;

@@ -51,6 +51,8 @@ mount_table() {
         "$RB_STEP/out $root$inside/out none bind,nosuid,nodev"
 }
 
+# A step may have removed it; it is for everybody.
+[[ -e $RB_ROOT/tmp || -L $RB_ROOT/tmp ]] || mkdir -m 1777 "$RB_ROOT/tmp"
 for path in /dev/shm /proc /sys /var/cache/apt/archives /var/lib/apt/lists /tmp; do
     real_directory "$path"
 done

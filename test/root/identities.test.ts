@@ -41,22 +41,29 @@ draw-more`,
 test('what packages draw is not in the image, and is made anew; what others bring stays', async () => {
   const [overlay, installed] = [key(), key()];
   const project = machine.project('drawn', {
-    'build.conf': `BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\nPOST_INSTALL_MODULES="puts makes"\nputs() { install_file 0600 own.key /etc; }\nmakes() { (umask 077; cat >/etc/made.key <<'PEM'\n${key()}PEM\n); }\n`,
+    'build.conf': `BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\nPOST_INSTALL_MODULES="puts makes later"\nlater() { dpkg --install "$REALMFS_PROJECT/more/later.deb"; }\nputs() { install_file 0600 own.key /etc; }\nmakes() { (umask 077; cat >/etc/made.key <<'PEM'\n${key()}PEM\n); }\n`,
     'packages/drawing.deb': drawing,
+    'more/later.deb': makeDeb('later', {
+      postinst: `mkdir -p /etc/later; cat >/etc/later/service.pem <<'PEM'\n${key()}PEM\nchmod 600 /etc/later/service.pem`,
+    }),
     'overlay/etc/ssl/private/mine.key': overlay,
     'overlay/etc/ssh/ssh_host_ed25519_key': overlay,
     'realmfs-files/own.key': installed,
   });
   const run = await build(project);
   expect(run.code, run.stderr).toBe(0);
-  expect(inTree(project, 'ls etc/drawn; find var/lib/drawn.pem 2>/dev/null || true')).toBe('client.cnf\nshipped.conf\n');
+  expect(inTree(project, 'ls etc/drawn etc/later; find var/lib/drawn.pem 2>/dev/null || true')).toBe(
+    'etc/drawn:\nclient.cnf\nshipped.conf\n\netc/later:\n',
+  );
   expect(inTree(project, 'cat etc/ssl/private/mine.key etc/ssh/ssh_host_ed25519_key etc/own.key; wc -l <etc/made.key')).toBe(
     `${overlay}${overlay}${installed}3\n`,
   );
   expect(run.stderr).toMatch(
     /drawn by packages, and not part of the image: \/etc\/drawn\/bind\.key \(a secret\), \/etc\/drawn\/hostid \(a random identifier\)/,
   );
-  expect(run.stderr).toMatch(/warning: .*nothing makes it anew at the first boot .*: \/etc\/drawn\/server\.key, \/var\/lib\/drawn\.pem$/m);
+  expect(run.stderr).toMatch(
+    /warning: .*nothing makes it anew at the first boot .*: \/etc\/drawn\/server\.key, \/etc\/later\/service\.pem, \/var\/lib\/drawn\.pem$/m,
+  );
   expect(run.stderr).toMatch(/warning: drawn by packages, among other things.*: \/etc\/drawn\/client\.cnf \(a secret\)$/m);
   expect(run.stderr).toMatch(/warning: made by a module or hook.*: \/etc\/made\.key \(a private key\)$/m);
   // The first boot, and the second.

@@ -1,7 +1,7 @@
 import { symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { inside } from '../../../src/system/rooted.ts';
+import { inRoot } from '../../../src/system/rooted.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 test('links lead where they lead in a chroot, never out of the tree', async () => {
@@ -14,7 +14,7 @@ test('links lead where they lead in a chroot, never out of the tree', async () =
   link('loop', 'loop');
   link('etc/up', '../../../usr/./sbin');
   const at = async (name: string, follow = false): Promise<string | undefined> => {
-    const found = await inside(root, name, { follow });
+    const found = await inRoot(root, name, { follow });
     return found === undefined ? undefined : `/${path.relative(root, found)}`;
   };
   expect(await at('/sbin/x')).toBe('/usr/sbin/x');
