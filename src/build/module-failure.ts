@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { type BuilderError, CommandError, ConfigError } from '../errors.ts';
 import { INSIDE } from '../resources.ts';
 import { readForeign } from '../system/files.ts';
+import { textOf } from '../system/names.ts';
 import type { CommandResult } from '../system/runner.ts';
 import { errorLines, guiltyPackage } from './failures.ts';
 
@@ -16,8 +17,7 @@ export interface StatusRecord {
 
 /** The records that a step has written; none if the file is gone. */
 export async function readStatus(file: string): Promise<StatusRecord[]> {
-  return ((await readForeign(file)) ?? Buffer.alloc(0))
-    .toString('utf8')
+  return textOf((await readForeign(file)) ?? Buffer.alloc(0))
     .split('\x1e')
     .filter((text) => text !== '')
     .map((text) => {

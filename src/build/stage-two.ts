@@ -7,6 +7,7 @@ import { BuilderError } from '../errors.ts';
 import { INSIDE } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { readForeign } from '../system/files.ts';
+import { bytesOf, textOf } from '../system/names.ts';
 import { type Command, type CommandResult, commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain, explained } from './failures.ts';
@@ -183,7 +184,7 @@ export class StageTwo {
     await writeFile(path.join(input, 'settings-before.sh'), settingsBefore(this.#ctx.request));
     await writeFile(path.join(input, 'settings-after.sh'), settingsInside(this.#stage, this.#ctx.request.overrides));
     await writeFile(path.join(input, 'config'), this.#ctx.request.configName ?? '');
-    if (this.state !== undefined) await writeFile(path.join(input, 'state.sh'), await this.handedBack(this.state));
+    if (this.state !== undefined) await writeFile(path.join(input, 'state.sh'), bytesOf(await this.handedBack(this.state)));
   }
 
   /** Runs a step's command; while it has the network, the tree has the host's resolver. */
@@ -198,12 +199,12 @@ export class StageTwo {
     }
   }
 
-  /** A file that a step has left in its `out/`, which the step could have made anything. */
+  /** A file that a step has left in its `out/`, which the step could have made anything; bytes that are not UTF-8 as in names. */
   async handedBack(file: string): Promise<string> {
     const bytes = await readForeign(file);
     if (bytes === undefined)
       throw new BuilderError(`a step has left no file ${path.basename(file)} behind`, { step: this.#ctx.steps.current });
-    return bytes.toString('utf8');
+    return textOf(bytes);
   }
 
   /** Makes the folder through which a step gets its input and hands back its output. */

@@ -20,10 +20,10 @@ function inTree(project: string, script: string): string {
 }
 
 const conf = `REALMFS_PROFILE=minimal
-BASE_PACKAGES=
+BASE_PACKAGES="fixture-fails less"
 BASE_PRE_INSTALL_MODULES=
 BASE_POST_INSTALL_MODULES=
-PACKAGES="fixture-plain fixture-conffile less"
+PACKAGES="fixture-plain fixture-conffile fixture-fails-"
 PRE_INSTALL_MODULES=first
 POST_INSTALL_MODULES=second
 export EXPORTED="from build.conf"
@@ -48,6 +48,7 @@ const everything: Readonly<Record<string, string | Buffer>> = {
     files: { 'usr/share/local-one': 'mine\n' },
     postinst: 'echo "packages $EXPORTED" >>/order; echo edited >>/etc/edited',
   }),
+  'packages/under.deb': makeDeb('under_Score', { files: { 'usr/share/under': 'score\n' } }),
   'packages/newer.deb': makeDeb('fixture-setcap', { version: '0.5', files: { 'usr/share/older': 'older than that of the mirror\n' } }),
   'hooks/chroot/20-second.chroot': 'echo "hooks 20" >>/order\n',
   'hooks/chroot/10-first.hook.chroot':
@@ -115,8 +116,8 @@ describe('everything at once', () => {
       'opt/tool -rws--x--x 1234:5678 1\nopt/same -rw-r--r-- 7:8 1\nvar/lib/empty drwx--x--- 0:0 2\netc/link lrwxrwxrwx 0:0 1\netc/neuraldrive drwxr-xr-x 0:0 2\nlib lrwxrwxrwx 0:0 1\n',
     );
     // The mirror has newer ones of the second; nothing of the repository stays.
-    expect(inTree(project, 'cat usr/share/local-one usr/share/older; ls usr/bin/tree')).toBe(
-      'mine\nolder than that of the mirror\nusr/bin/tree\n',
+    expect(inTree(project, 'cat usr/share/local-one usr/share/under usr/share/older; ls usr/bin/tree')).toBe(
+      'mine\nscore\nolder than that of the mirror\nusr/bin/tree\n',
     );
     expect(inTree(project, 'grep -rl "realmfs-packages\\|realmfs-local" etc var 2>/dev/null || true; ls -A | grep realmfs || true')).toBe(
       '',

@@ -95,9 +95,10 @@ POST_INSTALL_MODULES="linked late"
       'conf/site.conf': conf,
       'shared/common.sh': 'FROM_COMMON=common\n',
       '.secrets': 'FROM_SECRETS=secrets\n',
-      'shared/modules/look': 'cat "$REALMFS_PROJECT/data" >/report; echo "$FROM_SECRETS $FROM_COMMON" >>/report',
+      'shared/modules/look': 'cat "$REALMFS_PROJECT/data" >/report; echo "$FROM_SECRETS $FROM_COMMON" >>/report; WILD=$\'w\\xe9\'',
       'shared/linked': 'install_file 0644 f /opt; cat /opt/f >>/report',
-      'shared/late': 'install_file 0644 $\'caf\\xe9\' /opt; cat /opt/caf* >>/report; ls "$REALMFS_PROJECT"/wild* >>/report',
+      'shared/late':
+        'install_file 0644 $\'caf\\xe9\' /opt; cat /opt/caf* >>/report; ls "$REALMFS_PROJECT"/wild* >>/report; printf %s "$WILD" | od -An -tx1 >>/report',
       'shared/data': 'data\n',
       'shared/files/f': 'file\n',
       'shared/hook': '#!/bin/sh\necho hook >>/report\n',
@@ -110,7 +111,7 @@ POST_INSTALL_MODULES="linked late"
       printf 'a\\xe9' >shared/chroot/._10-x.hook.chroot; ln -s tree overlay; ln -s /usr/share/zoneinfo/UTC tree/etc/localtime
       printf x >$'tree/etc/latin1-\\xe9'; mkdir $'tree/etc/d\\xff'; ln -s $'t\\xe9' $'tree/etc/d\\xff/l\\xe9'; ln -s /nowhere unread; ln -s loop loop`,
   });
-  expect(report).toMatch(/^data\nsecrets common\nfile\nwild\n.*\/wild-.*\nhook\n$/);
+  expect(report).toMatch(/^data\nsecrets common\nfile\nwild\n.*\/wild-.*\n 77 e9\nhook\n$/);
   const listed = machine.shell('tar --quoting-style=escape -tvf "$1/realmfs/realmfs-rootfs.tar" | grep -o "[.]/etc/.*"', project);
   expect(listed).toContain('./etc/localtime -> /usr/share/zoneinfo/UTC\n');
   expect(listed).toContain('./etc/latin1-\\351\n');
@@ -119,6 +120,17 @@ POST_INSTALL_MODULES="linked late"
   const manifest = JSON.parse(readFileSync(path.join(project, 'realmfs/manifest.json'), 'utf8'));
   expect(manifest.inputs.files.map(({ file }: { file: string }) => file)).toEqual(['caf\\xe9', 'f']);
   expect(manifest.inputs.modules.map(({ step }: { step: string }) => step)).toContain('post/late');
+});
+
+test('names that would steer the terminal are shown, not obeyed', async () => {
+  const name = '01-\x1b]0;PWNED\x07\x1b[2J\u009b31m.hook.chroot';
+  const project = machine.project('terminal', { 'build.conf': bare, [`hooks/chroot/${name}`]: '#!/bin/sh\ntrue\n' });
+  for (const args of [['plan'], ['plan', '--json'], ['make-hooks', `x${name}`], ['inspect', name]]) {
+    const run = await machine.run(args, { cwd: project });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    expect(run.stdout + run.stderr).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/);
+    if (args[0] === 'plan') expect(run.stdout).toContain(args.length === 1 ? '\\x1b]0;PWNED\\x07\\x1b[2J\\x9b31m' : 'PWNED');
+  }
 });
 
 describe('a script that build.conf sources, and that is not there', () => {
