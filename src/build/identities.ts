@@ -99,7 +99,7 @@ function named(names: readonly string[]): string {
 
 function identitiesIn(files: readonly TreeFile[]): IdentityFile[] {
   return files.flatMap((file) => {
-    const identity = ACCOUNTS.test(file.path) ? undefined : identityOf(file.bytes, file.mode);
+    const identity = ACCOUNTS.test(file.path) ? undefined : identityOf(file.bytes, file.mode, file.path);
     return identity === undefined ? [] : [{ ...file, identity }];
   });
 }

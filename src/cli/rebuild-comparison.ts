@@ -61,7 +61,7 @@ async function drawnAnew([was, is]: Lists, root: string): Promise<string[]> {
     const before = was?.get(name);
     if (before?.sha256 === undefined || after.sha256 === undefined || before.sha256 === after.sha256) continue;
     if ((after.size ?? 0) > LARGEST_IDENTITY || lines.length === MOST_DRAWN) continue;
-    const identity = identityOf(await beginningOf(root, name), after.mode);
+    const identity = identityOf(await beginningOf(root, name), after.mode, name);
     if (identity !== undefined) lines.push(`drawn anew by each build: ${shownPath(name)}: ${identity.what}`);
   }
   return lines;

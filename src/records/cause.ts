@@ -44,7 +44,7 @@ export function likelyCause(path: string, changes: readonly Aspect[], content: B
   if (text.includes(around.timeZone) || text.includes(around.language)) return 'the time zone or language of the machine stands in it';
   const known = RANDOM.find(([pattern]) => pattern.test(path));
   if (known !== undefined) return known[1];
-  const identity = content === undefined ? undefined : identityOf(content, SECRET);
+  const identity = content === undefined ? undefined : identityOf(content, SECRET, path);
   if (identity !== undefined) return `${identity.what}, which was drawn while it was built`;
   return 'neither time nor host name is readable in it: something random, or the order in which things were done';
 }

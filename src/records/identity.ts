@@ -32,12 +32,18 @@ const RANDOM_UUID = /(?<![0-9a-f-])[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0
 const IQN = /(?<=\biqn\.\d{4}-\d\d\.[^\s:]+:(?:\S*:)?)[0-9a-f]{8,}$/;
 /** The secret of a key of BIND. */
 const BIND_KEY = /(?<=\bkey\s+"?[\w.-]+"?\s*\{[^{}]*\bsecret\s+")[A-Za-z0-9+/]{8,}={0,2}(?="\s*;\s*\}\s*;\s*$)/;
+/** A path that says what random bytes are: a database looks random, too. */
+const NAMED_SO = /(?:key|seed|secret|cookie|token|random)[^/]*$/i;
+/** Bytes of the shortest and the longest key that is nothing but random. */
+const RANDOM_BYTES = [16, 4096] as const;
+/** What an identifier is called, which everybody may read. */
+const NAMED_IDENTIFIER = /(?:host|machine|client|instance|node)_?id["']?\s*(?:=>?|:)\s*["']?([0-9a-f]{16,})["']?/gi;
 /** A name that says that a secret follows. */
 const ASSIGNED =
   /(?:password|passwd|secret|token|cookie|host_?id|private_?key|auth_?key|api_?key)["']?\s*(?:=>?|:|\s)\s*["']?([A-Za-z0-9+/=_-]{12,})["']?/gi;
 
-/** What of a file belongs to one machine, by its content and by who may read it; undefined: nothing of it does. */
-export function identityOf(bytes: Buffer, mode: number): Identity | undefined {
+/** What of a file belongs to one machine, by its content, its path and who may read it; undefined: nothing of it does. */
+export function identityOf(bytes: Buffer, mode: number, name: string): Identity | undefined {
   if (bytes.length === 0 || bytes.length > LARGEST_IDENTITY) return undefined;
   const isSecret = (mode & 0o004) === 0;
   const text = bytes.toString('latin1');
@@ -45,8 +51,8 @@ export function identityOf(bytes: Buffer, mode: number): Identity | undefined {
     return { what: 'a private key', isWhole: !text.includes('-----BEGIN') || holdsOnly(text.replace(PEM_BLOCK, '')) };
   if (isDerKey(bytes)) return { what: 'a private key', isWhole: true };
   if (!isUtf8(bytes) || bytes.some((byte) => byte < 9)) {
-    const isRandom = isSecret && bytes.length >= 16 && bytes.length <= 4096 && new Set(bytes).size > Math.min(160, bytes.length * 0.55);
-    return isRandom
+    const isKey = isSecret && NAMED_SO.test(name) && isRandomBytes(bytes);
+    return isKey
       ? { what: 'a secret', isWhole: true, template: { before: '', after: '', draw: { kind: 'bytes', count: bytes.length } } }
       : undefined;
   }
@@ -56,6 +62,12 @@ export function identityOf(bytes: Buffer, mode: number): Identity | undefined {
 /** Whether a text without its PEM blocks says nothing more: comments, and what openssl writes before a block. */
 function holdsOnly(text: string): boolean {
   return text.split('\n').every((line) => /^\s*(?:[#;].*)?$|^(?:Bag|Key) Attributes|^\s+\w+: |^(?:subject|issuer) ?=/.test(line));
+}
+
+/** Whether as many of all bytes are there as chance would have. */
+function isRandomBytes(bytes: Buffer): boolean {
+  const expected = 256 * (1 - (255 / 256) ** bytes.length);
+  return bytes.length >= RANDOM_BYTES[0] && bytes.length <= RANDOM_BYTES[1] && new Set(bytes).size >= expected * 0.85;
 }
 
 function isDerKey(bytes: Buffer): boolean {
@@ -98,7 +110,8 @@ function found(what: Identity['what'], text: string, match: RegExpExecArray, dra
 }
 
 function embeddedIdentity(text: string, isSecret: boolean): Identity | undefined {
-  if (RANDOM_UUID.test(text)) return { what: 'a random identifier', isWhole: false };
+  const isNamed = [...text.matchAll(NAMED_IDENTIFIER)].some(([, value = '']) => isRandom(value));
+  if (isNamed || RANDOM_UUID.test(text)) return { what: 'a random identifier', isWhole: false };
   const isAssigned = [...text.matchAll(ASSIGNED)].some(([, value = '']) => isRandom(value));
   return isSecret && isAssigned ? { what: 'a secret', isWhole: false } : undefined;
 }

@@ -4,8 +4,8 @@ import { identityOf } from '../../../src/records/identity.ts';
 
 const pem = (type: 'pkcs1' | 'pkcs8'): string =>
   generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type, format: 'pem' }).toString();
-const shown = (text: string | Buffer, mode = 0o644): string => {
-  const identity = identityOf(Buffer.isBuffer(text) ? text : Buffer.from(text, 'latin1'), mode);
+const shown = (text: string | Buffer, mode = 0o644, name = '/etc/x/some.key'): string => {
+  const identity = identityOf(Buffer.isBuffer(text) ? text : Buffer.from(text, 'latin1'), mode, name);
   if (identity === undefined) return 'nothing';
   const { what, isWhole, template } = identity;
   return `${what}${isWhole ? '' : ', among other things'}${template === undefined ? '' : `: ${JSON.stringify(template.draw)}`}`;
@@ -52,6 +52,12 @@ describe('what belongs to one machine', () => {
       'a random identifier, among other things',
     ],
     ['a password among other things', '[client]\nhost = localhost\npassword = kq8Zt3Vn7LwX2bRy\n', 0o600, 'a secret, among other things'],
+    [
+      'an identifier that is called so',
+      'PARTICIPATE="no"\nMY_HOSTID="0f3a9c5e7b1d2846f0e1d2c3b4a59687"\n',
+      0o644,
+      'a random identifier, among other things',
+    ],
     ['a digest that all may read', '0f3a9c5e7b1d2846f0e1d2c3b4a59687\n', 0o644, 'a random identifier, among other things'],
   ])('%s', (_, text, mode, expected) => {
     expect(shown(text, mode)).toBe(expected);
@@ -70,9 +76,17 @@ describe('what belongs to one machine', () => {
     expect(shown(text, mode)).toBe('nothing');
   });
 
+  test('random bytes by their name, since databases look like them', () => {
+    const bytes = Buffer.from(Array.from({ length: 52 }, (_, at) => (at * 167 + 3) % 256));
+    expect(shown(bytes, 0o660, '/var/lib/mysql/aria_log_control')).toBe('nothing');
+    expect(shown(bytes, 0o660, '/etc/key/data')).toBe('nothing');
+    expect(shown(bytes, 0o600, '/var/lib/x/random-seed')).toContain('a secret');
+    expect(shown(Buffer.concat([bytes.subarray(0, 20), Buffer.alloc(32)]), 0o600)).toBe('nothing');
+  });
+
   test('what stands around the random part stays', () => {
     const text = '# name\nInitiatorName=iqn.1993-08.org.debian:01:f34d15e4ec1c\n# end\n';
-    expect(identityOf(Buffer.from(text), 0o600)?.template).toMatchObject({
+    expect(identityOf(Buffer.from(text), 0o600, '/x')?.template).toMatchObject({
       before: '# name\nInitiatorName=iqn.1993-08.org.debian:01:',
       after: '\n# end\n',
     });
