@@ -1,4 +1,4 @@
-import { realpathSync, writeSync } from 'node:fs';
+import { readFileSync, readlinkSync, realpathSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { buildCommand, shellCommand } from './cli/build-command.ts';
 import type { CacheOptions } from './cli/cache-command.ts';
@@ -27,6 +27,7 @@ import { jsonLine, print } from './cli/text.ts';
 import { messageOf, PreflightError, toFailure, UsageError } from './errors.ts';
 import { diskCode, namedDisk } from './system/disk-faults.ts';
 import { hasCode } from './system/files.ts';
+import { isWild, plainWord, textOf } from './system/names.ts';
 
 /**
  * The launcher: wires the terminal, signals and the environment; alone prints an error and sets the exit code.
@@ -48,6 +49,7 @@ stopper.listen();
 const state: { options?: Pick<CliOptions, 'color' | 'debug'>; log?: string } = {};
 
 try {
+  checkWords();
   const parsed = parseArguments(withValues(argv.slice(2), env));
   if (parsed.kind === 'text') print(process.stdout, parsed.text);
   else if (parsed.kind === 'doctor') await doctor(parsed.options);
@@ -229,9 +231,18 @@ async function run(options: CliOptions): Promise<void> {
 
 function currentFolder(): string {
   try {
+    // Node makes another name of one that is not UTF-8: nothing would be found there, and build.conf be missed.
+    const real = textOf(readlinkSync('/proc/self/cwd', { encoding: 'buffer' }));
+    if (isWild(real)) throw new UsageError(`the path of the current folder is not UTF-8: ${plainWord(real)}; give it another name`);
     return process.cwd();
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
     throw new UsageError('the current folder has been removed; change to another one');
   }
+}
+
+/** @throws UsageError for a word that is not UTF-8: what it names could not be found. */
+function checkWords(): void {
+  const word = textOf(readFileSync('/proc/self/cmdline')).split('\0').find(isWild);
+  if (word !== undefined) throw new UsageError(`${plainWord(word)}: is not UTF-8; give the file another name`);
 }

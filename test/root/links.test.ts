@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -131,6 +132,19 @@ test('names that would steer the terminal are shown, not obeyed', async () => {
     expect(run.stdout + run.stderr).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/);
     if (args[0] === 'plan') expect(run.stdout).toContain(args.length === 1 ? '\\x1b]0;PWNED\\x07\\x1b[2J\\x9b31m' : 'PWNED');
   }
+});
+
+test('a folder or a word that is not UTF-8 is named, and nothing else is taken for it', () => {
+  const project = machine.project('wild', { 'build.conf': bare });
+  const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
+  const run = (script: string) =>
+    spawnSync('bash', ['--norc', '-c', `cd "$1"; ${script}`, 'bash', project, process.execPath, cli], { encoding: 'utf8' });
+  const moved = run(`mkdir $'caf\\xe9'; cp build.conf caf*; cd caf*; exec "$2" "$3" plan`);
+  expect([moved.status, moved.stdout]).toEqual([2, '']);
+  expect(moved.stderr).toMatch(/error: the path of the current folder is not UTF-8: .*\/caf\\xe9; give it another name\n$/);
+  const named = run(`exec "$2" "$3" plan -d $'out\\xe9'`);
+  expect([named.status, named.stdout]).toEqual([2, '']);
+  expect(named.stderr).toMatch(/error: out\\xe9: is not UTF-8; give the file another name\n$/);
 });
 
 describe('a script that build.conf sources, and that is not there', () => {
