@@ -7,8 +7,8 @@ shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 case ${1-} in
-    run) packages=(debootstrap mount iproute2 gpgv xz-utils wget perl e2fsprogs debian-archive-keyring ca-certificates) ;;
-    test) packages=(debootstrap mount iproute2 gpgv xz-utils wget perl e2fsprogs debian-archive-keyring ca-certificates
+    run) packages=(debootstrap mount iproute2 gpgv xz-utils wget perl e2fsprogs debian-archive-keyring ca-certificates passt) ;;
+    test) packages=(debootstrap mount iproute2 gpgv xz-utils wget perl e2fsprogs debian-archive-keyring ca-certificates passt
         shellcheck shfmt expect acl attr libcap2-bin apt-utils squashfs-tools erofs-utils cryptsetup-bin zstd) ;;
     compile) packages=() ;;
     *)

@@ -93,8 +93,9 @@ export class CommandError extends BuilderError {
     message: string,
     result: { exitCode: number | undefined; signal: string | undefined; tail: readonly string[]; line: string },
     step: string,
+    hint?: string,
   ) {
-    super(message, { step, details: [`command: ${result.line}`, ...result.tail.map((line) => `output:  ${line}`)] });
+    super(message, { step, hint, details: [`command: ${result.line}`, ...result.tail.map((line) => `output:  ${line}`)] });
     this.commandExitCode = result.exitCode;
     this.signal = result.signal;
     this.outputTail = result.tail;

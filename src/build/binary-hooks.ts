@@ -119,7 +119,7 @@ async function runHook(file: string, env: Readonly<Record<string, string>>, ctx:
   await makeFolders(folder, 0o755);
   await copyFile(await linkFree(path.join(paths.project, file)), copy);
   await chmod(copy, 0o755);
-  const command = sandboxed({ label: `hook ${file}`, script: 'hook.sh', args: [copy], network: false, env });
+  const command = sandboxed({ label: `hook ${file}`, script: 'hook.sh', args: [copy], network: 'none', env });
   const result = await ctx.runner.attempt(command);
   if (result.exitCode === 0) return;
   const cause = `${file}: ${exitText(result.exitCode ?? 1)}`;

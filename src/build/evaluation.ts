@@ -32,7 +32,7 @@ export async function evaluate(request: BuildRequest, work: string, runner: Runn
       label: `evaluating ${shown}`,
       script: 'evaluate.sh',
       args: [request.configName ?? '', out, ...settings.map((setting) => setting.key), ...binaryVariables],
-      network: false,
+      network: 'none',
       timeout: TIME_LIMIT,
     }),
   );

@@ -16,6 +16,13 @@ import { paths } from './context.ts';
 const fetchFault =
   /^(?:E|W): (?:Failed getting release file|Invalid Release|Release signed by|Failed to fetch|Couldn't download|Failed to get|No secure|The repository|Unable to fetch|Some index files failed|Can't find component|Keyring|Wrong|Malformed|Release file|Couldn't find these debs)/;
 
+/** What a step has said of a device node that it could not make. */
+export function isDeniedDevice(line: string): boolean {
+  return /\bmknod\b.*(?:Operation not permitted|Read-only file system|Permission denied)|\bMAKEDEV\b.*(?:not permitted|Read-only)/.test(
+    line,
+  );
+}
+
 /** The lines by which debootstrap and apt say why. */
 export function errorLines(lines: readonly string[]): string[] {
   return lines.filter((line) => /^E: /.test(line)).map((line) => hideCredentials(line.slice(3)));

@@ -9,6 +9,12 @@ import { errorLines, guiltyPackage } from './failures.ts';
 /** Names in one message. */
 const MOST_NAMES = 100;
 
+/** Lines about devices in one message. */
+const MOST_DEVICES = 3;
+const NO_DEVICES =
+  'nothing in a build can make device nodes: with one it could write the disks of this machine. An image needs none, its kernel makes /dev; ' +
+  'take a package that leaves that to it (udev for makedev)';
+
 /** A record of lib.sh's `__realmfs_record`. */
 export interface StatusRecord {
   readonly kind: string;
@@ -45,8 +51,10 @@ export function moduleFailure(options: {
   step: string;
   /** All lines by which apt says what it cannot do: a long list of unknown packages is more than the tail. */
   errors: readonly string[];
+  /** Lines that say that a device node could not be made. */
+  devices: readonly string[];
 }): BuilderError {
-  const { name, result, step, errors } = options;
+  const { name, result, step, errors, devices } = options;
   const unknown = errors.flatMap((line) => {
     const match =
       /^E: (?:Unable to locate package (\S+)|Package '([^']+)' has no installation candidate|(?:Version|Release) '([^']+)' for '([^']+)' was not found|Couldn't find any package by (?:glob|regex) '([^']+)')/.exec(
@@ -62,12 +70,15 @@ export function moduleFailure(options: {
     error.step = step;
     return error;
   }
-  const cause = failureCause(options);
-  return new CommandError(
-    cause,
+  const error = new CommandError(
+    failureCause(options),
     { exitCode: result.exitCode, signal: result.signal, tail: result.tail, line: options.command },
     step || name,
+    devices.length === 0 ? undefined : NO_DEVICES,
   );
+  // They may stand far above the last lines.
+  error.details.push(...devices.slice(0, MOST_DEVICES).map((line) => `denied:  ${line}`));
+  return error;
 }
 
 function failureCause({

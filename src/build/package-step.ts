@@ -5,6 +5,8 @@ import { DEBIAN_KEYRING } from '../config/settings.ts';
 import type { LiveArchives } from '../customize/live-build.ts';
 import { makeRepository } from '../customize/local-packages.ts';
 import { FetchError } from '../errors.ts';
+import type { Network } from '../sandbox/namespaces.ts';
+import { namesLoopback } from '../sandbox/network.ts';
 import { parseNewer, parseUris } from '../store/apt-output.ts';
 import { PackageHarvest } from '../store/packages.ts';
 import { isMissing, sha256File } from '../system/files.ts';
@@ -89,7 +91,7 @@ export class PackageStep {
           throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
       }
     });
-    const install = this.#runner.module(installPackages, { network: false, last, env: phase('install') });
+    const install = this.#runner.module(installPackages, { network: 'none', last, env: phase('install') });
     // Hashing takes a second: beside the installation. Who needs it asks again, and is told what is wrong.
     const proof = proves ? this.#harvest.prove().catch(() => []) : [];
     const [out] = await together([install, proof]);
@@ -101,7 +103,7 @@ export class PackageStep {
     const env = { ...this.#stage.proxy, ...this.#fetchTimeout, REALMFS_PACKAGES_PHASE: 'update' };
     await fetching(this.#ctx, async () => {
       const now = Date.now() / 1000;
-      const out = await this.#runner.module(installPackages, { network: true, last: true, env });
+      const out = await this.#runner.module(installPackages, { network: this.#fetchNetwork, last: true, env });
       await this.#harvest.harvestLists();
       await this.#remember(out, now);
     });
@@ -110,7 +112,7 @@ export class PackageStep {
   /** What a run of the package step would bring up to date in the tree as it is: `NAME OLD -> NEW`. */
   async newer(): Promise<string[]> {
     const env = { REALMFS_PACKAGES_PHASE: 'newer' };
-    const out = await this.#runner.module(installPackages, { network: false, last: false, env });
+    const out = await this.#runner.module(installPackages, { network: 'none', last: false, env });
     const own = this.#stage.plan.customisation.localPackages.map(({ name }) => `${name} `);
     return parseNewer(await this.#runner.handedBack(path.join(out, 'newer'))).filter((line) => !own.some((name) => line.startsWith(name)));
   }
@@ -122,7 +124,7 @@ export class PackageStep {
     const lines = [...known].flatMap(([question, { lists }]) => lists.map((list) => `${question} ${list}\n`));
     const now = Date.now() / 1000;
     const options = {
-      network: !offline,
+      network: offline ? ('none' as const) : this.#fetchNetwork,
       last: false,
       env: { ...this.#stage.proxy, ...this.#fetchTimeout, ...phase(offline ? 'look' : 'fetch') },
       files: { asked: lines.join('') },
@@ -153,6 +155,14 @@ export class PackageStep {
     const files = text.split('\n').flatMap((line) => (line.startsWith('list ') ? [line.slice(5)] : []));
     files.push(...parseUris(text).keys());
     if (files.length > 0) throw notCached(files, this.#ctx.steps.current);
+  }
+
+  /** apt runs in the tree, in which modules may have put anything: it has the machine's loopback only where it is sent there. */
+  get #fetchNetwork(): Network {
+    const { plan, mirror, securityMirror, proxy } = this.#stage;
+    const archives = plan.customisation.archives.sources.map(({ text }) => text);
+    const addresses = [mirror, securityMirror, plan.config.extraSources.text, ...archives, ...Object.values(proxy)];
+    return addresses.some(namesLoopback) ? 'host' : 'own';
   }
 
   get #fetchTimeout(): Record<string, string> {

@@ -182,7 +182,7 @@ async function bootstrap(
     label: 'debootstrap',
     script: 'bootstrap.sh',
     args: [...debootstrapArguments(config, components, mirror, seed), ...(await suiteScript(config.release))],
-    network: fetch && !offline,
+    network: fetch && !offline ? 'host' : 'none',
     onLine: (line) => {
       const lost = missingFile(line);
       if (lost !== undefined) missing.push(lost);

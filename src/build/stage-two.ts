@@ -1,16 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, copyFile, link, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { quote } from 'shell-quote';
 import { settingsBefore } from '../config/evaluate.ts';
 import { BuilderError } from '../errors.ts';
 import { INSIDE } from '../resources.ts';
-import { sandboxed } from '../sandbox/namespaces.ts';
+import { type Network, sandboxed } from '../sandbox/namespaces.ts';
+import { StepNetwork, type WayOut } from '../sandbox/network.ts';
 import { readForeign } from '../system/files.ts';
 import { bytesOf, textOf } from '../system/names.ts';
 import { type Command, type CommandResult, commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
-import { explain, explained } from './failures.ts';
+import { explain, explained, isDeniedDevice } from './failures.ts';
 import type { Drawn } from './identities.ts';
 import { moduleFailure, readStatus } from './module-failure.ts';
 import type { StepSource } from './plan.ts';
@@ -27,6 +28,7 @@ export class StageTwo {
   readonly #stage: Stage;
   readonly #ctx: BuildContext;
   readonly #sources: Sources;
+  readonly #network: StepNetwork;
   /** Whether the next step sees all of the project. */
   seesProject = false;
   /** The file with the shell state that the last step has handed on. */
@@ -42,6 +44,8 @@ export class StageTwo {
     this.#stage = stage;
     this.#sources = sources;
     this.#ctx = ctx;
+    this.#network = new StepNetwork(ctx.runner, (text) => ctx.steps.warn(text));
+    if (this.#networkOfModules === 'own') this.#network.begin();
   }
 
   /** Returns what the steps since the last call have done that a layer must know. */
@@ -54,7 +58,6 @@ export class StageTwo {
   /** A shell on the user's terminal, or one command, as a step would run. Returns its exit code. */
   async shell(step: string, options: { command: string | null; canRetry: boolean }): Promise<number> {
     const { terminalSize } = this.#ctx.request;
-    const network = this.#network;
     const env = {
       ...baseOfSteps,
       REALMFS_STEP: step,
@@ -69,8 +72,9 @@ export class StageTwo {
     // script(1) makes the terminal inside: that of the host has no name there.
     const onTerminal = ['script', '--quiet', '--return', '--command', quote(interactive), '/dev/null'];
     const args = options.command !== null ? one : terminalSize === '' ? interactive : onTerminal;
-    const command = this.#command({ label: 'shell', args, folder, network, terminal: true, project: paths.project });
-    const result = await this.#attempt(command, network);
+    const way = await this.#reach(this.#networkOfModules);
+    const command = this.#command({ label: 'shell', args, folder, way, terminal: true, project: paths.project });
+    const result = await this.#attempt(command, way);
     return result.exitCode ?? 1;
   }
 
@@ -86,18 +90,23 @@ export class StageTwo {
     for (const [as, file] of Object.entries(options.files ?? {})) await copyFile(file, path.join(folder, 'in', as));
     const args = ['bash', '--noprofile', '--norc', `${INSIDE}/lib/chroot/${name}`];
     const project = options.project ?? `${paths.work}/step-base/project`;
-    await explained(undefined, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, network: false, project })));
+    await explained(undefined, () => this.#ctx.runner.run(this.#command({ label: name, args, folder, project })));
     return path.join(folder, 'out');
   }
 
   /** Runs a module or hook of the plan. `files`: names in its `in/` folder and their text. Returns the file with the state of the shell. */
   async run(module: StepSource, last: boolean, files: Readonly<Record<string, string>> = {}): Promise<string> {
-    return path.join(await this.module(module, { network: this.#network, last, files }), 'state.sh');
+    return path.join(await this.module(module, { network: this.#networkOfModules, last, files }), 'state.sh');
   }
 
-  /** Whether modules have the network. */
-  get #network(): boolean {
-    return this.#stage.plan.config.network && !this.#ctx.request.offline;
+  /** What modules and hooks have of the network. */
+  get #networkOfModules(): Network {
+    return this.#stage.plan.config.network && !this.#ctx.request.offline ? 'own' : 'none';
+  }
+
+  async #reach(network: Network): Promise<WayOut | undefined> {
+    if (network === 'none') return undefined;
+    return network === 'own' ? this.#network.wayOut() : this.#network.ofHost();
   }
 
   /**
@@ -106,7 +115,7 @@ export class StageTwo {
    */
   async module(
     module: StepSource,
-    options: { network: boolean; last: boolean; env?: Readonly<Record<string, string>>; files?: Readonly<Record<string, string>> },
+    options: { network: Network; last: boolean; env?: Readonly<Record<string, string>>; files?: Readonly<Record<string, string>> },
   ): Promise<string> {
     const { name } = module;
     const folder = await this.#folder({ ...baseOfSteps, ...options.env });
@@ -123,17 +132,22 @@ export class StageTwo {
       sources: this.#sources,
     });
     const errors: string[] = [];
+    const devices: string[] = [];
+    const isApt = options.env !== undefined && 'REALMFS_APT_STATUS_FD' in options.env;
+    const way = await this.#reach(options.network);
     const command = this.#command({
       label: `${module.origin === 'hook' ? 'hook' : 'module'} ${name}`,
       args: ['bash', '--noprofile', '--norc', `${INSIDE}/lib/chroot/stage-two.sh`, name, options.last ? 'yes' : 'no', module.origin],
       folder,
       project: project.folder,
-      network: options.network,
-      ...(options.env !== undefined && 'REALMFS_APT_STATUS_FD' in options.env
-        ? { onStatus: this.#aptStatus, onLine: (line: string) => void (line.startsWith('E: ') && errors.push(line)) }
-        : {}),
+      way,
+      ...(isApt ? { onStatus: this.#aptStatus } : {}),
+      onLine: (line: string) => {
+        if (isApt && line.startsWith('E: ')) errors.push(line);
+        if (isDeniedDevice(line)) devices.push(line);
+      },
     });
-    const result = await this.#answering(path.join(folder, 'out'), project, () => this.#attempt(command, options.network));
+    const result = await this.#answering(path.join(folder, 'out'), project, () => this.#attempt(command, way));
     for (const read of project.reads) this.#reads.add(read);
     const records = await readStatus(path.join(folder, 'out', 'status'));
     for (const { kind, fields } of records) {
@@ -153,6 +167,7 @@ export class StageTwo {
         result,
         records,
         errors: errors.length > 0 ? errors : result.tail,
+        devices,
         step: this.#ctx.steps.current,
       });
       throw await explain(error);
@@ -187,10 +202,10 @@ export class StageTwo {
     if (this.state !== undefined) await writeFile(path.join(input, 'state.sh'), bytesOf(await this.handedBack(this.state)));
   }
 
-  /** Runs a step's command; while it has the network, the tree has the host's resolver. */
-  async #attempt(command: Command, network: boolean): Promise<CommandResult> {
-    if (!network) return this.#ctx.runner.attempt(command);
-    const resolver = new Resolver(paths.root, await readFile('/etc/resolv.conf', 'latin1').catch(() => ''));
+  /** Runs a step's command; while it has the network, the tree has the build's resolver. */
+  async #attempt(command: Command, way: WayOut | undefined): Promise<CommandResult> {
+    if (way === undefined) return this.#ctx.runner.attempt(command);
+    const resolver = new Resolver(paths.root, way.resolver);
     await resolver.enter();
     try {
       return await this.#ctx.runner.attempt(command);
@@ -229,7 +244,7 @@ export class StageTwo {
     folder: string;
     /** What it finds as the project folder. */
     project: string;
-    network: boolean;
+    way?: WayOut | undefined;
     terminal?: boolean;
     onStatus?: (line: string) => void;
     onLine?: (line: string) => void;
@@ -238,12 +253,12 @@ export class StageTwo {
       label: options.label,
       script: 'step.sh',
       args: options.args,
-      network: options.network,
+      network: options.way?.network ?? 'none',
       env: {
         RB_ROOT: paths.root,
         RB_STEP: options.folder,
         RB_PROJECT: options.project,
-        RB_NETWORK: options.network ? 'on' : 'off',
+        RB_NETWORK: options.way === undefined ? 'off' : 'on',
         RB_HOSTNAME: this.#stage.plan.config.hostname,
         ...(options.terminal ? { RB_TERMINAL: 'yes' } : {}),
       },

@@ -113,7 +113,7 @@ async function writeTarget(
       label,
       script: 'writer.sh',
       args: [program, ...args],
-      network: false,
+      network: 'none',
       env: { ...env, RB_TREE: folder },
     });
   const tools = {

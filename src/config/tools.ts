@@ -74,6 +74,8 @@ export const allTools: readonly Tool[] = [
     tail: 'reads images without their header',
     touch: 'sets times in the tree',
   }),
+  ...tools('passt', { pasta: 'gives modules a network without the loopback of this machine' }, { required: false }),
+  ...tools('slirp4netns', { slirp4netns: 'the same, where pasta is not' }, { required: false }),
   ...tools('zstd', { zstd: 'for the target tarball-zst' }, { required: false }),
   ...tools('gzip', { gzip: 'reads images for inspect and diff' }, { required: false }),
   ...tools('bzip2', { bzip2: 'reads images for inspect and diff' }, { required: false }),

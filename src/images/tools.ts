@@ -51,7 +51,7 @@ async function needProgram(name: string): Promise<void> {
 
 /** A command in namespaces of its own: of the host it sees programs, of everything else the image and the folder to unpack to. */
 function reader(label: string, args: readonly string[], rights: 'read' | 'unpack' = 'read'): Command {
-  return sandboxed({ label, script: 'reader.sh', args, network: false, env: { RB_RIGHTS: rights } });
+  return sandboxed({ label, script: 'reader.sh', args, network: 'none', env: { RB_RIGHTS: rights } });
 }
 
 /** Makes the folder in which every command may put files. */

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { makeDeb } from '../helpers/debs.ts';
 import { failingBuild } from '../helpers/failing-build.ts';
 import { bare, Machine, sha256 } from '../helpers/machine.ts';
 
@@ -29,6 +30,17 @@ test.each([
   ['fatal-in-subshell', post('x=$(fatal "deep" || true); true'), 'realmfs-builder: error: post/bad: build.conf:7: deep'],
 ])('module: %s', async (name, conf, cause) => {
   await failingBuild(machine, `module-${name}`, conf, 1, cause);
+});
+
+test.each([
+  ['a package', { 'packages/device.deb': makeDeb('makes-device', { postinst: 'cd /dev; mknod null- c 1 3 || { seq 60; exit 1; }' }) }, ''],
+  ['a module', {}, 'PRE_INSTALL_MODULES=bad\nbad() { mknod /disk b 8 0 || { seq 60; false; }; }\n'],
+])('a device node cannot be made by %s, and the reason is shown', async (name, files, more) => {
+  const lists = 'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\n';
+  const run = await machine.run(['--no-confirm', '-t'], { cwd: machine.project(name, { 'build.conf': lists + more, ...files }) });
+  expect(run.code).toBe(1);
+  expect(run.stderr).toMatch(/^ {2}denied: {2}mknod: .*(?:Read-only file system|Operation not permitted)$/m);
+  expect(run.stderr).toContain('  hint:    nothing in a build can make device nodes');
 });
 
 test('a failing file module is named with its line', async () => {

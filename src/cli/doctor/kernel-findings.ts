@@ -91,6 +91,15 @@ async function tryFeature(
   return { name, state: 'failed', text: `refused: ${lastWords(trial, result)}` };
 }
 
+/** Whether modules have a network of their own here. */
+export function networkOfModules(isThere: (tool: string) => boolean): KernelFinding {
+  const name = 'network of modules';
+  const way = ['pasta', 'slirp4netns'].find(isThere);
+  return way === undefined
+    ? { name, state: 'warn', text: 'that of this machine, its loopback included: install passt or slirp4netns' }
+    : { name, state: 'ok', text: `without the loopback of this machine, by ${way}` };
+}
+
 /** Whether programs of the wanted architecture run here; nothing to find out where it is the host's. */
 export async function tryArchitecture(
   arch: string,

@@ -65,6 +65,8 @@ describe('the table of tools', () => {
     for (const tool of allTools) expect(`${tool.name} ${tool.package} ${tool.purpose}`).toMatch(/^\S+ [a-z0-9.+-]+ \S/);
     expect(new Set(allTools.map(({ name }) => name)).size).toBe(allTools.length);
     expect(allTools.filter(({ required }) => !required).map((tool) => tool.package)).toEqual([
+      'passt',
+      'slirp4netns',
       'zstd',
       'gzip',
       'bzip2',
