@@ -68,6 +68,21 @@ describe('what the builder puts into the tree for its own use, and what others p
     ]);
   });
 
+  test('a program that is moved is the original, whatever stands in for it', async () => {
+    const project = machine.project('moved', {
+      'build.conf': bare,
+      'hooks/chroot/10-move.hook.chroot':
+        '#!/bin/bash\nset -e\ncp -a /usr/sbin/policy-rc.d /usr/sbin/policy-rc.d.bak\ncd /sbin\nmv start-stop-daemon start-stop-daemon.REAL\nln -s /bin/true start-stop-daemon\n',
+    });
+    const run = await build(project);
+    expect(run.code, run.stderr).toBe(0);
+    expect(inImage(project, '/usr/sbin/start-stop-daemon.REAL').length).toBeGreaterThan(10_000);
+    expect(listed(project, 'realmfs$|policy-rc|sbin/start-stop')).toEqual([
+      'lrwxrwxrwx 0/0 ./usr/sbin/start-stop-daemon -> /bin/true',
+      '-rwxr-xr-x 0/0 ./usr/sbin/start-stop-daemon.REAL',
+    ]);
+  });
+
   test('a policy-rc.d that a package ships, or has by update-alternatives', async () => {
     const conf = 'BASE_PACKAGES=\nBASE_PRE_INSTALL_MODULES=\nBASE_POST_INSTALL_MODULES=\n';
     for (const [name, deb] of Object.entries({
