@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdtemp, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readFile, readlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Evaluation } from '../config/evaluate.ts';
+import { type Evaluation, fileNames } from '../config/evaluate.ts';
 import type { Customisation } from '../customize/customisation.ts';
 import { entryLine } from '../customize/placement.ts';
-import { holds, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
-import { findInside } from '../system/inside.ts';
+import { holds, readForeign, sha256File } from '../system/files.ts';
+import { findInside, readInside } from '../system/inside.ts';
 import { bytesOf, namesIn, onDisk, textOf } from '../system/names.ts';
 import type { Runner } from '../system/runner.ts';
 import { paths } from './context.ts';
@@ -85,9 +85,8 @@ export function readSources(evaluation: Evaluation, customisation: Customisation
       return '';
     },
     projectModules: once(async () => {
-      const folder = `${paths.project}/realmfs-modules`;
-      const names = (await statOrUndefined(folder))?.isDirectory() ? await readdir(folder) : [];
-      const files = await Promise.all(names.map((name) => readForeign(`${folder}/${name}`)));
+      const names = await fileNames(paths.project, 'realmfs-modules');
+      const files = await Promise.all(names.map((name) => readInside(paths.project, `realmfs-modules/${name}`)));
       return files.map((bytes) => bytes?.toString('utf8') ?? 'REALMFS_PROJECT');
     }),
     lookUp: (read) => {

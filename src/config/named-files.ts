@@ -6,6 +6,9 @@ export const LARGEST_SCRIPT = 4 * 1024 ** 2;
 /** A line that reads another script. */
 const SOURCES = /(?:^|[\s;&|({!])(?:source|\.)\s/;
 
+/** A script whose name stands in a variable: `. "./$file"`, but not `source "$REALMFS_PROJECT/lib.sh"`. */
+const VARIABLE = /(?:source|\.)\s+[^;&|]*\$\{?(?!REALMFS_PROJECT\b|BASH_SOURCE\b)\w/;
+
 /** build.conf and what it names of the files beside it, and so on. */
 export interface NamedFiles {
   readonly names: ReadonlySet<string>;
@@ -26,10 +29,12 @@ export async function namedFiles(folder: string, configName: string, beside: rea
   return { names, texts };
 }
 
-/** Whether a line that reads a script has the name of a file. */
+/** Whether a line that reads a script has the name of a file, or a variable that may have it. */
 export function sourcesFile({ texts }: NamedFiles, file: string): boolean {
   const name = file.slice(file.lastIndexOf('/') + 1);
-  return texts.some((text) => namesFile(text, name) && text.split('\n').some((line) => SOURCES.test(line) && namesFile(line, name)));
+  if (!texts.some((text) => namesFile(text, name))) return false;
+  const lines = texts.flatMap((text) => text.split('\n')).filter((line) => SOURCES.test(line));
+  return lines.some((line) => namesFile(line, name) || VARIABLE.test(line));
 }
 
 /** True if the name stands in a text by itself: not as a part of a longer one. */

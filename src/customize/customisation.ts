@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { BuilderError } from '../errors.ts';
 import { isMissing } from '../system/files.ts';
-import { namesIn } from '../system/names.ts';
+import { isWild, namesIn } from '../system/names.ts';
 import type { Runner } from '../system/runner.ts';
 import { chrootHooksIn, type Hook, isHook } from './hooks.ts';
 import {
@@ -16,7 +16,7 @@ import {
 import { type LocalPackage, readLocalPackages } from './local-packages.ts';
 import { isOurs } from './make-hooks.ts';
 import { type Placement, readPlacement } from './placement.ts';
-import { type Findings, folderInside, isLeftOut, isPassedOver } from './problems.ts';
+import { type Findings, folderInside, isLeftOut, isPassedOver, NOT_TEXT } from './problems.ts';
 import { listHooks } from './series.ts';
 
 /** All that a project says of its image beside build.conf, modules and their files. */
@@ -132,7 +132,8 @@ async function readSeries({ project, names, builtIn }: CustomisationOptions, fin
   for (const name of list.hooks.filter((one) => !odd.includes(one))) {
     const file = path.posix.join('hooks.d', name);
     const from = list.series.get(name);
-    if (await isMissing(path.join(project, file)))
+    if (isWild(name)) findings.problems.push({ file, message: NOT_TEXT });
+    else if (await isMissing(path.join(project, file)))
       findings.problems.push({ file, message: `there is no such hook${from === undefined ? '' : `: series ${from} names it`}` });
     else if (!HOOK.test(name)) findings.warnings.push(`${file} is not run: its name ends neither in .chroot_early, .chroot nor .binary`);
     else if (await isHook(project, file, findings))

@@ -2,6 +2,7 @@ import { lstat, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { readForeign } from '../system/files.ts';
 import { findInside } from '../system/inside.ts';
+import { onDisk, textOf } from '../system/names.ts';
 import { type Findings, folderInside, isPassedOver, namesInside } from './problems.ts';
 
 /** A program that a build runs inside the root, or beside it. */
@@ -24,11 +25,13 @@ export async function chrootHooksIn(project: string, folder: string, findings: F
   const odd: string[] = [];
   const there = await folderInside(project, folder, findings);
   if (there === undefined) return [];
-  for (const name of await namesInside(there, folder, findings)) {
+  const isMeant = (name: string): boolean => name.endsWith('.chroot') && !isPassedOver(name);
+  for (const name of await namesInside(there, folder, isMeant, findings)) {
     const file = path.join(folder, name);
-    const link = (await lstat(path.join(there, name))).isSymbolicLink() ? await readlink(path.join(there, name)) : '';
+    const entry = onDisk(path.join(there, name));
+    const link = (await lstat(entry)).isSymbolicLink() ? textOf(await readlink(entry, { encoding: 'buffer' })) : '';
     if (link.startsWith(OF_LIVE_BUILD)) own.push(name);
-    else if (!name.endsWith('.chroot') || isPassedOver(name)) odd.push(name);
+    else if (!isMeant(name)) odd.push(name);
     else if (await isHook(project, file, findings)) found.push({ name, file });
   }
   if (own.length > 0) findings.warnings.push(`${folder}: live-build's own hooks are not run: ${own.join(', ')}`);

@@ -86,10 +86,12 @@ async function filesOf(
   if (there === undefined) return [];
   const found: { file: string; text: string }[] = [];
   const odd: string[] = [];
-  for (const name of await namesInside(there, path.join(CONFIG, folder), findings)) {
+  const isMeant = (name: string): boolean =>
+    !isPassedOver(name) && endings.some((ending) => name.endsWith(ending) && name.length > ending.length);
+  for (const name of await namesInside(there, path.join(CONFIG, folder), isMeant, findings)) {
     if (isLeftOut(name)) continue;
     const file = path.join(CONFIG, folder, name);
-    if (isPassedOver(name) || !endings.some((ending) => name.endsWith(ending) && name.length > ending.length)) {
+    if (!isMeant(name)) {
       odd.push(name);
       continue;
     }

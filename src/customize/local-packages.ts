@@ -42,8 +42,9 @@ export async function readLocalPackages(
     const there = await folderInside(project, folder, findings);
     if (there === undefined) continue;
     const odd: string[] = [];
-    for (const name of await namesInside(there, folder, findings)) {
-      if (!name.endsWith('.deb') || isPassedOver(name)) {
+    const isMeant = (name: string): boolean => name.endsWith('.deb') && !isPassedOver(name);
+    for (const name of await namesInside(there, folder, isMeant, findings)) {
+      if (!isMeant(name)) {
         if (!isLeftOut(name)) odd.push(name);
         continue;
       }

@@ -1,6 +1,6 @@
 import type { Problem } from '../errors.ts';
 import { findInside } from '../system/inside.ts';
-import { byBytes, isWild, namesIn } from '../system/names.ts';
+import { isWild, namesIn } from '../system/names.ts';
 
 /** What is found while the customisation of a project is read: faults all at once, and what its user should know. */
 export interface Findings {
@@ -31,10 +31,21 @@ export async function folderInside(project: string, name: string, { problems }: 
   return found.kind === 'there' && found.stat.isDirectory() ? found.path : undefined;
 }
 
-/** The names in a folder that files are taken from by their names, by bytes; one that is not UTF-8 is a problem. */
-export async function namesInside(there: string, shown: string, { problems }: Findings): Promise<string[]> {
+/**
+ * The names in a folder that files are taken from by their names, by bytes. One that `isMeant` and is not UTF-8 is a problem, and
+ * left out: names of steps and arguments of programs are text.
+ */
+export async function namesInside(
+  there: string,
+  shown: string,
+  isMeant: (name: string) => boolean,
+  { problems }: Findings,
+): Promise<string[]> {
   const names = await namesIn(there);
-  for (const name of names.filter(isWild))
-    problems.push({ file: `${shown}/${name}`, message: 'its name is not UTF-8: give it another one' });
-  return names.filter((name) => !isWild(name)).sort(byBytes);
+  const unfit = names.filter((name) => isWild(name) && isMeant(name));
+  for (const name of unfit) problems.push({ file: `${shown}/${name}`, message: NOT_TEXT });
+  return names.filter((name) => !unfit.includes(name));
 }
+
+/** What is wrong with a name that is not UTF-8, where one must be. */
+export const NOT_TEXT = 'its name is not UTF-8: give it another one';

@@ -146,7 +146,9 @@ describe('the copy of a project', () => {
       symlinkSync('loop', path.join(root, 'loop'));
       return root;
     };
-    const { project, evaluate } = await copied(linked('# source site.sh\n[[ -f good.sh ]] && . ./good.sh\nunused=loop\n'));
+    const { project, evaluate } = await copied(
+      linked('# source site.sh\n[[ -f good.sh ]] && . ./good.sh\nunused=loop\nsource "$REALMFS_PROJECT/own.sh"\n'),
+    );
     const nowhere = '/nonexistent/out-of-the-project';
     const leadsTo = (folder: string) =>
       ['site.sh', 'theirs', 'lib/a.sh', 'good.sh', 'data', 'unused', 'loop'].map((name) => readlinkSync(path.join(folder, name)));
@@ -156,6 +158,7 @@ describe('the copy of a project', () => {
     const refused: [string, string][] = [
       ['[ -f site.sh ] && . ./site.sh', 'site.sh: is a link that leads out of the project folder, to /'],
       ['if true; then\n  source "$REALMFS_PROJECT/lib/a.sh"\nfi', 'lib/a.sh: has a link on its way, theirs, that leads out'],
+      ['for f in own.sh site.sh; do [ ! -f $f ] || . ./$f; done', 'site.sh: is a link that leads out'],
       ['source theirs/b.sh', 'theirs: is a link that leads out of the project folder, to ../'],
       ['. ./own.sh\nsource loop', 'loop: is a link that leads in a circle'],
     ];

@@ -141,6 +141,35 @@ describe('what is refused, by name', () => {
     expect(problems).toHaveLength(1);
   });
 
+  test('names that are not UTF-8 are refused where they would be used, and named elsewhere', async () => {
+    const wild = (folder: string, name: string): void => writeFileSync(Buffer.from(path.join(folder, name), 'latin1'), '');
+    const folders = ['hooks/chroot', 'hooks.d/chroot', 'packages', 'config/package-lists', 'config/preseed', 'overlay/etc'];
+    const prepare = (folder: string): void => {
+      for (const name of folders) mkdirSync(path.join(folder, name), { recursive: true });
+      wild(folder, 'hooks/chroot/notes-\xe9');
+      wild(folder, 'hooks/\xe9');
+      wild(folder, 'hooks.d/chroot/notes-\xe9');
+      wild(folder, 'packages/notes-\xe9');
+      wild(folder, 'config/\xe9');
+      wild(folder, 'config/package-lists/notes-\xe9');
+      wild(folder, 'overlay/etc/\xe9');
+    };
+    const good = await read({}, { prepare });
+    expect(good.problems).toEqual([]);
+    expect(good.found.before[0]?.entries.map((entry) => entry.path)).toEqual(['etc', 'etc/\udce9']);
+    expect(good.warnings.filter((text) => text.includes('\udce9'))).toHaveLength(5);
+    const files = [
+      'hooks/chroot/\xe9.chroot',
+      'hooks.d/chroot/\xe9.chroot',
+      'packages/\xe9.deb',
+      'config/package-lists/\xe9.list',
+      'config/preseed/\xe9.cfg',
+    ];
+    const bad = await read({}, { prepare: (folder) => [prepare(folder), ...files.map((name) => wild(folder, name))] });
+    expect(bad.problems).toHaveLength(files.length);
+    for (const problem of bad.problems) expect(problem).toMatch(/\udce9\.\w+: its name is not UTF-8: give it another one$/);
+  });
+
   test('packages are called as dpkg calls them', async () => {
     const { found, problems } = await read({ 'packages/1.deb': makeDeb('mongodb_exporter'), 'packages/2.deb': makeDeb('Foo+Bar.1-x') });
     expect(problems).toEqual([]);
