@@ -3,9 +3,10 @@ import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { FetchError } from '../errors.ts';
 import { checkSignature, releaseField, type SignedRelease } from '../store/index-file.ts';
-import { statOrUndefined } from '../system/files.ts';
+import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { commandLine, howItEnded } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
+import { splitCredentials } from './credentials.ts';
 import { hideCredentials } from './failures.ts';
 import { notCached } from './fetching.ts';
 
@@ -22,17 +23,31 @@ export interface BaseRelease {
 /** Seconds that the clocks of the archive and of this machine may differ, as in apt (Acquire::Max-FutureTime). */
 const CLOCK_SKEW = 10;
 const AUTO_PROXY = '/usr/bin/auto-apt-proxy';
-const AS_NOBODY: readonly string[] = ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps', '-all', '--no-new-privs'];
+/**
+ * A user that neither Debian nor systemd gives to anybody (uids 65520 to 65533 of systemd's UIDS-GIDS.md). That of nobody is shared, and
+ * whoever has the same uid can read the environment of a process, with the proxy's password.
+ */
+const FETCHER = '65533';
+const AS_FETCHER: readonly string[] = ['--reuid', FETCHER, '--regid', FETCHER, '--clear-groups', '--inh-caps', '-all', '--no-new-privs'];
 const WGETRC = '/tmp/wgetrc';
+/** The home folder of the wget that debootstrap starts. */
+const WGET_HOME = '/tmp/wget';
 
-/** The environment of wget, also of the one that debootstrap starts: three tries, time limits, the proxy. */
-export async function fetchEnvironment(limit: number, proxy: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+/** The environment of wget, also of the one that debootstrap starts: three tries, time limits, the proxy, and the password of the mirror. */
+export async function fetchEnvironment(
+  limit: number,
+  proxy: Readonly<Record<string, string>>,
+  netrc: string,
+): Promise<Record<string, string>> {
   const connect = Math.ceil(limit / 2);
   await writeFile(
     WGETRC,
     `connect_timeout = ${connect}\ndns_timeout = ${connect}\nread_timeout = ${limit}\ntries = 3\nwaitretry = 2\nmax_redirect = 10\n`,
   );
-  return { WGETRC, ...proxy };
+  if (netrc === '') return { WGETRC, ...proxy };
+  await makeFolders(WGET_HOME, 0o700);
+  await writeFile(`${WGET_HOME}/.netrc`, netrc, { mode: 0o600 });
+  return { WGETRC, HOME: WGET_HOME, ...proxy };
 }
 
 /** The proxy variables of the request; without any, what auto-apt-proxy finds, where it is installed. */
@@ -42,7 +57,7 @@ export async function findProxy(mirror: string, ctx: BuildContext): Promise<Read
   const text = await ctx.runner.capture({
     label: 'auto-apt-proxy',
     file: 'setpriv',
-    args: [...AS_NOBODY, AUTO_PROXY, mirror],
+    args: [...AS_FETCHER, AUTO_PROXY, splitCredentials(mirror).address],
     timeout: 30_000,
   });
   const found = text.trim();
@@ -61,8 +76,7 @@ export async function fetchRelease(
   env: Readonly<Record<string, string>>,
   ctx: BuildContext,
 ): Promise<BaseRelease> {
-  const url = `${mirror}/dists/${config.release}/InRelease`;
-  const file = listName(url);
+  const { url, file } = releaseOf(config, mirror);
   const [fresh, known] = [`${paths.apt}/lists/${file}`, `${paths.cache}/apt/lists/${file}`];
   await writeFile(fresh, await download(url, env, ctx));
   await chmod(fresh, 0o644);
@@ -88,8 +102,7 @@ export async function fetchRelease(
  * @throws FetchError if there is none, or it must not be trusted.
  */
 export async function keptRelease(config: Config, mirror: string, ctx: BuildContext): Promise<BaseRelease> {
-  const url = `${mirror}/dists/${config.release}/InRelease`;
-  const file = listName(url);
+  const { url, file } = releaseOf(config, mirror);
   const kept = `${paths.apt}/lists/${file}`;
   if ((await statOrUndefined(kept))?.isFile() !== true) throw notCached([hideCredentials(url)], ctx.steps.current);
   return baseRelease(kept, file, await trusted(kept, url, config, ctx));
@@ -109,9 +122,11 @@ export async function checkUsedRelease(config: Config, mirror: string, release: 
   await trusted(file, `${mirror}/dists/${config.release}/InRelease`, config, ctx);
 }
 
-/** The name of a file in apt's lists: its address without the scheme, with `_` for `/` (debootstrap's apt_dest). */
-function listName(url: string): string {
-  return url.replace(/^[^:]+:\/\//, '').replaceAll('/', '_');
+/** The address of a Release file, and its name in apt's lists: its address without scheme and password, with `_` for `/` (debootstrap's apt_dest). */
+function releaseOf(config: Config, mirror: string): { readonly url: string; readonly file: string } {
+  const below = `dists/${config.release}/InRelease`;
+  const { address } = splitCredentials(mirror);
+  return { url: `${mirror}/${below}`, file: `${address}/${below}`.replace(/^[^:]+:\/\//, '').replaceAll('/', '_') };
 }
 
 async function download(url: string, env: Readonly<Record<string, string>>, ctx: BuildContext): Promise<string> {
@@ -120,9 +135,10 @@ async function download(url: string, env: Readonly<Record<string, string>>, ctx:
   await chmod(out, 0o666);
   const command = {
     label: 'wget',
-    // What comes from the network is read without any right on this machine.
+    // What comes from the network is read without any right on this machine. The address, which may hold a password, is no argument.
     file: 'setpriv',
-    args: [...AS_NOBODY, 'wget', '--progress=dot:giga', '--no-hsts', `--output-document=${out}`, '--', url],
+    args: [...AS_FETCHER, 'wget', '--progress=dot:giga', '--no-hsts', `--output-document=${out}`, '--input-file=-'],
+    input: [Buffer.from(`${url}\n`)],
     env,
   };
   const result = await ctx.runner.attempt(command);

@@ -6,6 +6,7 @@ import { PackageHarvest } from '../store/packages.ts';
 import { makeFolders, sha256File, statOrUndefined } from '../system/files.ts';
 import type { Command } from '../system/runner.ts';
 import { type BuildContext, paths } from './context.ts';
+import { splitCredentials } from './credentials.ts';
 import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from './failures.ts';
 import { fetching, notCached } from './fetching.ts';
 import { BootstrapProgress } from './progress.ts';
@@ -79,19 +80,20 @@ export async function stageOne(
   const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, config.keyring, ctx.runner);
   await makeFolders(paths.root, 0o755);
   await chmod(paths.root, 0o755);
-  const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy);
+  const { address, netrc } = splitCredentials(mirror);
+  const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy, netrc);
   return explained(undefined, async () => {
     const progress = new BootstrapProgress();
     const { release, settings } = await fetching(ctx, async () => {
       await harvest.removeOddities();
       const found = await currentRelease(config, mirror, env, ctx);
       const steady = { env, epoch: config.sourceDateEpoch ?? found.date, progress };
-      await harvest.during(() => bootstrap(config, mirror, true, steady, ctx));
+      await harvest.during(() => bootstrap(config, address, true, steady, ctx));
       await harvest.harvestLists();
       return { release: found, settings: steady };
     });
     await checkUsedRelease(config, mirror, release, ctx);
-    await bootstrap(config, mirror, false, settings, ctx);
+    await bootstrap(config, address, false, settings, ctx);
     return release;
   });
 }
@@ -109,7 +111,8 @@ export async function askArchive(
   ctx: BuildContext,
 ): Promise<BaseRelease> {
   return explained(undefined, async () => {
-    const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy);
+    // Its own wget is told by the address.
+    const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy, '');
     return fetching(ctx, () => currentRelease(config, mirror, env, ctx));
   });
 }
@@ -134,7 +137,7 @@ export async function bootstrapInputs(config: Config, mirror: string): Promise<R
   for (const file of tools) if ((await statOrUndefined(file)) !== undefined) there.push(await sha256File(await realpath(file)));
   return {
     debootstrap: there.join(' '),
-    'the command line of debootstrap': debootstrapArguments(config, config.components, mirror, []).join(' '),
+    'the command line of debootstrap': debootstrapArguments(config, config.components, splitCredentials(mirror).address, []).join(' '),
     'the keyring': await sha256File(await realpath(config.keyring)),
     'setting SOURCE_DATE_EPOCH': config.sourceDateEpoch === undefined ? '' : String(config.sourceDateEpoch),
     'setting CHECK_DATES': String(config.checkDates),

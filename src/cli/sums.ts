@@ -92,10 +92,13 @@ const AS_NOBODY = [
   '--no-new-privs',
 ];
 
+/** The exit code of a program whose output nobody wants any more: 128 and SIGPIPE. */
+const BROKEN_PIPE = 141;
+
 /** A block of zeros, then the data of the checksum. */
 async function verifyCompressed(file: string, { info }: RealmfsImage, signal: AbortSignal): Promise<void> {
   const script =
-    'tail --bytes="+$2" -- "$1" | "${@:4}" xz --decompress --stdout | { dd bs="$3" count=1 iflag=fullblock status=none | tr -d "\\0" | wc --bytes; sha256sum; }';
+    'tail --bytes="+$2" -- "$1" | "${@:5}" xz --decompress --stdout | head --bytes="$4" | { dd bs="$3" count=1 iflag=fullblock status=none | tr -d "\\0" | wc --bytes; sha256sum; }';
   const args = [
     '-euo',
     'pipefail',
@@ -105,11 +108,14 @@ async function verifyCompressed(file: string, { info }: RealmfsImage, signal: Ab
     file,
     String(BLOCK + 1),
     String(BLOCK),
+    // One byte more than there should be is wrong already.
+    String((info.blocks + 1) * BLOCK + 1),
     ...(process.getuid?.() === 0 ? AS_NOBODY : ['env']),
   ];
   const lines: string[] = [];
   const runner = createRunner({ report: () => {}, signal, currentStep: () => '' });
   const result = await runner.attempt({ label: 'xz', file: 'bash', args, onLine: (line) => lines.push(line.trim()) });
+  if (result.exitCode === BROKEN_PIPE) throw new FormatError('the data becomes more than the header says');
   if (result.exitCode !== 0) throw new FormatError(`the data cannot be decompressed: ${result.tail.at(-1) ?? 'xz was killed'}`);
   if (lines[0] !== '0') throw new FormatError('the data does not begin with a block of zeros');
   if (lines[1]?.slice(0, info.shasum.length) !== info.shasum) throw new FormatError('the data is not what the checksum in the header says');

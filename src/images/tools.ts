@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
-import { chmod, readFile, statfs } from 'node:fs/promises';
+import { chmod, readFile, stat, statfs } from 'node:fs/promises';
 import { allTools, findProgram, installCommand } from '../config/tools.ts';
 import { CommandError, PreflightError } from '../errors.ts';
 import { SANDBOX } from '../resources.ts';
@@ -7,6 +7,7 @@ import { sandboxed } from '../sandbox/namespaces.ts';
 import { makeFolders } from '../system/files.ts';
 import { formatSize } from '../system/memory.ts';
 import type { Command, Runner } from '../system/runner.ts';
+import { boundOf, LONGEST_RUN } from './bounds.ts';
 import { ImageError } from './bytes.ts';
 import type { Turn } from './image-tree.ts';
 import { DPKG_STATUS, LONGEST, OS_RELEASE } from './places.ts';
@@ -51,7 +52,7 @@ async function needProgram(name: string): Promise<void> {
 
 /** A command in namespaces of its own: of the host it sees programs, of everything else the image and the folder to unpack to. */
 function reader(label: string, args: readonly string[], rights: 'read' | 'unpack' = 'read'): Command {
-  return sandboxed({ label, script: 'reader.sh', args, network: 'none', env: { RB_RIGHTS: rights } });
+  return sandboxed({ label, script: 'reader.sh', args, network: 'none', env: { RB_RIGHTS: rights }, timeout: LONGEST_RUN });
 }
 
 /** Makes the folder in which every command may put files. */
@@ -90,8 +91,11 @@ export async function expand(source: Source, { runner }: ReadContext): Promise<s
   await needDecompressor(source);
   await makeScratch();
   const to = `${READER.scratch}/image`;
-  const command = '| dd bs=1M iflag=fullblock conv=sparse status=none of="$3"';
+  const bound = await boundOf(source.file);
+  // head ends the program before its time, if there is more: that is said below.
+  const command = `| head --bytes=${bound.bytes + 1} | dd bs=1M iflag=fullblock conv=sparse status=none of="$3" || (($(stat --format=%s "$3") > ${bound.bytes}))`;
   await told(() => runner.run(bytesOfSource(source, { command, to })));
+  bound.take((await stat(to)).size);
   return to;
 }
 
@@ -111,7 +115,13 @@ export async function readTarball(source: Source, { wantsFiles }: ReadRequest, {
   await needDecompressor(source);
   const wanted = new Map([[DPKG_STATUS, LONGEST.dpkgStatus], ...OS_RELEASE.map((name): [string, number] => [name, LONGEST.osRelease])]);
   const tar = new TarReader({ hashes: wantsFiles, wanted });
-  await told(() => runner.stream(bytesOfSource(source), (chunk) => tar.push(chunk)));
+  const bound = source.compression === undefined ? undefined : await boundOf(source.file);
+  await told(() =>
+    runner.stream(bytesOfSource(source), (chunk) => {
+      bound?.take(chunk.length);
+      tar.push(chunk);
+    }),
+  );
   tar.end();
   const contentOf = (names: readonly string[]): string | null =>
     names.map((name) => tar.contents.get(name)?.toString('utf8')).find((text) => text !== undefined) ?? null;
@@ -163,7 +173,14 @@ export async function readSquashfs(
   // What is opened by a name must not be a socket.
   const script = 'set -o pipefail; unsquashfs "$@" | cat';
   const args = ['bash', '-c', script, 'read', ...at, '-quiet', '-no-progress', '-no-xattrs', '-pf', '/dev/stdout', file];
-  if (wantsFiles) await told(() => runner.stream(reader('unsquashfs', args), (chunk) => list.push(chunk)));
+  const bound = await boundOf(file);
+  if (wantsFiles)
+    await told(() =>
+      runner.stream(reader('unsquashfs', args), (chunk) => {
+        bound.take(chunk.length);
+        list.push(chunk);
+      }),
+    );
   const files = wantsFiles ? list.list() : null;
   if (wantsFiles) listing.check(list.entries);
   return {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { lstat, open, readdir, readFile, rm } from 'node:fs/promises';
+import { lstat, open, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { CommandError } from '../errors.ts';
 import { readInPieces } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 
@@ -45,20 +46,28 @@ export async function checkSignature(file: string, keyring: string, runner: Runn
   if (whole.split(/^-----BEGIN PGP SIGNED MESSAGE-----/m).length !== 2 || !/^-----END PGP SIGNATURE-----\s*$/m.test(whole.slice(-40))) {
     return { fault: 'holds more than one signed text' };
   }
-  const out = `/tmp/signed-${createHash('sha256').update(file).digest('hex').slice(0, 16)}`;
-  await rm(out, { force: true });
   const status: string[] = [];
-  const result = await runner.attempt({
+  const signed: Buffer[] = [];
+  const command = {
     label: 'gpgv',
     file: 'gpgv',
-    args: ['--quiet', '--status-fd', '3', '--keyring', keyring, '--output', out, '--', file],
-    onStatus: (line) => status.push(line),
-  });
+    args: ['--quiet', '--status-fd', '3', '--keyring', keyring, '--output', '-', '--', file],
+    onStatus: (line: string) => status.push(line),
+    // It stands for a further signature by a key that the keyring does not have, too.
+    okExitCodes: [2],
+  };
+  const isGood = await runner
+    .stream(command, (piece) => signed.push(piece))
+    .then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof CommandError) return false;
+        throw error;
+      },
+    );
   const said = (keyword: string): string | undefined => status.find((line) => line.startsWith(`[GNUPG:] ${keyword} `));
-  // Exit code 2 also stands for a further signature by a key that the keyring does not have.
-  if (said('GOODSIG') !== undefined && said('BADSIG') === undefined && [0, 2].includes(result.exitCode ?? -1)) {
-    const text = await readFile(out, 'utf8');
-    await rm(out, { force: true });
+  if (isGood && said('GOODSIG') !== undefined && said('BADSIG') === undefined) {
+    const text = Buffer.concat(signed).toString('utf8');
     return { release: { file: path.basename(file), text, indices: parseRelease(text) } };
   }
   for (const [keyword, words] of faults) {

@@ -40,7 +40,11 @@ export class FixtureMirror {
   readonly archive: FixtureArchive;
   /** Paths that were asked for, in order. */
   readonly requests: string[] = [];
-  readonly #server = createServer((request, response) => this.#answer(request, response));
+  /** Is waited for before each answer. */
+  before: (name: string) => Promise<void> = async () => {};
+  /** `user:password` that the archive (not its security updates) asks for; empty: none. */
+  password = '';
+  readonly #server = createServer((request, response) => void this.#answer(request, response));
   readonly #faults: { pattern: RegExp; fault: Fault }[] = [];
   #release: ReleaseChange = {};
   #hasUpdate = false;
@@ -99,15 +103,19 @@ export class FixtureMirror {
     return file;
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // As a proxy it is asked for whole addresses.
     const { pathname } = new URL(request.url ?? '/', 'http://mirror.example');
     // A colon in a version is %3a in the name of the file itself; apt escapes that once more.
     const name = pathname.replaceAll('%253a', '%3a').replaceAll('%7e', '~');
     this.requests.push(name);
+    await this.before(name);
     const fault = this.#faults.find(({ pattern }) => pattern.test(name))?.fault;
     const content = this.#content(name.replace(/^\/moved\//, '/'));
-    if (fault?.kind === 'reset') request.socket.destroy();
+    const asked = this.password !== '' && name.startsWith('/debian/');
+    const known = `Basic ${Buffer.from(this.password).toString('base64')}`;
+    if (asked && request.headers.authorization !== known) response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="archive"' }).end();
+    else if (fault?.kind === 'reset') request.socket.destroy();
     else if (fault?.kind === 'status') response.writeHead(fault.code).end('no\n');
     else if (fault?.kind === 'redirect') response.writeHead(302, { Location: fault.to }).end();
     else if (content === undefined) response.writeHead(404).end('no\n');

@@ -242,6 +242,15 @@ exit 1
     expect(run.stderr).toContain('apt-get install squashfs-tools');
   });
 
+  test('what becomes more than 250 times its size, and more than 8 GiB, is read no further', async () => {
+    const script = `cd "$1"; truncate --size=4M bomb; mkfs.ext4 -q bomb; zstd --quiet bomb -o bomb.zst; truncate --size=1G zeros; zstd --quiet zeros -o zeros.zst
+      for ((n = 0; n < 9; n++)); do cat zeros.zst; done >>bomb.zst`;
+    machine.shell(script, machine.folder);
+    const run = await machine.run(['inspect', 'bomb.zst'], { cwd: machine.folder });
+    expect([run.code, run.lastLine]).toEqual([1, expect.stringContaining('becomes more than 8.0 GiB when it is decompressed')]);
+    expect(run.stderr).toContain('decompress it yourself');
+  });
+
   test('memory that does not hold what must be unpacked', async () => {
     const memory = path.join(machine.project('memory', { meminfo: 'MemAvailable: 512 kB\n' }), 'meminfo');
     machine.shell('mount --bind "$1" /proc/meminfo', memory);

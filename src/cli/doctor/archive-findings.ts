@@ -101,7 +101,9 @@ export async function askMirror(
   const command: Command = {
     label: `the mirror`,
     file: 'wget',
-    args: ['--spider', '--no-verbose', '--no-hsts', '--tries=1', `--timeout=${ANSWER / 1000}`, '--', address],
+    args: ['--spider', '--no-verbose', '--no-hsts', '--tries=1', `--timeout=${ANSWER / 1000}`, '--input-file=-'],
+    // It may hold a password, and arguments are seen by everybody.
+    input: [Buffer.from(`${address}\n`)],
     env: { ...plainHome, ...proxy },
     timeout: ANSWER,
   };

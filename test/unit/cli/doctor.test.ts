@@ -356,7 +356,9 @@ describe('archive', () => {
       env: { HOME: '/nonexistent', http_proxy: 'http://proxy.example:3128' },
     });
     expect(commands[1]?.args).toEqual(expect.arrayContaining(['--spider', '--no-hsts']));
-    expect(commands[1]?.args.at(-1)).toBe('http://me:secret@mirror.example/debian/dists/trixie/InRelease');
+    // Arguments are seen by everybody.
+    expect(commands[1]?.args.join(' ')).not.toContain('secret');
+    expect(String(commands[1]?.input)).toBe('http://me:secret@mirror.example/debian/dists/trixie/InRelease\n');
   });
 
   test.each<[string, Parameters<typeof ask>[0], string, string]>([

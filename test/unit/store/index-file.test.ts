@@ -125,16 +125,11 @@ describe('signatures, with the real gpgv', () => {
 });
 
 test('the call of gpgv', async () => {
-  const fake = fakeCommand(
-    'gpgv',
-    'while (($#)); do [[ $1 != --output ]] || out=$2; shift; done; echo "Date: x" >"$out"; echo "[GNUPG:] GOODSIG 1 x" >&3',
-  );
+  const fake = fakeCommand('gpgv', 'echo "Date: x"; echo "[GNUPG:] GOODSIG 1 x" >&3');
   const file = path.join(tempRoot({ m_InRelease: makeSigningKey('any').clearsign('Date: x\n') }), 'm_InRelease');
   const signed = await readSigned(file, '/keys.gpg', withFakes(realRunner(), fake));
   expect(signed?.text).toBe('Date: x\n');
-  expect(fake.calls()).toEqual([
-    ['--quiet', '--status-fd', '3', '--keyring', '/keys.gpg', '--output', expect.stringMatching(/^\/tmp\/signed-/), '--', file],
-  ]);
+  expect(fake.calls()).toEqual([['--quiet', '--status-fd', '3', '--keyring', '/keys.gpg', '--output', '-', '--', file]]);
 });
 
 test.each([

@@ -6,7 +6,8 @@ import { expect, test } from 'vitest';
 import { parseUris } from '../../../src/store/apt-output.ts';
 import { archiveName, parsePackages, parseRelease, readSigned, releaseField } from '../../../src/store/index-file.ts';
 import { PackageHarvest } from '../../../src/store/packages.ts';
-import type { Command, Runner } from '../../../src/system/runner.ts';
+import type { Runner } from '../../../src/system/runner.ts';
+import { recordingRunner } from '../../helpers/runners.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -17,13 +18,7 @@ const framed = (text: string): string =>
 
 /** A runner whose gpgv finds every file well signed, or says what `status` says. */
 function gpgv(status = ['[GNUPG:] GOODSIG 1 x'], exitCode = 0): Runner {
-  const attempt = (command: Command) => {
-    const [input, output] = [command.args.at(-1) ?? '', command.args[command.args.indexOf('--output') + 1] ?? ''];
-    writeFileSync(output, readFileSync(input));
-    for (const line of status) command.onStatus?.(line);
-    return Promise.resolve({ exitCode, signal: undefined, timedOut: false, tail: [] });
-  };
-  return { isStopped: () => false, attempt, run: attempt, capture: () => Promise.resolve(''), stream: () => Promise.resolve() };
+  return recordingRunner((command) => ({ exitCode, status, stdout: readFileSync(command.args.at(-1) ?? '', 'utf8') }));
 }
 
 test('Release and Packages files', () => {

@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest';
+import { splitCredentials } from '../../../src/build/credentials.ts';
+
+test.each([
+  ['http://mirror.example/debian', 'http://mirror.example/debian', ''],
+  ['http://mirror.example/a@b', 'http://mirror.example/a@b', ''],
+  ['http://user:word@mirror.example/debian', 'http://mirror.example/debian', 'machine "mirror.example" login "user" password "word"\n'],
+  ['https://user@mirror.example:8080', 'https://mirror.example:8080', 'machine "mirror.example" login "user" password ""\n'],
+  ['http://u%40x:a%20%22b%5C@[::1]:80/', 'http://[::1]:80/', 'machine "[::1]" login "u@x" password "a \\"b\\\\"\n'],
+  ['http://u:100%@mirror.example/', 'http://mirror.example/', 'machine "mirror.example" login "u" password "100%"\n'],
+])('the password of %s goes by another way than its address', (mirror, address, netrc) => {
+  expect(splitCredentials(mirror)).toEqual({ address, netrc });
+});
