@@ -6,6 +6,7 @@ import { rootDir } from '../targets/root-dir.ts';
 import { type BuildContext, paths } from './context.ts';
 import { shellIn } from './cut-layer.ts';
 import { finalize } from './finalize.ts';
+import { makeSeal } from './layer-inputs.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
@@ -45,8 +46,9 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     return kept;
   };
   try {
-    const stage = await bootstrapLayer(plan, mirrors, layers, ctx);
-    const steps = await stageTwoLayers(stage, evaluation, sources, layers, ctx);
+    const seal = await makeSeal(evaluation);
+    const stage = await bootstrapLayer(plan, mirrors, seal, layers, ctx);
+    const steps = await stageTwoLayers(stage, evaluation, sources, seal, layers, ctx);
     if (ctx.request.shell !== null) {
       await layers.open();
       if (ctx.request.shell.step === '') await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));

@@ -160,6 +160,7 @@ async function archiveFault(layer: Layer, { runner, packages, layers }: CutConte
   const before = runner.state;
   const newer = await layers.lookInto(layer, async () => {
     await takeState(layer, runner);
+    runner.seesProject = WHOLE_PROJECT in meta.inputs;
     await packages.update();
     const now = await releasesIn(aptLists);
     const changed = Object.keys({ ...now, ...meta.releases }).filter((name) => now[name] !== meta.releases[name]);

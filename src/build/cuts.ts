@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { findSetting } from '../config/settings.ts';
+import type { Seal } from '../store/seal.ts';
 import { namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../store/shell-text.ts';
 import { STEP_ORDER } from './differences.ts';
 import { hasShell, type StagePlan } from './plan.ts';
@@ -45,6 +46,8 @@ export interface BuildInputs {
   readonly settings: Readonly<Record<string, string>>;
   /** NAME=VALUE of our own scripts beside them. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Takes secrets out of what stands in a layer. */
+  readonly seal: Seal;
   /** Whether a package file of the project names the project folder. */
   readonly packagesNameProject: boolean;
 }

@@ -1,9 +1,10 @@
 import { realpath } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { type Evaluation, words } from '../config/evaluate.ts';
-import { DEBIAN_KEYRING } from '../config/settings.ts';
+import { DEBIAN_KEYRING, findSetting, isSecret } from '../config/settings.ts';
 import { version } from '../resources.ts';
 import { LAYER_FORMAT, type Layer } from '../store/layers.ts';
+import { readSalt, Seal } from '../store/seal.ts';
 import { sha256File } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, inputsOf, mustRun } from './cuts.ts';
@@ -16,12 +17,12 @@ import { bootstrapInputs } from './stage-one.ts';
 
 /** All inputs of a cut that are known before it runs, without the layer below. `handedOn`: the text of the shell that it hands on. */
 export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs, handedOn: string): Promise<Record<string, string>> {
-  return {
+  return build.seal.inputs({
     ...(await inputsOf(cut, build, handedOn)),
     ...(cut.step === 'packages' ? { ...(await prepareInputs(stage.plan.config)), ...(await packageInputs(stage.plan)) } : {}),
     [MORE_TO_COME]: String(isShellHandedOn(cut, stage.plan)),
     ...ownInputs(),
-  };
+  });
 }
 
 /** Whether a step that begins with the shell of the one before comes after a cut. */
@@ -30,16 +31,23 @@ export function isShellHandedOn(cut: Cut, { stageTwo }: BuildPlan): boolean {
 }
 
 /** All inputs of the bootstrap. */
-export async function bootstrapLayerInputs(config: Config, mirror: string): Promise<Record<string, string>> {
-  return { ...(await bootstrapInputs(config, mirror)), ...ownInputs() };
+export async function bootstrapLayerInputs(config: Config, mirror: string, seal: Seal): Promise<Record<string, string>> {
+  return seal.inputs({ ...(await bootstrapInputs(config, mirror)), ...ownInputs() });
 }
 
 function ownInputs(): Record<string, string> {
   return { format: String(LAYER_FORMAT), 'the version of the builder': version };
 }
 
+/** What takes the secrets of a build out of the inputs of its layers. A default is no secret. */
+export async function makeSeal(evaluation: Evaluation): Promise<Seal> {
+  const secrets = [...evaluation.variables].filter(([key]) => isSecret(key));
+  const words = secrets.flatMap(([key, { values }]) => values.filter((value) => value !== findSetting(key)?.fallback));
+  return new Seal(await readSalt(paths.cache), isSecret, words);
+}
+
 /** What the cuts of a build have in common. */
-export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sources, hasConfig: boolean): BuildInputs {
+export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sources, seal: Seal, hasConfig: boolean): BuildInputs {
   const { config, customisation } = stage.plan;
   const environment = {
     'apt signed-by': signedBy(config.keyring),
@@ -47,7 +55,7 @@ export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sourc
     'release date': String(stage.releaseDate),
   };
   const packagesNameProject = customisation.localPackages.some(({ namesProject }) => namesProject);
-  return { hasConfig, config, evaluation, sources, settings: finalSettings(stage), environment, packagesNameProject };
+  return { hasConfig, config, evaluation, sources, settings: finalSettings(stage), environment, seal, packagesNameProject };
 }
 
 /** Whether a step of the cut says that it runs in every build. */

@@ -2,6 +2,7 @@ import { type Evaluation, words } from '../config/evaluate.ts';
 import { ConfigError, InterruptedError } from '../errors.ts';
 import { LayerStore } from '../store/layers.ts';
 import { prune } from '../store/prune.ts';
+import type { Seal } from '../store/seal.ts';
 import { rememberAsked } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { isToBeAsked, planCut } from './cut-layer.ts';
@@ -61,13 +62,19 @@ export function checkNoCacheSteps(evaluation: Evaluation, plan: BuildPlan): void
 }
 
 /** Stage one, from a layer or from debootstrap. */
-export async function bootstrapLayer(plan: BuildPlan, mirrors: Mirrors, layers: LayeredBuild, ctx: BuildContext): Promise<Stage> {
+export async function bootstrapLayer(
+  plan: BuildPlan,
+  mirrors: Mirrors,
+  seal: Seal,
+  layers: LayeredBuild,
+  ctx: BuildContext,
+): Promise<Stage> {
   const { config } = plan;
   const proxy = await findProxy(mirrors.main, ctx);
   const release = { date: 0 };
   await layers.run({
     steps: ['bootstrap'],
-    inputs: await bootstrapLayerInputs(config, mirrors.main),
+    inputs: await bootstrapLayerInputs(config, mirrors.main, seal),
     mustRun: false,
     mustBeThere: ctx.request.shell !== null,
     fault: async ({ folder, meta }) => {
@@ -114,13 +121,14 @@ export async function stageTwoLayers(
   stage: Stage,
   evaluation: Evaluation,
   sources: Sources,
+  seal: Seal,
   layers: LayeredBuild,
   ctx: BuildContext,
 ): Promise<StageTwo> {
   const { plan } = stage;
   const runner = new StageTwo(stage, ctx, sources);
   const packages = new PackageStep(stage, runner, ctx);
-  const inputs = buildInputs(stage, evaluation, sources, ctx.request.configName !== null);
+  const inputs = buildInputs(stage, evaluation, sources, seal, ctx.request.configName !== null);
   const state = { isProven: false, lists: '' };
   for (const cut of cutsUntil(ctx.request.shell?.step ?? '', plan))
     await layers.run(await planCut({ cut, stage, evaluation, sources, inputs, runner, packages, layers, state }, ctx));

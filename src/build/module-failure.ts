@@ -14,6 +14,9 @@ const MOST_DEVICES = 3;
 const NO_DEVICES =
   'nothing in a build can make device nodes: with one it could write the disks of this machine. An image needs none, its kernel makes /dev; ' +
   'take a package that leaves that to it (udev for makedev)';
+/** What programs say of a file that is not there. */
+const NOT_THERE = /No such file or directory|not found/;
+const SIGHT = 'a module sees the project only if its text names REALMFS_PROJECT: see docs/layers.md, "Who sees the project"';
 
 /** A record of lib.sh's `__realmfs_record`. */
 export interface StatusRecord {
@@ -49,6 +52,8 @@ export function moduleFailure(options: {
   result: CommandResult;
   records: readonly StatusRecord[];
   step: string;
+  /** Whether all of the project was there. */
+  seesProject: boolean;
   /** All lines by which apt says what it cannot do: a long list of unknown packages is more than the tail. */
   errors: readonly string[];
   /** Lines that say that a device node could not be made. */
@@ -70,11 +75,12 @@ export function moduleFailure(options: {
     error.step = step;
     return error;
   }
+  const missesProject = !options.seesProject && step !== 'packages' && result.tail.some((line) => NOT_THERE.test(line));
   const error = new CommandError(
     failureCause(options),
     { exitCode: result.exitCode, signal: result.signal, tail: result.tail, line: options.command },
     step || name,
-    devices.length === 0 ? undefined : NO_DEVICES,
+    devices.length > 0 ? NO_DEVICES : missesProject ? SIGHT : undefined,
   );
   // They may stand far above the last lines.
   error.details.push(...devices.slice(0, MOST_DEVICES).map((line) => `denied:  ${line}`));

@@ -7,7 +7,7 @@ import { secondsSinceAsked } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { cutSteps } from './cuts.ts';
 import { differences } from './differences.ts';
-import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
+import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, makeSeal, runsAlways } from './layer-inputs.ts';
 import type { Mirrors } from './mirror.ts';
 import type { BuildPlan } from './plan.ts';
 import { BELOW_RUNS, RUNS_WITH } from './plan-report.ts';
@@ -29,6 +29,7 @@ export async function planLayers(
   if (ctx.request.layersMaxSize === 0 || (await statOrUndefined(paths.layers)) === undefined) return undefined;
   const states = new Map<string, StepState>();
   const sources = readSources(evaluation, plan.customisation, await frameworkDigest(), ctx.runner);
+  const seal = await makeSeal(evaluation);
   let below: Layer | undefined;
   /** Looks a layer up; undefined: the steps run. */
   const look = async (steps: readonly string[], inputs: Readonly<Record<string, string>>, always: boolean): Promise<Layer | undefined> => {
@@ -50,11 +51,11 @@ export async function planLayers(
     for (const step of steps) states.set(step, { cached: false, why: step === last ? why : [`${RUNS_WITH}${last}`] });
     return undefined;
   };
-  below = await look(['bootstrap'], await bootstrapLayerInputs(plan.config, mirrors.main), false);
+  below = await look(['bootstrap'], await bootstrapLayerInputs(plan.config, mirrors.main, seal), false);
   const releaseDate = Number(below?.meta.facts.releaseDate ?? 0);
   const sourceDateEpoch = plan.config.sourceDateEpoch ?? releaseDate;
   const stage = { plan, mirror: mirrors.main, securityMirror: mirrors.security, proxy: {}, releaseDate, sourceDateEpoch };
-  const inputs = buildInputs(stage, evaluation, sources, ctx.request.configName !== null);
+  const inputs = buildInputs(stage, evaluation, sources, seal, ctx.request.configName !== null);
   for (const cut of cutSteps(plan.stageTwo)) {
     const steps = cut.steps.map(({ step }) => step);
     if (below === undefined) for (const step of steps) states.set(step, { cached: false, why: [BELOW_RUNS] });

@@ -168,6 +168,7 @@ export class StageTwo {
         records,
         errors: errors.length > 0 ? errors : result.tail,
         devices,
+        seesProject: this.seesProject,
         step: this.#ctx.steps.current,
       });
       throw await explain(error);

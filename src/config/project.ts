@@ -9,10 +9,7 @@ import { assertSuccess, type Runner } from '../system/runner.ts';
 import { projectEntries } from './entries.ts';
 import { LARGEST_SCRIPT, namedFiles, sourcesFile } from './named-files.ts';
 
-/**
- * The time of everything in a project, in seconds since 1970: 2000-01-01. What the files of a checkout have differs from one to
- * the next, and a step that sees them could tell. Later than 1980, which some archives cannot go below.
- */
+/** The time of everything in a project as a build sees it, in seconds since 1970: 2000-01-01. Some archives cannot go below 1980. */
 export const PROJECT_TIME = 946_684_800;
 /** Data that build.conf does not source; the evaluation does not see it. */
 const dataFolders = new Set(['realmfs-files', 'overlay', 'packages', 'hooks', 'hooks.d']);
@@ -74,7 +71,8 @@ async function sizeOf(source: string, name: string, links: string[]): Promise<nu
 
 /**
  * Copies the project into the sandbox: `project` keeps modes and links for stage two, `evaluate`
- * holds what build.conf may source, readable for nobody. With `bindData` folders of data are
+ * holds what build.conf may source, readable for nobody. Both are the same for any two checkouts: everything has the time
+ * PROJECT_TIME, and was made in the order of names. With `bindData` folders of data are
  * not copied to `project` but shown there, which gives the same view. No link is followed. A link that
  * leads out of the project leads nowhere in the evaluation, which sees the host, as it does in the image.
  * @throws ConfigError if build.conf sources such a link
@@ -110,14 +108,32 @@ export async function copyProject(options: {
   // An argument of a program is text: a name that is none is written in octal.
   const script =
     'names=(); for name in "${@:4}"; do printf -v name %b "$name"; names+=("$name"); done; ' +
-    'copy() { local to=$1; shift; (($# == 0)) || cp --archive --no-preserve=ownership --target-directory "$to" -- "$@"; }; ' +
-    'copy "$1" "${names[@]:0:$3}"; copy "$2" "${names[@]:$3}"; chmod --recursive a+rX -- "$2"';
-  const args = ['-euc', script, 'bash', options.project, options.evaluate, String(whole.length), ...[...whole, ...scripts].map(octal)];
+    `attributes=(--xattrs '--xattrs-include=*' --acls --numeric-owner) time=@${PROJECT_TIME}; ` +
+    // In the order of names, since that of the disk is an accident, which whoever lists the copy would see. Exit code 1: a file
+    // was changed meanwhile, which is as if it had been changed a moment later.
+    'pack() { tar --create --file=- --sort=name --mtime="$time" --owner=:0 --group=:0 --sparse --format=posix --no-unquote ' +
+    '"${attributes[@]}" -- "$@" || (($? == 1)); }; ' +
+    'unpack() { tar --extract --file=- --directory="$1" --same-permissions --no-same-owner "${attributes[@]}"; }; ' +
+    'copy() { local to=$1; shift; (($# == 0)) || pack "$@" | unpack "$to"; }; ' +
+    'copy "$1" "${names[@]:0:$3}"; copy "$2" "${names[@]:$3}"; chmod --recursive a+rX -- "$2"; touch --date="$time" -- "$1" "$2"';
+  const args = [
+    '-euo',
+    'pipefail',
+    '-c',
+    script,
+    'bash',
+    options.project,
+    options.evaluate,
+    String(whole.length),
+    ...[...whole, ...scripts].map(octal),
+  ];
   const command = { label: 'copying the project', file: 'bash', args, cwd: source };
   const result = await runner.attempt(command);
   const refused = result.tail.find((line) => line.endsWith(': Permission denied'));
   if (refused !== undefined)
-    throw new PreflightError(`the project cannot be read whole: ${refused.replace(/^cp: /, '')}`, { step: 'config' });
+    throw new PreflightError(`the project cannot be read whole: ${refused.replace(/^tar: (.*): Cannot (\w+)/, "cannot $2 '$1'")}`, {
+      step: 'config',
+    });
   assertSuccess(command, result, 'config');
   await closeLinks(links, options);
   for (const name of bound) {

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeDeb } from './debs.ts';
 import { sleep } from './kills.ts';
@@ -59,6 +59,42 @@ const deeds: readonly string[] = [
   'chmod 0711 /etc/skel; : >/etc/skel/N',
 ];
 
+/** How a text leads to a file of the project: by its name or around it. `F` is the file, below data/. */
+const ways: readonly string[] = [
+  '"$REALMFS_PROJECT"/data/F',
+  '/dev/realmfs/project/data/F',
+  '"$REALMFS_PROJECT"/d*/F',
+  '"${BASH_SOURCE[0]%/*}"/data/F',
+  'dev/realmf?/project/data/F',
+  'data/F',
+  '~-/data/F',
+  '"$OLDPWD"/data/F',
+  '/*/*/*/data/F',
+  'dev/*/pro*/data',
+  '/proc/self/cwd/dev/r*/project/data/F',
+  '$(find . -xdev -path "*/data/F")',
+  '$(find /dev -path "*/data/F" -not -path "*/out/*")',
+  '$(cd - >/dev/null && echo "$PWD/data/F")',
+  '$(while read -r _ place _; do ls -d "$place/data/F"; done </proc/mounts)',
+];
+
+/** What is done with what was found, `X`. Nothing found is no failure. */
+const uses: readonly string[] = [
+  'cat X >>/read',
+  'grep -rh . X >>/read',
+  'cp -r X /taken-N',
+  'cp -a X /kept-N',
+  'mkdir -p /packed; tar -cf - X | tar -xf - -C /packed --transform "s,.*/,,"',
+  'tar --sort=name -cf /kept-N.tar X',
+  'perl -ne print X >>/read',
+  '. X; echo "${READ-}" >>/read',
+  'stat -c "%n %a %s %Y" X >>/read',
+  'find X >>/read',
+  '[[ X -nt /etc/debian_version ]] && echo newer >>/read',
+  'ls -lR --time-style=+%s X >>/read',
+];
+const dataFiles: readonly string[] = ['one', 'sub/two', 'sub/three'];
+
 const hookFiles: readonly string[] = ['hooks/chroot/10-one.hook.chroot', 'hooks.d/chroot/1.chroot_early', 'hooks.d/chroot/2.chroot'];
 
 /** What a hook may do. */
@@ -86,6 +122,8 @@ export class EditedProject {
   #call = 'first';
   #failing = '';
   #isMinimal = false;
+  /** When the files of data/ were changed, in seconds since 1970; those that come later are younger. */
+  #age = 0;
   #packages: string[] = [];
   #deb: Buffer | undefined;
   /** Packages are installed by the built-in step: that takes seconds. */
@@ -108,6 +146,7 @@ export class EditedProject {
     this.#variables.set('EXPORTED', 'start');
     for (const name of ['overlay/etc/over', 'overlay/opt/placed/deep', 'config/includes.chroot/etc/inc']) this.#files.set(name, 'start\n');
     for (const name of hookFiles) this.#hook(name);
+    for (const name of dataFiles) this.#files.set(`data/${name}`, 'READ=start\n');
     this.write();
   }
 
@@ -118,11 +157,21 @@ export class EditedProject {
   }
 
   #some(count: number): string[] {
-    return Array.from({ length: count }, () => this.#pick(deeds).replaceAll(/\bN\b/g, String(1 + Math.floor(this.#random() * 3))));
+    return Array.from({ length: count }, () => {
+      const deed = this.#random() < 0.3 ? this.#reader() : this.#pick(deeds);
+      return deed.replaceAll(/\bN\b/g, String(1 + Math.floor(this.#random() * 3)));
+    });
+  }
+
+  /** A way to read the project, put together at random. */
+  #reader(): string {
+    const way = this.#pick(ways).replace('F', this.#pick([...dataFiles, 'sub']));
+    return `{ ${this.#pick(uses).replace('X', way)}; } 2>/dev/null || :`;
   }
 
   #hook(name: string): void {
-    const lines = Array.from({ length: 2 }, () => this.#pick(hookDeeds).replaceAll(/\bN\b/g, String(1 + Math.floor(this.#random() * 3))));
+    const deed = (): string => (this.#random() < 0.3 ? this.#reader() : this.#pick(hookDeeds));
+    const lines = Array.from({ length: 2 }, () => deed().replaceAll(/\bN\b/g, String(1 + Math.floor(this.#random() * 3))));
     this.#files.set(name, `#!/bin/bash\nset -e\n${lines.join('\n')}\n`);
   }
 
@@ -160,6 +209,13 @@ export class EditedProject {
       },
       'a failure': () => {
         this.#failing = this.#failing === '' ? this.#pick(this.#order) : '';
+      },
+      'a data file': () => this.#files.set(`data/${this.#pick(dataFiles)}`, `READ=${version}\n`),
+      'a data file that appears or vanishes': () => {
+        if (!this.#files.delete('data/sub/more')) this.#files.set('data/sub/more', `READ=${version}\n`);
+      },
+      'times of data files': () => {
+        this.#age = Math.floor(this.#random() * 1e9);
       },
       'a copied file': () =>
         this.#files.set(this.#pick([...this.#files.keys()].filter((name) => /^(?:overlay|config\/includes)/.test(name))), `${version}\n`),
@@ -226,6 +282,7 @@ export class EditedProject {
       mkdirSync(path.dirname(path.join(this.folder, name)), { recursive: true });
       writeFileSync(path.join(this.folder, name), content);
       if (name.includes('hook')) chmodSync(path.join(this.folder, name), 0o755);
+      if (name.startsWith('data/')) utimesSync(path.join(this.folder, name), this.#age, this.#age + name.length);
     }
     if (this.#deb === undefined) return;
     mkdirSync(path.join(this.folder, 'packages'));

@@ -26,7 +26,7 @@ const caught = (promise: Promise<unknown>): Promise<unknown> => promise.catch((e
 describe('a project that cannot be read, though root asks (NFS, FUSE)', () => {
   test('unreadable build.conf', async () => {
     const root = tempRoot({ 'source/build.conf': '', 'project/x': '', 'evaluate/x': '' });
-    const refusing = withFakes(runner, fakeCommand('cp', `echo "cp: cannot open 'build.conf' for reading: Permission denied" >&2; exit 1`));
+    const refusing = withFakes(runner, fakeCommand('tar', `echo "tar: build.conf: Cannot open: Permission denied" >&2; exit 2`));
     const [source, project, evaluate] = ['source', 'project', 'evaluate'].map((name) => path.join(root, name));
     const options = {
       source: source ?? '',
@@ -38,14 +38,14 @@ describe('a project that cannot be read, though root asks (NFS, FUSE)', () => {
     const error = await caught(copyProject({ ...options, runner: refusing }));
     expect(error).toBeInstanceOf(PreflightError);
     expect(error).toMatchObject({
-      message: "the project cannot be read whole: cannot open 'build.conf' for reading: Permission denied",
+      message: "the project cannot be read whole: cannot open 'build.conf': Permission denied",
       exitCode: 3,
     });
-    // Another fault of cp stays what it is.
-    const failing = withFakes(runner, fakeCommand('cp', 'echo "cp: error writing: No space left on device" >&2; exit 1'));
+    // Another fault of tar stays what it is.
+    const failing = withFakes(runner, fakeCommand('tar', 'echo "tar: x: Cannot write: No space left on device" >&2; exit 2'));
     expect(await caught(copyProject({ ...options, runner: failing }))).toMatchObject({
       code: 'command',
-      message: 'copying the project failed with exit code 1',
+      message: 'copying the project failed with exit code 2',
     });
   });
 

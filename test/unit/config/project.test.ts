@@ -2,14 +2,17 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
+  opendirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -17,7 +20,7 @@ import { describe, expect, test } from 'vitest';
 import { readEnvFile } from '../../../src/config/env-file.ts';
 import { checkScript, settingsAfter, settingsBefore, words } from '../../../src/config/evaluate.ts';
 import { nearest, suggestion } from '../../../src/config/nearest.ts';
-import { copyProject, projectContents } from '../../../src/config/project.ts';
+import { copyProject, PROJECT_TIME, projectContents } from '../../../src/config/project.ts';
 import { type BuildRequest, buildRequestSchema } from '../../../src/config/request.ts';
 import { findSetting, settings, splitTargets } from '../../../src/config/settings.ts';
 import { namesIn } from '../../../src/system/names.ts';
@@ -102,7 +105,7 @@ describe('the copy of a project', () => {
     ]);
   });
 
-  test('modes, times and links are kept', async () => {
+  test('modes and links are kept', async () => {
     const root = tempRoot({ 'realmfs-files/run': '#!/bin/sh' });
     chmodSync(path.join(root, 'realmfs-files/run'), 0o4755);
     symlinkSync('run', path.join(root, 'realmfs-files/link'));
@@ -111,7 +114,36 @@ describe('the copy of a project', () => {
     expect(octal(path.join(project, 'realmfs-files/run'))).toMatch(/^[40]?755$/);
     expect(readlinkSync(path.join(project, 'realmfs-files/link'))).toBe('run');
     expect(lstatSync(path.join(project, 'realmfs-files/out')).isSymbolicLink()).toBe(true);
-    expect(statSync(path.join(project, 'realmfs-files/run')).mtimeMs).toBe(statSync(path.join(root, 'realmfs-files/run')).mtimeMs);
+  });
+
+  test('of two checkouts with other times, made in another order, the copies are the same', async () => {
+    const seen = async (names: readonly string[], age: number): Promise<unknown> => {
+      const root = tempRoot({ 'build.conf': '', ...Object.fromEntries(names.map((name) => [`lib/${name}`, name])) });
+      for (const name of [...names.map((each) => `lib/${each}`), 'lib', 'build.conf']) utimesSync(path.join(root, name), age, age);
+      const { project, evaluate } = await copied(root);
+      return [project, evaluate].map((top) => {
+        const all = ['.', 'build.conf', 'lib', ...names.map((name) => `lib/${name}`)].map((name) => path.join(top, name));
+        expect(new Set(all.map((file) => statSync(file).mtimeMs))).toEqual(new Set([PROJECT_TIME * 1000]));
+        const folder = opendirSync(path.join(top, 'lib'));
+        const listed = names.map(() => folder.readSync()?.name);
+        folder.closeSync();
+        const made = [...names].sort((a, b) => statSync(path.join(top, 'lib', a)).ino - statSync(path.join(top, 'lib', b)).ino);
+        return { listed, made };
+      });
+    };
+    const first = await seen(['a', 'b', 'c', 'd', 'e'], 1_000_000_000);
+    expect(await seen(['e', 'c', 'd', 'b', 'a'], 1_700_000_000)).toEqual(first);
+  });
+
+  test('holes, extended attributes and names of one file are kept', async () => {
+    const root = tempRoot({ 'build.conf': '', 'lib/a': 'a' });
+    linkSync(path.join(root, 'lib/a'), path.join(root, 'lib/b'));
+    truncateSync(path.join(root, 'lib/a'), 64 * 1024 ** 2);
+    expect(bash('setfattr -n user.mine -v yes "$1"', path.join(root, 'lib')).status).toBe(0);
+    const { project } = await copied(root);
+    const [a, b] = ['a', 'b'].map((name) => statSync(path.join(project, 'lib', name)));
+    expect([a?.ino, a?.size, (a?.blocks ?? 0) < 1024]).toEqual([b?.ino, 64 * 1024 ** 2, true]);
+    expect(bash('getfattr --only-values -n user.mine "$1" 2>/dev/null', path.join(project, 'lib')).stdout).toBe('yes');
   });
 
   test('names that are not UTF-8', async () => {
@@ -470,7 +502,7 @@ test('for a plan folders of data are shown, not copied; a link in the place of o
   const runner = recordingRunner();
   const names = ['build.conf', 'lib', 'overlay', 'realmfs-files'];
   await copyProject({ source: root, project: target, evaluate: '/evaluate', names, configName: 'build.conf', bindData: true, runner });
-  expect(runner.commands[0]?.args.slice(3)).toEqual([target, '/evaluate', '3', ...names.slice(0, 3), ...names.slice(0, 3)]);
+  expect(runner.commands[0]?.args.slice(5)).toEqual([target, '/evaluate', '3', ...names.slice(0, 3), ...names.slice(0, 3)]);
   expect(runner.commands.map(({ file, args }) => [file, ...args.slice(-3)])).toEqual([
     ['bash', 'build.conf', 'lib', 'overlay'],
     ['mount', '--', path.join(root, 'realmfs-files'), path.join(target, 'realmfs-files')],
