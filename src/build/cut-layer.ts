@@ -2,13 +2,11 @@ import path from 'node:path';
 import type { Evaluation } from '../config/evaluate.ts';
 import { type Failure, toFailure } from '../errors.ts';
 import type { Layer } from '../store/layers.ts';
-import { listsMark } from '../store/packages.ts';
 import { isMissing } from '../system/files.ts';
 import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from './asked.ts';
 import { BaseFiles } from './base-files.ts';
 import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './cuts.ts';
-import { showLists } from './fetching.ts';
 import { Folders } from './folders.ts';
 import { drawnSince, parseDrawn } from './identities.ts';
 import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
@@ -18,7 +16,6 @@ import type { PackageStep } from './package-step.ts';
 import { hasShell, isForeign, type StagePlan } from './plan.ts';
 import type { Sources } from './sources.ts';
 import type { Stage } from './stage.ts';
-import { hideUnproven } from './stage-one.ts';
 import type { StageTwo } from './stage-two.ts';
 
 /** The exit code of a shell by which its `retry` says what it wants. */
@@ -34,13 +31,11 @@ export interface CutContext {
   readonly runner: StageTwo;
   readonly packages: PackageStep;
   readonly layers: LayeredBuild;
-  /** Whether what nobody vouches for in the package cache is out of sight; apt's lists of a layer, not shown yet. */
-  readonly state: { isProven: boolean; lists: string };
 }
 
 /** How the steps of a cut are looked up, run and kept. */
 export async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPlan> {
-  const { cut, stage, evaluation, sources, runner, state } = context;
+  const { cut, stage, evaluation, sources, runner } = context;
   const isPackages = cut.step === 'packages';
   const before: Before = {};
   const inputs = await layerInputs(cut, stage, context.inputs, await handedOn(runner));
@@ -58,9 +53,6 @@ export async function planCut(context: CutContext, ctx: BuildContext): Promise<L
     take: async (layer) => {
       await takeState(layer, runner);
       if (isPackages) runner.drawn = parseDrawn(layer.meta.facts.drawn);
-      // Shown when a step wants to see them.
-      const lists = path.join(layer.folder, 'lists');
-      if (!(await isMissing(lists))) state.lists = lists;
       for (const text of JSON.parse(layer.meta.facts.warnings ?? '[]')) ctx.steps.warn(String(text));
     },
   };
@@ -69,29 +61,19 @@ export async function planCut(context: CutContext, ctx: BuildContext): Promise<L
 /** What a first try has found: a second one begins with the same. */
 interface Before {
   state?: string | undefined;
-  lists?: string;
 }
 
 /** `counts`: the layer depends on all of the project. */
 async function make(context: CutContext, before: Before, counts: boolean, ctx: BuildContext): Promise<Made> {
-  const { cut, stage, sources, runner, packages, state } = context;
+  const { cut, stage, sources, runner, packages } = context;
   const { plan } = stage;
   const isPackages = cut.step === 'packages';
-  // apt's lists stay as the first try has left them.
   if ('state' in before) runner.state = before.state;
   else before.state = runner.state;
   runner.forget();
-  if (state.lists !== '') await showLists(state.lists, ctx);
-  state.lists = '';
   if (isPackages) await packages.prepare();
   const base = new BaseFiles(paths.root);
   if (isPackages) await base.begin();
-  const strange = cut.steps.some(isForeign);
-  if (strange && !state.isProven) {
-    await hideUnproven(plan.config, ctx);
-    state.isProven = true;
-  }
-  before.lists ??= await listsMark(aptLists);
   const last = plan.stageTwo.findLast(hasShell);
   const folders = new Folders(plan.customisation, runner, ctx);
   for (const step of cut.steps)
@@ -100,10 +82,9 @@ async function make(context: CutContext, before: Before, counts: boolean, ctx: B
       if (step.step === 'packages') await folders.remember();
       // Of steps that share a layer only those that name the project see it.
       runner.seesProject = counts && (await seesProject([step], context.inputs, await handedOn(runner)));
-      const proves = !state.isProven && plan.stageTwo.some(isForeign);
       const isLast = step === last;
       const started = Date.now() / 1000;
-      if (isBuiltInPackages(step)) runner.state = await packages.run(isLast, proves);
+      if (isBuiltInPackages(step)) runner.state = await packages.run(isLast);
       else if (!isPackages || step.module.origin !== 'built-in') runner.state = await runner.run(step.module, isLast);
       else runner.state = await base.during((names) => runner.run(step.module, isLast, { 'of-project': names }));
       if (step.step !== 'packages') return;
@@ -113,7 +94,7 @@ async function make(context: CutContext, before: Before, counts: boolean, ctx: B
   if (isPackages) await packages.putAway();
   const { reads, warnings, open } = runner.forget();
   // Our own modules fetch nothing but packages, and fail without them.
-  const hadNetwork = !ctx.request.offline || !strange || !plan.config.network;
+  const hadNetwork = !ctx.request.offline || !cut.steps.some(isForeign) || !plan.config.network;
   if (open) ctx.steps.note(`${cut.step} leaves background jobs or open files: nothing from here on is kept for the next build`);
   const called = await Promise.all(reads.filter((read) => read.startsWith('module ')).map((read) => sources.calledText(read.slice(7))));
   // Only of the built-in step is it known how to ask again.
@@ -128,7 +109,6 @@ async function make(context: CutContext, before: Before, counts: boolean, ctx: B
       ...(hadNetwork ? {} : { offline: 'yes' }),
     },
     state: isShellHandedOn(cut, plan) ? runner.state : undefined,
-    keepsLists: isPackages || (await listsMark(aptLists)) !== before.lists,
     isRepeatable: !open && !called.some(saysNoCache),
   };
 }

@@ -16,8 +16,8 @@ export async function fetching<T>(ctx: BuildContext, body: () => Promise<T>): Pr
     const left = ['archives', 'lists'].map((part) => `${paths.cache}/apt/${part}/partial`);
     await ctx.runner.run({ label: 'tidying', file: 'find', args: [...left, '-xdev', '-type', 'f', '-mmin', '+1440', '-delete'] });
     // An overlay need not show what was put below it since it was mounted.
-    await mountAgain('archives', `${paths.cache}/apt/archives`, ctx);
-    await mountAgain('lists', `${paths.cache}/apt/lists`, ctx);
+    await mountAgain('archives', ctx);
+    await mountAgain('lists', ctx);
     return await body();
   } finally {
     await ctx.locks.release(lock);
@@ -36,12 +36,8 @@ export function notCached(files: readonly string[], step: string): FetchError {
   });
 }
 
-/** Shows apt another folder of lists, with nothing of this build on top. */
-export async function showLists(lower: string, ctx: BuildContext): Promise<void> {
-  await mountAgain('lists', lower, ctx, 'find "$1/$2-upper" "$1/$2-work" -xdev -mindepth 1 -delete;');
-}
-
-async function mountAgain(part: 'archives' | 'lists', lower: string, ctx: BuildContext, between = ''): Promise<void> {
-  const script = `umount "$1/$2"; ${between} mount -t overlay -o "lowerdir=$3,upperdir=$1/$2-upper,workdir=$1/$2-work" "realmfs-$2" "$1/$2"`;
-  await ctx.runner.run({ label: `showing apt's ${part}`, file: 'bash', args: ['-euc', script, 'bash', paths.apt, part, lower] });
+async function mountAgain(part: 'archives' | 'lists', ctx: BuildContext): Promise<void> {
+  const script = 'umount "$1/$2"; mount -t overlay -o "lowerdir=$3,upperdir=$1/$2-upper,workdir=$1/$2-work" "realmfs-$2" "$1/$2"';
+  const args = ['-euc', script, 'bash', paths.apt, part, `${paths.cache}/apt/${part}`];
+  await ctx.runner.run({ label: `showing apt's ${part}`, file: 'bash', args });
 }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
 import { byBytes } from '../system/names.ts';
 import { inRoot } from '../system/rooted.ts';
+import { DPKG_SETTINGS, emptyAptFolders } from './apt-folders.ts';
 import { type BuildContext, paths } from './context.ts';
 import { type Drawn, removeIdentities } from './identities.ts';
 import { buildArchives } from './package-step.ts';
@@ -17,6 +18,8 @@ const removed: readonly string[] = [
   '/var/lib/dbus/machine-id',
   '/var/lib/systemd/random-seed',
   '/var/lib/systemd/credential.secret',
+  // What the build has put there.
+  DPKG_SETTINGS,
   // Caches and logs of the build.
   '/var/cache/ldconfig/aux-cache',
   '/var/cache/debconf/*-old',
@@ -45,6 +48,7 @@ export async function finalize(stage: Stage, drawn: Drawn, ctx: BuildContext): P
   for (const pattern of removed) await removeAll(root, pattern);
   await removeIdentities(stage, drawn, ctx);
   await emptyFolders(root, ctx);
+  await emptyAptFolders(root, ctx);
   await removeSockets(root, ctx);
   await clearResolverCopies(root, stage.sourceDateEpoch, ctx);
   await clampTimes(root, stage.sourceDateEpoch, ctx);

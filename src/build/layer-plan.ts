@@ -12,8 +12,6 @@ export interface Made {
   readonly facts: Readonly<Record<string, string>>;
   /** The file with the state of the shell. */
   readonly state: string | undefined;
-  /** Whether apt's lists belong to it. */
-  readonly keepsLists: boolean;
   /** False: no layer can be made of it, and of nothing that comes after it. */
   readonly isRepeatable: boolean;
 }

@@ -7,7 +7,6 @@ import { rememberAsked } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { isToBeAsked, planCut } from './cut-layer.ts';
 import { type Cut, cutSteps } from './cuts.ts';
-import { showLists } from './fetching.ts';
 import { bootstrapLayerInputs, buildInputs } from './layer-inputs.ts';
 import { LayeredBuild } from './layered.ts';
 import type { Mirrors } from './mirror.ts';
@@ -94,7 +93,6 @@ export async function bootstrapLayer(
           askedAt: ctx.request.offline ? 0 : Date.now() / 1000,
           facts: { releaseDate: String(made.date) },
           state: undefined,
-          keepsLists: false,
           isRepeatable: true,
         };
       }),
@@ -129,10 +127,8 @@ export async function stageTwoLayers(
   const runner = new StageTwo(stage, ctx, sources);
   const packages = new PackageStep(stage, runner, ctx);
   const inputs = buildInputs(stage, evaluation, sources, seal, ctx.request.configName !== null);
-  const state = { isProven: false, lists: '' };
   for (const cut of cutsUntil(ctx.request.shell?.step ?? '', plan))
-    await layers.run(await planCut({ cut, stage, evaluation, sources, inputs, runner, packages, layers, state }, ctx));
-  if (ctx.request.shell !== null && state.lists !== '') await showLists(state.lists, ctx);
+    await layers.run(await planCut({ cut, stage, evaluation, sources, inputs, runner, packages, layers }, ctx));
   return runner;
 }
 

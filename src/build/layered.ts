@@ -2,7 +2,6 @@ import path from 'node:path';
 import { PreflightError, reasonOf } from '../errors.ts';
 import { type LastBuild, lastBuild, rememberBuild } from '../store/last-build.ts';
 import { keyOf, type Layer, type LayerStore, newId } from '../store/layers.ts';
-import { aptLists } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { differences } from './differences.ts';
 import { explain } from './failures.ts';
@@ -160,9 +159,8 @@ export class LayeredBuild {
 
   /** Begins a layer; false if the store has no room for it. */
   async #begin(store: LayerStore, id: string, plan: LayerPlan, made: Made): Promise<boolean> {
-    const lists = made.keepsLists ? { view: aptLists, cache: `${paths.cache}/apt/lists` } : undefined;
     try {
-      await store.open(id, { state: made.state, lists });
+      await store.open(id, made.state);
       return true;
     } catch (error) {
       await this.#lost(plan, error, () => store.forget(id));

@@ -77,11 +77,8 @@ export class PackageStep {
     return { archives: list, ...Object.fromEntries(rows.map(({ file }, at) => [`archive-${at}`, file])) };
   }
 
-  /**
-   * Fetches, then installs without the network. `proves`: modules come after it that may call apt. Returns the file
-   * with the state of the shell.
-   */
-  async run(last: boolean, proves: boolean): Promise<string> {
+  /** Fetches, then installs without the network. Returns the file with the state of the shell. */
+  async run(last: boolean): Promise<string> {
     await fetching(this.#ctx, async () => {
       const wrong = await this.#fetch();
       if (wrong.length > 0) {
@@ -91,10 +88,10 @@ export class PackageStep {
           throw new FetchError(`not what the signed index says: ${still.join(', ')}`, { step: this.#ctx.steps.current });
       }
     });
-    const install = this.#runner.module(installPackages, { network: 'none', last, env: phase('install') });
-    // Hashing takes a second: beside the installation. Who needs it asks again, and is told what is wrong.
-    const proof = proves ? this.#harvest.prove().catch(() => []) : [];
-    const [out] = await together([install, proof]);
+    const out = await this.#apt({ network: 'none', last, env: phase('install') });
+    const hooks = (await this.#runner.handedBack(path.join(out, 'hooks'))).split('\n').filter((line) => line !== '');
+    if (hooks.length > 0)
+      this.#ctx.steps.note(`apt's hooks of the image do not act on the package step: ${hooks.map((hook) => hook.slice(0, -2)).join(', ')}`);
     return path.join(out, 'state.sh');
   }
 
@@ -103,7 +100,7 @@ export class PackageStep {
     const env = { ...this.#stage.proxy, ...this.#fetchTimeout, REALMFS_PACKAGES_PHASE: 'update' };
     await fetching(this.#ctx, async () => {
       const now = Date.now() / 1000;
-      const out = await this.#runner.module(installPackages, { network: this.#fetchNetwork, last: true, env });
+      const out = await this.#apt({ network: this.#fetchNetwork, last: true, env });
       await this.#harvest.harvestLists();
       await this.#remember(out, now);
     });
@@ -112,9 +109,14 @@ export class PackageStep {
   /** What a run of the package step would bring up to date in the tree as it is: `NAME OLD -> NEW`. */
   async newer(): Promise<string[]> {
     const env = { REALMFS_PACKAGES_PHASE: 'newer' };
-    const out = await this.#runner.module(installPackages, { network: 'none', last: false, env });
+    const out = await this.#apt({ network: 'none', last: false, env });
     const own = this.#stage.plan.customisation.localPackages.map(({ name }) => `${name} `);
     return parseNewer(await this.#runner.handedBack(path.join(out, 'newer'))).filter((line) => !own.some((name) => line.startsWith(name)));
+  }
+
+  /** Runs the module, which finds the package cache and the lists in folders of the builder's own. */
+  #apt(options: Omit<Parameters<StageTwo['module']>[1], 'apt'>): Promise<string> {
+    return this.#runner.module(installPackages, { ...options, apt: true });
   }
 
   /** Returns the package files that are not what the signed index says. */
@@ -129,7 +131,7 @@ export class PackageStep {
       env: { ...this.#stage.proxy, ...this.#fetchTimeout, ...phase(offline ? 'look' : 'fetch') },
       files: { asked: lines.join('') },
     };
-    const out = await this.#harvest.during(() => this.#runner.module(installPackages, options));
+    const out = await this.#harvest.during(() => this.#apt(options));
     if (offline) await this.#checkMissing(path.join(out, 'missing'));
     const wanted = parseUris(await this.#runner.handedBack(path.join(out, 'uris')));
     const [wrong] = await together([this.#harvest.verify(wanted), this.#harvest.harvestLists()]);

@@ -5,6 +5,8 @@ import { sandboxed } from '../sandbox/namespaces.ts';
 import { PackageHarvest } from '../store/packages.ts';
 import { makeFolders, sha256File, statOrUndefined } from '../system/files.ts';
 import type { Command } from '../system/runner.ts';
+import { leaveLists } from './apt-folders.ts';
+import { aptLists } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { splitCredentials } from './credentials.ts';
 import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from './failures.ts';
@@ -94,13 +96,15 @@ export async function stageOne(
     });
     await checkUsedRelease(config, mirror, release, ctx);
     await bootstrap(config, address, false, settings, ctx);
+    await leaveLists(paths.root, aptLists, listsOf(config, release));
     return release;
   });
 }
 
-/** Hides package files of the cache that nobody vouches for: the built-in package step checks what it installs, a module that calls apt does not. */
-export async function hideUnproven(config: Config, ctx: BuildContext): Promise<void> {
-  await new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, config.keyring, ctx.runner).hideUnproven();
+/** The names of apt's lists from which debootstrap has taken the packages. */
+function listsOf({ arch, components }: Config, { file }: BaseRelease): string[] {
+  const prefix = file.slice(0, -'InRelease'.length);
+  return [file, ...components.map((component) => `${prefix}${component.replaceAll('/', '_')}_binary-${arch}_Packages`)];
 }
 
 /** Fetches and checks the Release file of the suite, and nothing else. */

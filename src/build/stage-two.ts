@@ -10,6 +10,7 @@ import { StepNetwork, type WayOut } from '../sandbox/network.ts';
 import { readForeign } from '../system/files.ts';
 import { bytesOf, textOf } from '../system/names.ts';
 import { type Command, type CommandResult, commandLine, howItEnded } from '../system/runner.ts';
+import { forgetAptCaches } from './apt-folders.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explain, explained, isDeniedDevice } from './failures.ts';
 import type { Drawn } from './identities.ts';
@@ -110,12 +111,18 @@ export class StageTwo {
   }
 
   /**
-   * Runs a module or a hook. `last`: none comes after it; `files`: names in its `in/` folder and their text. Returns the folder of
-   * what it has left: `state.sh`, and what the builder's own modules write there.
+   * Runs a module or a hook. `last`: none comes after it; `files`: names in its `in/` folder and their text; `apt`: it gets the
+   * builder's own cache of packages and lists, which no module of the user sees. Returns the folder of what it has left: `state.sh`, and what the builder's own modules write there.
    */
   async module(
     module: StepSource,
-    options: { network: Network; last: boolean; env?: Readonly<Record<string, string>>; files?: Readonly<Record<string, string>> },
+    options: {
+      network: Network;
+      last: boolean;
+      env?: Readonly<Record<string, string>>;
+      files?: Readonly<Record<string, string>>;
+      apt?: boolean;
+    },
   ): Promise<string> {
     const { name } = module;
     const folder = await this.#folder({ ...baseOfSteps, ...options.env });
@@ -141,6 +148,7 @@ export class StageTwo {
       folder,
       project: project.folder,
       way,
+      apt: options.apt === true,
       ...(isApt ? { onStatus: this.#aptStatus } : {}),
       onLine: (line: string) => {
         if (isApt && line.startsWith('E: ')) errors.push(line);
@@ -173,6 +181,7 @@ export class StageTwo {
       });
       throw await explain(error);
     }
+    await forgetAptCaches(paths.root);
     return path.join(folder, 'out');
   }
 
@@ -247,6 +256,7 @@ export class StageTwo {
     project: string;
     way?: WayOut | undefined;
     terminal?: boolean;
+    apt?: boolean;
     onStatus?: (line: string) => void;
     onLine?: (line: string) => void;
   }) {
@@ -261,6 +271,7 @@ export class StageTwo {
         RB_PROJECT: options.project,
         RB_NETWORK: options.way === undefined ? 'off' : 'on',
         RB_HOSTNAME: this.#stage.plan.config.hostname,
+        ...(options.apt ? { RB_APT: 'yes' } : {}),
         ...(options.terminal ? { RB_TERMINAL: 'yes' } : {}),
       },
       ...(options.terminal ? { terminal: true } : {}),

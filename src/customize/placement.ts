@@ -35,10 +35,10 @@ interface OwnerRow {
 }
 
 /** Places of the root that belong to the kernel, or to the builder while it runs. */
-const FOREIGN = /^(?:dev|proc|sys|run\/realmfs|var\/cache\/apt|var\/lib\/apt\/lists)(?:\/|$)/;
+const FOREIGN = /^(?:dev|proc|sys|etc\/dpkg\/dpkg\.cfg\.d\/realmfs-builder)(?:\/|$)/;
 /** Places that the finished tree holds nothing in. */
 const EMPTIED =
-  /^(?:(?:tmp|run|var\/tmp|var\/run|var\/lock)\/.|etc\/(?:machine-id|\.pwd\.lock|(?:passwd|group|g?shadow|sub[ug]id)-)$|var\/lib\/(?:dbus\/machine-id|systemd\/(?:random-seed|credential\.secret))$)/;
+  /^(?:(?:tmp|run|var\/tmp|var\/run|var\/lock|var\/cache\/apt|var\/lib\/apt\/lists)\/.|etc\/(?:machine-id|\.pwd\.lock|(?:passwd|group|g?shadow|sub[ug]id)-)$|var\/lib\/(?:dbus\/machine-id|systemd\/(?:random-seed|credential\.secret))$)/;
 /** What keeps daemons from starting while packages are installed. */
 const NEEDED = /^(?:usr\/)?sbin\/(?:policy-rc\.d|start-stop-daemon)$/;
 /** Links of a root with a merged /usr: what lies below them goes where they lead, they themselves stay. */

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { copyFile, link, mkdir, readdir, readFile, rename, statfs, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, statfs, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { PreflightError } from '../errors.ts';
@@ -10,7 +10,7 @@ import type { Runner } from '../system/runner.ts';
 import { type Locks, waitFor } from './locks.ts';
 
 /** The version of a layer's form; another one is another key. */
-export const LAYER_FORMAT = 1;
+export const LAYER_FORMAT = 2;
 
 const texts = z.record(z.string(), z.string());
 
@@ -117,17 +117,16 @@ export class LayerStore {
   }
 
   /**
-   * Begins a layer under a temporary name, with what must be taken before the next step runs: the state of
-   * the shell, and the folder with apt's lists as later steps must see them; what the package cache has is linked.
+   * Begins a layer under a temporary name, with what must be taken before the next step runs: the file with the state of
+   * the shell.
    */
-  async open(id: string, from: { state: string | undefined; lists: { view: string; cache: string } | undefined }): Promise<void> {
+  async open(id: string, state: string | undefined): Promise<void> {
     const part = this.#partOf(id);
     await makeFolders(part, 0o700);
     await writeFile(path.join(part, 'lock'), '', { mode: 0o600 });
     // Held while it is written: who clears up what killed builds have left does not take it.
     await this.#locks.shared(path.join(part, 'lock'));
-    if (from.state !== undefined) await writeFile(path.join(part, 'state.sh'), await readFile(from.state), { mode: 0o600 });
-    if (from.lists !== undefined) await keepLists(from.lists.view, from.lists.cache, path.join(part, 'lists'));
+    if (state !== undefined) await writeFile(path.join(part, 'state.sh'), await readFile(state), { mode: 0o600 });
   }
 
   /**
@@ -226,21 +225,4 @@ export async function readLayer(folder: string): Promise<Layer | undefined> {
 /** The names in a folder, none if there is no folder. */
 async function namesIn(folder: string): Promise<string[]> {
   return (await statOrUndefined(folder))?.isDirectory() === true ? readdir(folder) : [];
-}
-
-/** Keeps apt's lists as they are: by a link where the package cache has the same file. */
-async function keepLists(view: string, cache: string, target: string): Promise<void> {
-  await mkdir(target, { mode: 0o755 });
-  for (const name of await readdir(view)) {
-    const [from, shared] = [path.join(view, name), path.join(cache, name)];
-    const stat = await statOrUndefined(from);
-    if (stat?.isFile() !== true || name === 'lock') continue;
-    const known = await statOrUndefined(shared);
-    if (known?.isFile() && known.size === stat.size && known.mtime.getTime() === stat.mtime.getTime())
-      await link(shared, path.join(target, name));
-    else {
-      await copyFile(from, path.join(target, name));
-      await utimes(path.join(target, name), stat.atime, stat.mtime);
-    }
-  }
 }

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
 import { diskCode } from '../system/disk-faults.ts';
-import { makeFolders, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { makeFolders, statOrUndefined, writeWhole } from '../system/files.ts';
 
 /**
  * An answer that is kept with what it was made from: the same question with the same files gets it
@@ -48,37 +47,5 @@ async function keep(file: string, text: string): Promise<void> {
     await writeWhole(file, text, 0o600);
   } catch (error) {
     if (diskCode(error) === undefined) throw error;
-  }
-}
-
-/** SHA-256 of files, kept for as long as a file is the same by name, size, inode, time of change and of the last write. */
-export interface Digests {
-  readonly of: (file: string) => Promise<string>;
-  /** Keeps those that were asked for since, and no others. */
-  keep(): Promise<void>;
-}
-
-/** Opens the digests that were kept in a file. */
-export async function openDigests(keptIn: string): Promise<Digests> {
-  const known = await readDigests(keptIn);
-  const asked: Record<string, string> = {};
-  return {
-    of: async (file) => {
-      const mark = (await marks(file)).join();
-      const digest = known[mark] ?? (await sha256File(file));
-      asked[mark] = digest;
-      return digest;
-    },
-    keep: async () => {
-      await keep(keptIn, JSON.stringify(asked));
-    },
-  };
-}
-
-async function readDigests(file: string): Promise<Record<string, string>> {
-  try {
-    return z.record(z.string(), z.string()).parse(JSON.parse(await readFile(file, 'utf8')));
-  } catch {
-    return {};
   }
 }

@@ -3,12 +3,10 @@ import { constants, createWriteStream } from 'node:fs';
 import { lstat, open, readdir, rename, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { BuilderError } from '../errors.ts';
 import { naming } from '../system/disk-faults.ts';
 import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import { type IndexEntry, indicesOf, readPackages, readSigned, releaseField, type SignedRelease } from './index-file.ts';
-import { openDigests, remembered } from './memo.ts';
 
 /** Milliseconds between looks at what has been fetched. */
 const EVERY = 2000;
@@ -109,44 +107,6 @@ export class PackageHarvest {
     }
   }
 
-  /**
-   * Hides every package file of the shared cache that is not, byte for byte, what a signed index
-   * says: apt takes a file of the right name and size without a further look.
-   */
-  async hideUnproven(): Promise<void> {
-    for (const name of await this.prove()) await rm(path.join(this.#folders.view, 'archives', name), { recursive: true, force: true });
-  }
-
-  /**
-   * Removes the package files of the shared cache that are not what a signed index says, and returns the names of
-   * those that none speaks of. What was proven is not read again for as long as neither file nor index is touched.
-   */
-  async prove(): Promise<string[]> {
-    const shared = path.join(this.#folders.cache, 'archives');
-    const isAnswer = (value: unknown): value is string[] => Array.isArray(value);
-    const memo = {
-      folder: path.join(this.#folders.cache, 'proven'),
-      name: 'unknown',
-      from: [shared, this.#keyring],
-      question: `unproven\0${await listsMark(path.join(this.#folders.view, 'lists'))}`,
-      isAnswer,
-    };
-    return remembered(memo, async () => {
-      const names = (await readdir(shared)).filter((name) => name.endsWith('.deb'));
-      const entries = await this.#entriesOf(names);
-      const unknown: string[] = [];
-      const digests = await openDigests(path.join(this.#folders.cache, 'proven/digests'));
-      for (const name of names) {
-        if (this.#runner.isStopped()) throw new BuilderError('stopped');
-        const entry = entries.get(name);
-        if (entry === undefined) unknown.push(name);
-        else if (!(await this.#matches(path.join(shared, name), entry, digests.of))) await this.#drop(name);
-      }
-      await digests.keep();
-      return unknown;
-    });
-  }
-
   /** Checks the files that apt is about to install; removes the wrong ones and returns their names. */
   async verify(wanted: ReadonlyMap<string, IndexEntry>): Promise<string[]> {
     const wrong: string[] = [];
@@ -191,9 +151,9 @@ export class PackageHarvest {
     return entries;
   }
 
-  async #matches(file: string, entry: IndexEntry, digestOf: (file: string) => Promise<string> = sha256File): Promise<boolean> {
+  async #matches(file: string, entry: IndexEntry): Promise<boolean> {
     const stat = await statOrUndefined(file);
-    return stat?.isFile() === true && stat.size === entry.size && (await digestOf(file)) === entry.sha256;
+    return stat?.isFile() === true && stat.size === entry.size && (await sha256File(file)) === entry.sha256;
   }
 
   /**

@@ -14,6 +14,11 @@ install -m 0755 "$stand_ins/policy-rc.d" /usr/sbin/policy-rc.d
 dpkg-divert --quiet --local --rename --divert "$daemon.realmfs" --add "$daemon"
 install -m 0755 "$stand_ins/start-stop-daemon" "$daemon"
 
+# However dpkg is called, it asks nobody about a configuration file, and keeps the one that is there. --force-confnew
+# still takes that of the package, which it would not beside force-confdef. It is the builder's file, and goes in finalize.
+mkdir -p /etc/dpkg/dpkg.cfg.d
+echo force-confold >/etc/dpkg/dpkg.cfg.d/realmfs-builder
+
 rm -f -- /etc/hostname
 printf '%s\n' "$REALMFS_HOSTNAME" >/etc/hostname
 rm -f -- /etc/resolv.conf

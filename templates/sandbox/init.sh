@@ -41,7 +41,7 @@ make_work() {
         mount --bind "$base/staging/build" "$base/build"
     fi
     mkdir -p "$base"/cache/apt/{archives,lists}/partial \
-        "$base"/build/{root,project,evaluate,lib,steps,parts,step-base/{project,lib,in,out},evaluate-base/{project,lib},apt/{archives,lists}{,-upper,-work},apt/cache/archives}
+        "$base"/build/{root,project,evaluate,lib,steps,parts,step-base/{project,lib,in,out,apt/{cache,archives,lists}},evaluate-base/{project,lib},apt/{archives,lists}{,-upper,-work},apt/cache}
     # By these a step asks the builder, which makes no pipes with a name itself.
     mkfifo -m 0600 "$base"/build/{ask,answer}
     # What packages were fetched by earlier builds lies below, what this build writes lies above.

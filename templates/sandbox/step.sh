@@ -6,6 +6,7 @@
 # Environment: RB_ROOT (the root), RB_STEP (the step's folder: in/, out/, and environment,
 #   a file of NAME=VALUE, NUL-separated; fstab is put there), RB_PROJECT (the folder that it finds as that of
 #   the project), RB_NETWORK (on | off), RB_HOSTNAME,
+#   RB_APT (yes: the builder's own folders of apt are there),
 #   RB_TERMINAL (yes: the command talks to the user, on descriptors 5 and 6 of this script).
 set -Eeuo pipefail
 shopt -s inherit_errexit
@@ -36,24 +37,27 @@ real_directory() {
 
 # What a step sees, in the format of fstab(5): one call of mount makes it all.
 mount_table() {
+    local part
     printf '%s\n' \
         "$RB_ROOT $root none bind,nodev" \
         "/dev $root/dev none bind,ro,nosuid,noexec" \
         "devpts $root/dev/pts devpts $pts_options" \
         "$RB_ROOT/dev/shm $root/dev/shm none bind,nosuid,nodev" \
-        "$base/build/apt/cache $root/var/cache/apt none bind" \
-        "$base/build/apt/archives $root/var/cache/apt/archives none bind" \
-        "$base/build/apt/lists $root/var/lib/apt/lists none bind" \
         "$base/build/step-base $root$inside none bind,ro,nosuid,nodev" \
         "$RB_PROJECT $root$inside/project none bind,ro,nosuid,nodev" \
         "$base/build/lib $root$inside/lib none bind,ro,nosuid,nodev" \
         "$RB_STEP/in $root$inside/in none bind,ro,nosuid,nodev" \
         "$RB_STEP/out $root$inside/out none bind,nosuid,nodev"
+    if [[ ${RB_APT-} == yes ]]; then
+        for part in cache archives lists; do
+            printf '%s\n' "$base/build/apt/$part $root$inside/apt/$part none bind,nosuid,nodev"
+        done
+    fi
 }
 
 # A step may have removed it; it is for everybody.
 [[ -e $RB_ROOT/tmp || -L $RB_ROOT/tmp ]] || mkdir -m 1777 "$RB_ROOT/tmp"
-for path in /dev/shm /proc /sys /var/cache/apt/archives /var/lib/apt/lists /tmp; do
+for path in /dev/shm /proc /sys /tmp; do
     real_directory "$path"
 done
 # What a step leaves in /dev/shm is there for the next one: it lies in the tree.

@@ -10,10 +10,14 @@ export interface DebOptions {
   readonly depends?: string;
   readonly files?: Readonly<Record<string, string>>;
   readonly postinst?: string;
+  readonly conffiles?: readonly string[];
 }
 
 /** Makes a package file and returns its bytes. */
-export function makeDeb(name: string, { version = '1.0', arch = 'all', depends, files = {}, postinst }: DebOptions = {}): Buffer {
+export function makeDeb(
+  name: string,
+  { version = '1.0', arch = 'all', depends, files = {}, postinst, conffiles = [] }: DebOptions = {},
+): Buffer {
   const folder = mkdtempSync(path.join(tmpdir(), 'deb-'));
   try {
     const tree = path.join(folder, 'tree');
@@ -31,6 +35,7 @@ export function makeDeb(name: string, { version = '1.0', arch = 'all', depends, 
     ];
     write('DEBIAN/control', `${fields.join('\n')}\n`, 0o644);
     for (const [file, text] of Object.entries(files)) write(file, text, file.includes('bin/') ? 0o755 : 0o644);
+    if (conffiles.length > 0) write('DEBIAN/conffiles', conffiles.map((file) => `${file}\n`).join(''), 0o644);
     if (postinst !== undefined) write('DEBIAN/postinst', `#!/bin/sh\nset -e\n${postinst}\n`, 0o755);
     const out = path.join(folder, 'out.deb');
     execFileSync('dpkg-deb', ['--root-owner-group', '-Zxz', '-z1', '--nocheck', '--build', tree, out], {

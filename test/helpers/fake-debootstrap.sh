@@ -6,7 +6,7 @@
 set -euo pipefail
 real=@TOOLS@/debootstrap.real
 cache=/run/realmfs/cache
-key=$(printf '%s\n' small "$@" @ARCHIVE@ | grep -v -e tarball -e keep-debootstrap -e --components | sha256sum | cut -c1-16)
+key=$(printf '%s\n' lists "$@" @ARCHIVE@ | grep -v -e tarball -e keep-debootstrap -e --components | sha256sum | cut -c1-16)
 root=$RB_ROOT
 for kept in "$cache" @CACHE@; do
     [[ ! -e $kept/test-base-$key.tar ]] || break
@@ -15,8 +15,9 @@ case $1 in
     --make-tarball=*)
         if [[ -e $kept/test-base-$key.tar ]]; then
             echo 'I: Retrieving InRelease'
-            # The Release file of this build is there already.
-            cp --no-clobber --preserve=timestamps "$kept/test-base-$key.lists/"* "$root/var/lib/apt/lists/"
+            # The Release file of this build is there already; the others are those of the tree, as debootstrap checks.
+            cp --no-clobber --preserve=timestamps "$kept/test-base-$key.lists/"*Release* "$root/var/lib/apt/lists/"
+            cp --preserve=timestamps "$kept/test-base-$key.lists/"*_Packages "$root/var/lib/apt/lists/"
             : >"${1#*=}"
             exit 0
         fi
@@ -33,7 +34,7 @@ if [[ -e $kept/test-base-$key.tar ]]; then
 fi
 bash "$real" "$@"
 mkdir -p "$cache/test-base-$key.lists"
-cp --preserve=timestamps "$root/var/lib/apt/lists/"*Release* "$cache/test-base-$key.lists/"
+cp --preserve=timestamps "$root/var/lib/apt/lists/"*_dists_trixie_* "$cache/test-base-$key.lists/"
 left_out=('--exclude=./usr/share/locale/*' '--exclude=./usr/share/man/*' '--exclude=./usr/share/doc/*/*')
 part=$(mktemp "$cache/test-base-XXXXXX.part")
 tar --create --file="$part" --directory="$root" --one-file-system "${left_out[@]}" --xattrs --xattrs-include='*' --acls --numeric-owner .

@@ -145,11 +145,11 @@ test('a function that a module defines does not take the place of a planned modu
 
 test('a link that a module puts in the place of a mount point leads nowhere', async () => {
   const project = machine.project('links', {
-    'build.conf': `${bare}PRE_INSTALL_MODULES="swap after"\nswap() { rm -rf /var/lib/apt; ln -s ../../../../../cache /var/lib/apt; }\nafter() { :; }\n`,
+    'build.conf': `${bare}PRE_INSTALL_MODULES="swap after"\nswap() { rm -rf /tmp; ln -s ../../../../../cache /tmp; }\nafter() { :; }\n`,
   });
   const before = machine.snapshot();
   const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
   expect(run.code).toBe(1);
-  expect(run.stderr).toMatch(/swap|apt/);
+  expect(run.stderr).toContain('the image has a link at /tmp, where a folder must be');
   expect(await machine.settled(before)).toEqual(before);
 });

@@ -50,7 +50,11 @@ describe('what is refused, by name', () => {
     ],
     ['overlay/dev', { 'overlay/dev/null': '' }, 'overlay/dev: nothing can be put there'],
     ['overlay/proc', { 'overlay/proc/x/y': '' }, 'overlay/proc: nothing can be put there'],
-    ["apt's cache", { 'overlay/var/cache/apt/x': '' }, 'overlay/var/cache/apt: nothing can be put there'],
+    [
+      "the builder's settings of dpkg",
+      { 'overlay/etc/dpkg/dpkg.cfg.d/realmfs-builder': '' },
+      'overlay/etc/dpkg/dpkg.cfg.d/realmfs-builder: nothing can be put there',
+    ],
     ['a file in the place of a link of the root', { 'overlay/lib': '' }, 'overlay/lib: would take the place of a link'],
     ['an overlay that is a file', { overlay: '' }, 'overlay: is not a folder'],
     ['owners by name', { 'overlay/x': '', 'overlay.owners': '\nx root root 644\n' }, 'overlay.owners:2: is no line of the form'],
