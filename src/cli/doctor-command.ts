@@ -83,7 +83,7 @@ export async function doctorCommand(
       cache: setting('REALMFS_CACHE_DIR'),
     },
     tools,
-    kernel: [...kernel, networkOfModules(isThere), ...(foreign === undefined ? [] : [foreign])],
+    kernel: [...kernel, networkOfModules(isRoot, isThere), ...(foreign === undefined ? [] : [foreign])],
     memory: judgeMemory(memory, (output.free ?? 0) >= judgeMemory(memory, false).needed),
     folders: [output, cache],
     keyring,

@@ -75,7 +75,7 @@ test('a step has the documented environment, twelve capabilities, no terminal an
   const section = /^## The environment\n+(.*?), and what bash adds/ms.exec(docs)?.[1] ?? '';
   const documented = [...section.matchAll(/`([A-Z_]+)(=[^`]*)?`/g)];
   expect(documented).toHaveLength(11);
-  expect(names.toSorted()).toEqual([...documented.map(([, name]) => name), 'OLDPWD', 'PWD', 'SHLVL', '_'].toSorted());
+  expect(names.toSorted()).toEqual([...documented.map(([, name]) => name), 'PWD', 'SHLVL', '_'].toSorted());
   for (const [, name, value] of documented) if (value !== undefined) expect(lines).toContain(`${name}${value}`);
   expect(lines.slice(names.length)).toEqual(['CapBnd:\t00000000a00405fb', '0022', '/', '0', '1', '2', '255', '1', 'subgraph', '/dev/null']);
 });

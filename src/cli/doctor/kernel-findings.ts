@@ -92,8 +92,9 @@ async function tryFeature(
 }
 
 /** Whether modules have a network of their own here. */
-export function networkOfModules(isThere: (tool: string) => boolean): KernelFinding {
+export function networkOfModules(isRoot: boolean, isThere: (tool: string) => boolean): KernelFinding {
   const name = 'network of modules';
+  if (!isRoot) return { name, state: 'untried', text: 'not tried: needs root' };
   const way = ['pasta', 'slirp4netns'].find(isThere);
   return way === undefined
     ? { name, state: 'warn', text: 'that of this machine, its loopback included: install passt or slirp4netns' }
