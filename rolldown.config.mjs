@@ -8,7 +8,7 @@ import { defineConfig } from 'rolldown';
  * builder needs no node_modules. The licences of what is bundled go with it.
  */
 export default defineConfig({
-  input: { cli: 'src/cli.ts', builder: 'src/builder.ts', 'file-list': 'src/file-list.ts' },
+  input: { cli: 'src/cli.ts', builder: 'src/builder.ts', 'file-list': 'src/file-list.ts', 'tree-thread': 'src/tree-thread.ts' },
   platform: 'node',
   plugins: [licences()],
   output: { dir: 'dist', format: 'esm', cleanDir: true, sourcemap: true, chunkFileNames: '[name].js' },

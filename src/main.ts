@@ -131,7 +131,14 @@ async function cache(options: CacheOptions): Promise<void> {
     env,
     owner: sudoOwner(env),
   });
-  print(process.stdout, await cacheCommand(options, checkedSetting(request, 'REALMFS_CACHE_DIR'), request.layersMaxSize));
+  const { text, exitCode } = await cacheCommand(options, {
+    cache: checkedSetting(request, 'REALMFS_CACHE_DIR'),
+    limit: request.layersMaxSize,
+    keyring: checkedSetting(request, 'DEBIAN_KEYRING'),
+    signal: stopper.signal,
+  });
+  print(process.stdout, text);
+  process.exitCode = exitCode;
 }
 
 /** What `inspect` and `diff` need from their surroundings. */

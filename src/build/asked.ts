@@ -1,8 +1,9 @@
-import { readdir, readFile, utimes } from 'node:fs/promises';
+import { readdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { listsMark } from '../store/packages.ts';
-import { makeFolders, removeFile, sha256File, statOrUndefined, writeWhole } from '../system/files.ts';
+import { readSealed, writeSealed } from '../store/sealed.ts';
+import { makeFolders, removeFile, sha256File, statOrUndefined } from '../system/files.ts';
 import { type BuildContext, paths } from './context.ts';
 
 /** What apt sees as its lists. */
@@ -65,8 +66,8 @@ export async function knownAnswers(keyring: string, { request }: BuildContext): 
     const file = path.join(asked, question);
     const age = await ageOf(file);
     if (age > LONGEST_AGE) await removeFile(file);
-    if (age < 0 || age >= request.archiveAge) continue;
-    const answer = await readAnswer(file);
+    if (age >= request.archiveAge) continue;
+    const answer = await readSealed(file, answerSchema);
     if (answer?.keyring !== keyring || !answer.lists.every((list) => now.has(list))) continue;
     found.set(question, { askedAt: Date.now() / 1000 - age, lists: answer.lists.map((list) => list.slice(0, list.indexOf(' '))) });
   }
@@ -80,20 +81,13 @@ export async function rememberQuestion(question: string, keyring: string, askedA
   await makeFolders(asked, 0o700);
   const answer = { keyring, lists: (await listsMark(aptLists)).split('\n').filter((list) => list !== '') };
   const file = path.join(asked, question);
-  await writeWhole(file, JSON.stringify(answer), 0o600);
+  await writeSealed(file, answer);
   await utimes(file, askedAt, askedAt);
 }
 
-async function readAnswer(file: string): Promise<z.infer<typeof answerSchema> | undefined> {
-  try {
-    return answerSchema.parse(JSON.parse(await readFile(file, 'utf8')));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Seconds since a file was written; infinite if there is none. */
+/** Seconds since a file was written; infinite if there is none, and if its time lies in the future: then nobody knows. */
 async function ageOf(file: string): Promise<number> {
   const stat = await statOrUndefined(file);
-  return stat === undefined ? Number.POSITIVE_INFINITY : (Date.now() - stat.mtimeMs) / 1000;
+  const age = stat === undefined ? Number.POSITIVE_INFINITY : (Date.now() - stat.mtimeMs) / 1000;
+  return age < 0 ? Number.POSITIVE_INFINITY : age;
 }

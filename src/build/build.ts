@@ -7,7 +7,7 @@ import { type BuildContext, paths } from './context.ts';
 import { shellIn } from './cut-layer.ts';
 import { finalize } from './finalize.ts';
 import { makeSeal } from './layer-inputs.ts';
-import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers } from './layer-steps.ts';
+import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from './layer-steps.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
 import { type ReadProject, readConfig } from './read-project.ts';
@@ -31,6 +31,7 @@ export interface BuildResult {
 
 /** Runs a whole build: one step a line. */
 export async function build(ctx: BuildContext): Promise<BuildResult> {
+  await tidy(ctx);
   const { config, customisation, evaluation, sources, hosts } = await ctx.steps.run('config', () => readAll(ctx));
   const plan = planBuild(config, customisation, ctx.request);
   ctx.steps.plan(plan.steps);
@@ -47,23 +48,30 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   };
   try {
     const seal = await makeSeal(evaluation);
-    const stage = await bootstrapLayer(plan, mirrors, seal, layers, ctx);
-    const steps = await stageTwoLayers(stage, evaluation, sources, seal, layers, ctx);
-    if (ctx.request.shell !== null) {
-      await layers.open();
-      if (ctx.request.shell.step === '') await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
-      await shellIn(ctx.request.shell.step === '' ? 'finished' : ctx.steps.current, steps, ctx);
+    const row = await layers.sound(async () => {
+      const stage = await bootstrapLayer(plan, mirrors, seal, layers, ctx);
+      const steps = await stageTwoLayers(stage, evaluation, sources, seal, layers, ctx);
+      if (ctx.request.shell !== null) {
+        await layers.open();
+        return { stage, steps };
+      }
+      const key = await resultsKey(stage, layers.top, evaluation, sources, ctx);
+      const results = { rootfs: plan.targets.includes(rootDir.name), key };
+      const there = await upToDate(key, results.rootfs, ctx);
+      if (there === undefined) await layers.open();
+      return { stage, steps, results, there };
+    });
+    const { stage, steps, results, there } = row;
+    if (results === undefined) {
+      if (ctx.request.shell?.step === '') await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
+      await shellIn(ctx.request.shell?.step === '' ? 'finished' : ctx.steps.current, steps, ctx);
       return { files: [], rootfs: false, key: '', upToDate: false };
     }
-    const key = await resultsKey(stage, layers.top, evaluation, sources, ctx);
-    const results = { rootfs: plan.targets.includes(rootDir.name), key };
-    const there = await upToDate(key, results.rootfs, ctx);
     if (there !== undefined) {
       ctx.steps.note('nothing has changed: the results are up to date');
       return { ...results, files: there, upToDate: true };
     }
     if (!layers.hasMissed) ctx.steps.note('every step is taken from its layer; the results are written again');
-    await layers.open();
     // A fault of it is told at the end.
     keepLayers().catch(() => {});
     const lists = await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
@@ -75,7 +83,7 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     const made = { artifacts, releases: layers.releases, lists, listing };
     const files = await ctx.steps.run('manifest', () => writeRecords(stage, made, sources, ctx));
     await checkThere(files);
-    return { ...results, key: isRepeatable ? key : '', files, upToDate: false };
+    return { ...results, key: isRepeatable ? results.key : '', files, upToDate: false };
   } finally {
     await keepLayers();
   }

@@ -46,6 +46,13 @@ export interface StepRecord {
   readonly cached: boolean;
 }
 
+/** A place to which a clock can be set back. */
+export interface ClockMark {
+  readonly step: string;
+  readonly index: number;
+  readonly records: number;
+}
+
 /** Names the running step and reports where each begins and ends. */
 export class StepClock {
   readonly records: StepRecord[] = [];
@@ -88,6 +95,18 @@ export class StepClock {
     this.current = step;
     this.records.push({ step, start: new Date().toISOString(), seconds: 0, cached: true });
     this.#report({ kind: 'step-cached', step, index: this.#index, total: this.#total });
+  }
+
+  /** Where the clock is. */
+  mark(): ClockMark {
+    return { step: this.current, index: this.#index, records: this.records.length };
+  }
+
+  /** Goes back to where it was: what came after that is done again. */
+  rewind(mark: ClockMark): void {
+    this.current = mark.step;
+    this.#index = mark.index;
+    this.records.length = mark.records;
   }
 
   /** What the user should know, and need not mend. */

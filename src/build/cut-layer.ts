@@ -2,7 +2,6 @@ import path from 'node:path';
 import type { Evaluation } from '../config/evaluate.ts';
 import { type Failure, toFailure } from '../errors.ts';
 import type { Layer } from '../store/layers.ts';
-import { isMissing } from '../system/files.ts';
 import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from './asked.ts';
 import { BaseFiles } from './base-files.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -51,7 +50,7 @@ export async function planCut(context: CutContext, ctx: BuildContext): Promise<L
       return (await shellIn(ctx.steps.current, runner, ctx, { failure: toFailure(error, ctx.steps.current), canRetry })) === RETRY;
     },
     take: async (layer) => {
-      await takeState(layer, runner);
+      takeState(layer, runner);
       if (isPackages) runner.drawn = parseDrawn(layer.meta.facts.drawn);
       for (const text of JSON.parse(layer.meta.facts.warnings ?? '[]')) ctx.steps.warn(String(text));
     },
@@ -118,9 +117,8 @@ function isBuiltInPackages({ step, module }: StagePlan): boolean {
 }
 
 /** The shell of a layer's last step, for the next one; the last of all hands nothing on. */
-async function takeState({ folder }: Layer, runner: StageTwo): Promise<void> {
-  const handedOn = path.join(folder, 'state.sh');
-  runner.state = (await isMissing(handedOn)) ? undefined : handedOn;
+function takeState({ folder, meta }: Layer, runner: StageTwo): void {
+  runner.state = meta.state === '' ? undefined : path.join(folder, 'state.sh');
 }
 
 /** The text of the shell that the next step begins with. */
@@ -139,7 +137,7 @@ async function archiveFault(layer: Layer, { runner, packages, layers }: CutConte
   if (Object.keys(meta.releases).length === 0 || !(await isToBeAsked(folder, ctx))) return undefined;
   const before = runner.state;
   const newer = await layers.lookInto(layer, async () => {
-    await takeState(layer, runner);
+    takeState(layer, runner);
     runner.seesProject = WHOLE_PROJECT in meta.inputs;
     await packages.update();
     const now = await releasesIn(aptLists);

@@ -1,8 +1,11 @@
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { ConfigError, InterruptedError } from '../errors.ts';
-import { LayerStore } from '../store/layers.ts';
+import { LayerStore } from '../store/layer-store.ts';
+import { waitFor } from '../store/locks.ts';
 import { prune } from '../store/prune.ts';
 import type { Seal } from '../store/seal.ts';
+import { trashOf } from '../store/take-away.ts';
+import { tidyCache } from '../store/tidy.ts';
 import { rememberAsked } from './asked.ts';
 import { type BuildContext, paths } from './context.ts';
 import { isToBeAsked, planCut } from './cut-layer.ts';
@@ -26,15 +29,29 @@ export async function openLayers(ctx: BuildContext): Promise<LayeredBuild> {
   const canKeep = isLayered && ctx.request.layersMaxSize > 0 && (await canBeUpper(paths.layers));
   if (isLayered && ctx.request.layersMaxSize > 0 && !canKeep)
     ctx.steps.note('the disk of the cache folder is an overlay itself: no layer is kept (REALMFS_CACHE_DIR moves it)');
-  const store = canKeep ? new LayerStore(paths.layers, ctx.runner, ctx.locks) : undefined;
+  const tools = { runner: ctx.runner, program: paths.program };
+  const store = canKeep ? new LayerStore(paths.layers, tools, ctx.locks) : undefined;
   return new LayeredBuild(store, paths.layers, new Tree({ root: paths.root, isLayered }, ctx.runner), ctx);
+}
+
+/** Takes out of the cache what stands there in the place of something else; warns of it. */
+export async function tidy(ctx: BuildContext): Promise<void> {
+  const taken = await tidyCache(paths.cache);
+  if (taken.length > 0) ctx.steps.warn(`removed from the cache, since another kind of file belongs there: ${taken.join(', ')}`);
 }
 
 /** Brings the store below its bound. What this build uses stays. A fault is no failure of the build. */
 export async function pruneLayers(ctx: BuildContext): Promise<void> {
   try {
     await prune(paths.layers, ctx.locks, { maxSize: ctx.request.layersMaxSize });
-    await ctx.runner.run({ label: 'removing layers', file: 'find', args: [`${paths.layers}/trash`, '-xdev', '-mindepth', '1', '-delete'] });
+    const trash = trashOf(paths.layers);
+    // Two that empty it would be in each other's way.
+    await waitFor(ctx.locks, trash, ctx.runner.isStopped, () => {});
+    try {
+      await ctx.runner.run({ label: 'removing layers', file: 'find', args: [trash, '-xdev', '-mindepth', '1', '-delete'] });
+    } finally {
+      await ctx.locks.release(trash);
+    }
   } catch (error) {
     if (error instanceof InterruptedError) return;
     ctx.steps.warn(`old layers could not be removed: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,12 +1,14 @@
 import path from 'node:path';
 import { PreflightError, reasonOf } from '../errors.ts';
 import { type LastBuild, lastBuild, rememberBuild } from '../store/last-build.ts';
-import { keyOf, type Layer, type LayerStore, newId } from '../store/layers.ts';
+import type { LayerStore } from '../store/layer-store.ts';
+import { keyOf, type Layer, newId } from '../store/layers.ts';
 import { type BuildContext, paths } from './context.ts';
 import { differences } from './differences.ts';
 import { explain } from './failures.ts';
 import type { LayerPlan, Made } from './layer-plan.ts';
 import { shortage } from './room.ts';
+import { DamagedLayers, TakenLayers } from './taken-layers.ts';
 import { MOST_LOWERS, type Tree } from './tree.ts';
 
 /** Reasons that are told of one step. */
@@ -18,6 +20,7 @@ export class LayeredBuild {
   readonly #tree: Tree;
   readonly #ctx: BuildContext;
   readonly #folder: string;
+  readonly #taken: TakenLayers;
   /** Copies that are still on their way into the store. */
   readonly #keeping: Promise<void>[] = [];
   #links: readonly (readonly string[])[] = [];
@@ -29,18 +32,39 @@ export class LayeredBuild {
   cached = 0;
   #isMissing = false;
   /** SHA-256 of the Release files that the layers were made from, by name in apt's lists. */
-  readonly releases: Record<string, string> = {};
+  releases: Record<string, string> = {};
 
   constructor(store: LayerStore | undefined, folder: string, tree: Tree, ctx: BuildContext) {
     this.#store = store;
     this.#folder = folder;
     this.#tree = tree;
+    this.#taken = new TakenLayers(store, ctx.steps);
     this.#ctx = ctx;
   }
 
   /** The id of the topmost layer; empty if nothing of it could be looked up again. */
   get top(): string {
     return this.#isUnrepeatable ? '' : this.#below;
+  }
+
+  /**
+   * Runs a row of plans, and what comes after it; again from the first plan, as often as layers are found to be damaged. That
+   * happens before anything was made on top of them.
+   */
+  async sound<T>(body: () => Promise<T>): Promise<T> {
+    const mark = this.#ctx.steps.mark();
+    for (;;) {
+      try {
+        return await body();
+      } catch (error) {
+        if (!(error instanceof DamagedLayers)) throw error;
+        this.#ctx.steps.rewind(mark);
+        while (this.#tree.depth > 0) this.#tree.drop();
+        this.#taken.clear();
+        [this.#links, this.#below, this.releases] = [[], '', {}];
+        [this.#isUnrepeatable, this.#rebuilds, this.#isMissing, this.cached] = [false, false, false, 0];
+      }
+    }
   }
 
   /** Takes the layer of a plan, or makes and keeps it. */
@@ -59,6 +83,7 @@ export class LayeredBuild {
     }
     try {
       if (plan.mustBeThere === true) throw await this.#noLayer(plan, inputs, faults);
+      await this.#taken.check();
       await this.#explain(plan, inputs, faults);
       const started = Date.now();
       const made = await this.#make(plan);
@@ -104,7 +129,14 @@ export class LayeredBuild {
   async #find(store: LayerStore, key: string, plan: LayerPlan, faults: string[]): Promise<Layer | undefined> {
     const { steps, request } = this.#ctx;
     const look = async (): Promise<Layer | undefined> =>
-      request.noCache || this.#rebuilds ? undefined : store.find(key, plan.fault, (fault) => faults.push(fault));
+      request.noCache || this.#rebuilds
+        ? undefined
+        : store.find(
+            key,
+            plan.fault,
+            (fault) => faults.push(fault),
+            (damage) => this.#taken.warn({ ...damage, step: lastOf(plan) }),
+          );
     const there = await look();
     if (there !== undefined) return there;
     let waited = false;
@@ -186,6 +218,7 @@ export class LayeredBuild {
 
   /** Opens the tree for what comes after the last layer. */
   async open(): Promise<void> {
+    await this.#taken.check();
     await this.#open('finalize');
   }
 
@@ -200,6 +233,8 @@ export class LayeredBuild {
 
   /** Runs something on top of a layer, and forgets what it has changed. */
   async lookInto<T>(layer: Layer, body: () => Promise<T>): Promise<T> {
+    this.#taken.add(layer);
+    await this.#taken.check();
     this.#tree.add(path.join(layer.folder, 'tree'));
     await this.#tree.open(paths.parts);
     try {
@@ -228,6 +263,7 @@ export class LayeredBuild {
   async #take(plan: LayerPlan, layer: Layer, inputs: Record<string, string>): Promise<void> {
     const { steps } = this.#ctx;
     this.#tree.add(path.join(layer.folder, 'tree'));
+    this.#taken.add(layer);
     this.#links = layer.meta.links;
     Object.assign(this.releases, layer.meta.releases);
     this.#below = layer.meta.id;

@@ -79,7 +79,7 @@ export class PackageStep {
 
   /** Fetches, then installs without the network. Returns the file with the state of the shell. */
   async run(last: boolean): Promise<string> {
-    await fetching(this.#ctx, async () => {
+    await fetching(this.#stage.plan.config.keyring, this.#ctx, async () => {
       const wrong = await this.#fetch();
       if (wrong.length > 0) {
         this.#ctx.steps.warn(`damaged in the cache, ${this.#ctx.request.offline ? 'removed' : 'fetched again'}: ${wrong.join(', ')}`);
@@ -98,7 +98,7 @@ export class PackageStep {
   /** Asks the archive whether it has changed: fetches its Release files and indices into apt's lists. */
   async update(): Promise<void> {
     const env = { ...this.#stage.proxy, ...this.#fetchTimeout, REALMFS_PACKAGES_PHASE: 'update' };
-    await fetching(this.#ctx, async () => {
+    await fetching(this.#stage.plan.config.keyring, this.#ctx, async () => {
       const now = Date.now() / 1000;
       const out = await this.#apt({ network: this.#fetchNetwork, last: true, env });
       await this.#harvest.harvestLists();

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Evaluation } from '../config/evaluate.ts';
 import { lastBuild } from '../store/last-build.ts';
+import { stateFault } from '../store/layer-check.ts';
 import { keyOf, type Layer, layersOf } from '../store/layers.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
 import { secondsSinceAsked } from './asked.ts';
@@ -37,7 +38,8 @@ export async function planLayers(
     const whole = { ...inputs, 'the layer below': below?.meta.id ?? '' };
     const faults: string[] = [];
     for (const layer of always ? [] : await layersOf(paths.layers, keyOf(whole))) {
-      const fault = await layerFault(layer, sources, ctx);
+      const damaged = await stateFault(layer);
+      const fault = damaged === undefined ? await layerFault(layer, sources, ctx) : `its layer is damaged: ${damaged}`;
       if (fault === undefined) {
         const isOld = (await secondsSinceAsked(layer.folder)) >= ctx.request.archiveAge && Object.keys(layer.meta.releases).length > 0;
         for (const step of steps) states.set(step, { cached: true, why: isOld ? ['unless the archive has changed: it is asked'] : [] });

@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { findProgram } from '../config/tools.ts';
+import { knownResultsSchema } from '../store/known-results.ts';
 import { keyOf } from '../store/layers.ts';
+import { readSealed } from '../store/sealed.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { findTarget } from '../targets/all.ts';
 import { hookVariables } from './binary-hooks.ts';
@@ -55,11 +56,7 @@ export async function upToDate(key: string, rootfs: boolean, ctx: BuildContext):
   const { request } = ctx;
   // What lies below the tree's own folder is not compared.
   if (key === '' || request.noCache || request.rebuildFrom !== '' || rootfs) return undefined;
-  try {
-    const known = JSON.parse(await readFile(path.join(paths.layers, 'results', request.output), 'utf8'));
-    const isSame = known.key === key && JSON.stringify(known.results) === JSON.stringify(request.results) && request.results.length > 0;
-    return isSame ? known.files : undefined;
-  } catch {
-    return undefined;
-  }
+  const known = await readSealed(path.join(paths.layers, 'results', request.output), knownResultsSchema);
+  const isSame = known?.key === key && JSON.stringify(known.results) === JSON.stringify(request.results) && request.results.length > 0;
+  return isSame ? known.files : undefined;
 }

@@ -86,8 +86,7 @@ export async function stageOne(
   const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy, netrc);
   return explained(undefined, async () => {
     const progress = new BootstrapProgress();
-    const { release, settings } = await fetching(ctx, async () => {
-      await harvest.removeOddities();
+    const { release, settings } = await fetching(config.keyring, ctx, async () => {
       const found = await currentRelease(config, mirror, env, ctx);
       const steady = { env, epoch: config.sourceDateEpoch ?? found.date, progress };
       await harvest.during(() => bootstrap(config, address, true, steady, ctx));
@@ -117,7 +116,7 @@ export async function askArchive(
   return explained(undefined, async () => {
     // Its own wget is told by the address.
     const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy, '');
-    return fetching(ctx, () => currentRelease(config, mirror, env, ctx));
+    return fetching(config.keyring, ctx, () => currentRelease(config, mirror, env, ctx));
   });
 }
 

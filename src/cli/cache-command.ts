@@ -1,124 +1,101 @@
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
 import { programRoot } from '../resources.ts';
-import { openLocks } from '../store/locks.ts';
-import { listLayers, type PruneOptions, prune, type StoredLayer } from '../store/prune.ts';
+import { type Locks, openLocks } from '../store/locks.ts';
+import { type PruneOptions, prune } from '../store/prune.ts';
+import { listStore } from '../store/store-list.ts';
+import { trashOf } from '../store/take-away.ts';
+import { tidyCache } from '../store/tidy.ts';
 import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { HeldFolder } from '../system/held-folder.ts';
-import { formatSize } from '../system/memory.ts';
+import { createRunner } from '../system/runner.ts';
+import { CACHE_VERSION, duText, goneText, json, listText, verifyText } from './cache-text.ts';
+import { verifyCache } from './cache-verify.ts';
+import type { CacheAction } from './options/types.ts';
+import { checkCache } from './place.ts';
 import { removeLeftScratch } from './scratch.ts';
 import { emptyFolder } from './staging.ts';
 import { jsonLine } from './text.ts';
-
-/** What `realmfs-builder cache` can do. */
-export const cacheActions = ['list', 'du', 'prune', 'clear'] as const;
-export type CacheAction = (typeof cacheActions)[number];
 
 /** What the command line of `cache` says. */
 export interface CacheOptions extends PruneOptions {
   readonly action: CacheAction;
   readonly json: boolean;
+  /** verify: remove what does not hold. */
+  readonly repair: boolean;
 }
 
-/** The version of the form of `cache --json`. */
-export const CACHE_VERSION = 1;
+/** Where the cache is, and what bounds it. */
+export interface CacheSurroundings {
+  readonly cache: string;
+  /** Bytes that the store of layers may have. */
+  readonly limit: number;
+  readonly keyring: string;
+  readonly signal: AbortSignal;
+}
 
-/** Runs the command on the cache folder; returns the text for standard output. */
-export async function cacheCommand(options: CacheOptions, cache: string, limit: number): Promise<string> {
+/** Milliseconds between two looks whether another process has emptied the trash. */
+const LOOK_AGAIN = 200;
+
+/** Runs the command on the cache folder; returns the text for standard output, and the exit code. */
+export async function cacheCommand(options: CacheOptions, around: CacheSurroundings): Promise<{ text: string; exitCode: number }> {
+  const { cache, limit } = around;
   const store = path.join(cache, 'layers');
-  const isThere = (await statOrUndefined(store))?.isDirectory() === true;
-  const found = isThere ? await listLayers(store) : [];
-  if (options.action === 'list') return options.json ? json(found) : listText(found, cache);
-  if (options.action === 'du') return options.json ? json(found) : duText(found, cache);
-  const asked: PruneOptions = options.action === 'clear' ? { maxSize: 0 } : options;
-  const bounds = asked.maxSize === undefined && asked.olderThan === undefined ? { maxSize: limit } : asked;
-  if (isThere) await removeLeftScratch(cache);
-  const gone = isThere ? await pruneStore(store, cache, bounds) : [];
-  const stays = isThere ? await listLayers(store) : [];
-  if (options.json) return json(gone);
-  const used = options.action === 'clear' && stays.length > 0 ? `; ${stays.length} are in use and stay` : '';
-  return `${gone.length} layers removed, ${formatSize(sizeOf(gone))}${used}; ${formatSize(sizeOf(stays))} are left\n`;
-}
-
-async function pruneStore(store: string, cache: string, options: PruneOptions): Promise<StoredLayer[]> {
+  const isThere = (await statOrUndefined(cache)) !== undefined;
+  if (isThere) await checkCache(cache);
+  const found = isThere ? await listStore(store) : { layers: [], unreadable: [] };
+  const { action } = options;
+  if (action === 'list' || action === 'du') {
+    const text = action === 'list' ? listText : duText;
+    return { text: options.json ? json(found) : text(found, cache), exitCode: 0 };
+  }
+  if (!isThere) return { text: options.json ? json(found) : `No layers in ${cache}.\n`, exitCode: 0 };
   const locks = openLocks(path.join(programRoot, 'templates/sandbox/locks.pl'));
   try {
-    const gone = await prune(store, locks, options);
-    await emptyTrash(path.join(store, 'trash'), cache);
-    return gone;
+    if (action === 'verify') return await verify(options, around, locks);
+    const asked: PruneOptions = action === 'clear' ? { maxSize: 0 } : options;
+    const bounds = asked.maxSize === undefined && asked.olderThan === undefined ? { maxSize: limit } : asked;
+    await removeLeftScratch(cache);
+    await tidyCache(cache);
+    const gone = await prune(store, locks, bounds);
+    await emptyTrash(trashOf(store), around);
+    const left = await listStore(store);
+    return { text: options.json ? json(gone) : goneText(gone, left, action), exitCode: 0 };
   } finally {
     await locks.close();
   }
 }
 
+async function verify(
+  { repair, json: isJson }: CacheOptions,
+  around: CacheSurroundings,
+  locks: Locks,
+): Promise<{ text: string; exitCode: number }> {
+  const { cache, keyring, signal } = around;
+  const runner = createRunner({ report: () => {}, signal, currentStep: () => 'cache' });
+  const found = await verifyCache({ cache, keyring, runner, locks, repair });
+  if (found.bad.some(({ removed }) => removed)) await emptyTrash(trashOf(path.join(cache, 'layers')), around);
+  const isGood = found.bad.every(({ removed }) => removed);
+  return {
+    text: isJson ? jsonLine({ version: CACHE_VERSION, ...found }) : verifyText(found, repair),
+    exitCode: isGood ? 0 : 1,
+  };
+}
+
 /** Whole trees are removed inside a sandbox, never from here. */
-async function emptyTrash(trash: string, cache: string): Promise<void> {
+async function emptyTrash(trash: string, { cache, signal }: CacheSurroundings): Promise<void> {
   for (const name of ['mnt', 'apt']) await makeFolders(path.join(cache, name), 0o755);
   const folder = await HeldFolder.open(trash);
   try {
-    // Somebody else empties it.
-    if (!(await folder.lock())) return;
+    // A build, or another prune, empties it: two at once would be in each other's way.
+    while (!(await folder.lock())) {
+      if (signal.aborted) return;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+    }
     const end = await emptyFolder(folder, folder, cache);
     if (end.exitCode !== 0)
       throw new PreflightError(`what was removed could not be emptied: ${end.noise.at(-1) ?? 'the sandbox ended'}`, { step: 'cache' });
   } finally {
     await folder.close();
   }
-}
-
-function sizeOf(layers: readonly StoredLayer[]): number {
-  return layers.reduce((sum, { meta }) => sum + meta.size, 0);
-}
-
-function json(layers: readonly StoredLayer[]): string {
-  const rows = layers.map(({ meta, lastUsed, isReachable }) => ({
-    id: meta.id,
-    step: meta.step,
-    project: meta.project,
-    size: meta.size,
-    made: meta.made,
-    lastUsed: new Date(lastUsed).toISOString(),
-    below: meta.parent,
-    isReachable,
-  }));
-  return jsonLine({ version: CACHE_VERSION, size: sizeOf(layers), layers: rows });
-}
-
-function when(milliseconds: number): string {
-  return new Date(milliseconds).toISOString().slice(0, 16).replace('T', ' ');
-}
-
-function listText(layers: readonly StoredLayer[], cache: string): string {
-  if (layers.length === 0) return `No layers in ${cache}.\n`;
-  const rows = layers.map(({ meta, lastUsed, isReachable }) => [
-    meta.id.slice(0, 12),
-    formatSize(meta.size),
-    when(Date.parse(meta.made)),
-    when(lastUsed),
-    isReachable ? meta.step : `${meta.step} (what is below it is gone)`,
-    meta.project === '' ? 'base image' : meta.project,
-  ]);
-  return table([['layer', 'size', 'made (UTC)', 'last used', 'step', 'project'], ...rows]);
-}
-
-function duText(layers: readonly StoredLayer[], cache: string): string {
-  const projects = new Map<string, number>();
-  for (const { meta } of layers) projects.set(meta.project, (projects.get(meta.project) ?? 0) + meta.size);
-  const rows = [...projects]
-    .sort((a, b) => b[1] - a[1])
-    .map(([project, size]) => [formatSize(size), project === '' ? 'base image' : project]);
-  return table([...rows, [formatSize(sizeOf(layers)), `all layers in ${cache}`]]);
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => (row[at] ?? '').length)));
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
 }

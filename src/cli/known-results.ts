@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isRecordFile, recordNames, SIGNATURE } from '../records/names.ts';
-import { makeFolders, statOrUndefined, writeWhole } from '../system/files.ts';
+import { knownResultsSchema } from '../store/known-results.ts';
+import { readSealed, writeSealed } from '../store/sealed.ts';
+import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { type HeldFolder, isPlainName } from '../system/held-folder.ts';
 import { isTargetFile, targets } from '../targets/all.ts';
 
@@ -16,13 +18,7 @@ export const resultNames: string[] = [
 
 /** The names of the results of the last build that is remembered of an output folder. */
 export async function lastResults(cache: string, output: string): Promise<string[]> {
-  try {
-    const { files } = JSON.parse(await readFile(path.join(cache, 'layers', 'results', nameOf(output)), 'utf8'));
-    return Array.isArray(files) ? files.filter((name) => typeof name === 'string') : [];
-  } catch {
-    // None is remembered, or not in this form.
-    return [];
-  }
+  return (await readSealed(path.join(cache, 'layers', 'results', nameOf(output)), knownResultsSchema))?.files ?? [];
 }
 
 /** The names that results may take the place of: those of targets, and those of earlier builds as the cache or SHA256SUMS names them. */
@@ -53,7 +49,7 @@ export async function rememberResults(cache: string, output: HeldFolder, key: st
   const folder = path.join(cache, 'layers', 'results');
   await makeFolders(folder, 0o700);
   const name = nameOf(output.path);
-  await writeWhole(path.join(folder, name), JSON.stringify({ key, files, results: await describeResults(output, files) }), 0o600);
+  await writeSealed(path.join(folder, name), { key, files, results: await describeResults(output, files) });
 }
 
 /** The name of what is remembered of an output folder. */

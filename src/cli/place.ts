@@ -3,7 +3,7 @@ import path from 'node:path';
 import { projectEntries } from '../config/entries.ts';
 import { hintOf, messageOf, PreflightError, UsageError } from '../errors.ts';
 import { cacheDisk, namedDisk } from '../system/disk-faults.ts';
-import { hasCode, isMissing, makeFolders } from '../system/files.ts';
+import { hasCode, isMissing, makeFolders, statOrUndefined } from '../system/files.ts';
 import { unknownWord } from './options.ts';
 
 /** Who the results belong to: the user behind sudo. */
@@ -45,6 +45,21 @@ export async function findPlace(config: string | undefined, cwd: string): Promis
   return { project: await realpath(path.dirname(file)), configName: name };
 }
 
+/** Folders of a cache that every build opens by their names. */
+const cacheFolders = ['mnt', 'apt', 'apt/archives', 'apt/archives/partial', 'apt/lists', 'apt/lists/partial', 'layers'];
+
+/** @throws PreflightError if a cache folder that is there is not root's alone, or if something else stands in the place of one of its folders. */
+export async function checkCache(folder: string): Promise<void> {
+  const fail = (why: string): PreflightError => new PreflightError(`the cache folder ${folder} ${why}`, { step: 'preflight' });
+  const found = await lstat(await realpath(folder));
+  if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0)
+    throw fail('must belong to root and be writable by root alone');
+  for (const name of cacheFolders) {
+    const there = await statOrUndefined(path.join(folder, name));
+    if (there !== undefined && !there.isDirectory()) throw fail(`is damaged: ${name} in it is not a folder; remove it, and build again`);
+  }
+}
+
 /** Makes the cache folder, 0700 and root's: what lies in it is installed as root. */
 export async function makeCache(folder: string): Promise<string> {
   const fail = (why: string, hint?: string): PreflightError =>
@@ -55,11 +70,9 @@ export async function makeCache(folder: string): Promise<string> {
     const names = await readdir(real);
     // Another folder would be closed to everybody else, and filled.
     if (names.length > 0 && !(names.includes('apt') && names.includes('mnt'))) throw fail('is not empty, and no cache of realmfs-builder');
-    const found = await lstat(real);
-    if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0)
-      throw fail('must belong to root and be writable by root alone');
+    await checkCache(real);
     await chmod(real, 0o700);
-    for (const name of ['mnt', 'apt', 'apt/archives', 'apt/lists', 'layers']) await makeFolders(path.join(real, name), 0o755);
+    for (const name of cacheFolders) await makeFolders(path.join(real, name), 0o755);
     return real;
   } catch (error) {
     if (error instanceof PreflightError) throw error;

@@ -77,6 +77,11 @@ export async function checkSignature(file: string, keyring: string, runner: Runn
   return { fault: 'is not signed' };
 }
 
+/** Whether a fault says that the file is not what somebody has signed, whoever that was. */
+export function isDamaged(fault: string): boolean {
+  return /^(?:was changed|is not signed|holds more|has a signature that cannot)/.test(fault);
+}
+
 /** The signed Release file, or undefined if no good signature is on it. */
 export async function readSigned(file: string, keyring: string, runner: Runner): Promise<SignedRelease | undefined> {
   const check = await checkSignature(file, keyring, runner);

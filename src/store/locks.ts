@@ -1,6 +1,7 @@
 import { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
-import { BuilderError, InterruptedError } from '../errors.ts';
+import { BuilderError, InterruptedError, PreflightError } from '../errors.ts';
+import { statOrUndefined } from '../system/files.ts';
 import { LineSplitter } from '../system/lines.ts';
 
 /** Locks on files, held by a helper process that ends with this one: whatever happens, they are let go. */
@@ -9,6 +10,8 @@ export interface Locks {
   shared(file: string): Promise<boolean>;
   /** False if somebody else holds the file, or there is none. */
   exclusive(file: string): Promise<boolean>;
+  /** As `exclusive`; where there is nothing, an empty file is made. */
+  create(file: string): Promise<boolean>;
   release(file: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -17,12 +20,18 @@ export interface Locks {
 const LOOK_AGAIN = 100;
 
 /**
- * Waits until nobody else holds a file, and holds it; `onWait` is told once if somebody does.
+ * Waits until nobody else holds a file or folder, and holds it; an empty file is made where there is nothing. `onWait` is told
+ * once if somebody does.
  * @throws InterruptedError if all is to end meanwhile.
+ * @throws PreflightError if what stands there cannot be held.
  */
 export async function waitFor(locks: Locks, file: string, isStopped: () => boolean, onWait: () => void): Promise<void> {
-  for (let told = false; !(await locks.exclusive(file)); told = true) {
+  const isFolder = (await statOrUndefined(file))?.isDirectory() === true;
+  for (let told = false; !(await (isFolder ? locks.exclusive(file) : locks.create(file))); told = true) {
     if (isStopped()) throw new InterruptedError('interrupted', 130);
+    const there = await statOrUndefined(file);
+    if (there !== undefined && !there.isFile() && !there.isDirectory())
+      throw new PreflightError(`${file} is not a file that can be locked: remove it`, { step: 'preflight' });
     if (!told) onWait();
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
   }
@@ -57,6 +66,7 @@ export function openLocks(script: string): Locks {
   return {
     shared: (file) => ask('shared', file),
     exclusive: (file) => ask('exclusive', file),
+    create: (file) => ask('create', file),
     release: async (file) => {
       await ask('release', file);
     },

@@ -3,10 +3,13 @@ import { constants, createWriteStream } from 'node:fs';
 import { lstat, open, readdir, rename, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { BuilderError } from '../errors.ts';
 import { naming } from '../system/disk-faults.ts';
 import { removeFile, sha256File, statOrUndefined, syncPath } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
+import { listDigests } from './apt-lists.ts';
 import { type IndexEntry, indicesOf, readPackages, readSigned, releaseField, type SignedRelease } from './index-file.ts';
+import { openDigests } from './memo.ts';
 
 /** Milliseconds between looks at what has been fetched. */
 const EVERY = 2000;
@@ -92,19 +95,34 @@ export class PackageHarvest {
   async harvestLists(): Promise<void> {
     const upper = path.join(this.#folders.view, 'lists-upper');
     const target = path.join(this.#folders.cache, 'lists');
+    const digests = await openDigests(listDigests(this.#folders.cache));
     for (const release of await this.#releases(upper)) {
       if (!isNamedRight(release)) continue;
-      for (const { file, signed } of await indicesOf(upper, release))
-        await this.#take(path.join(upper, file), path.join(target, file), signed);
+      for (const { file, signed } of await indicesOf(upper, release)) {
+        const list = path.join(target, file);
+        // Who finds later that it is not what its Release file says knows that it was.
+        if (await this.#take(path.join(upper, file), list, signed)) await digests.note(list, signed.sha256);
+      }
       await this.#take(path.join(upper, release.file), path.join(target, release.file));
     }
+    await digests.keep();
   }
 
-  /** Removes what is no regular file: a pipe in the cache would let debootstrap wait for ever. */
-  async removeOddities(): Promise<void> {
-    for (const entry of await readdir(path.join(this.#folders.cache, 'archives'), { withFileTypes: true })) {
-      if (entry.name.endsWith('.deb') && !entry.isFile()) await this.#drop(entry.name);
+  /** Reads all package files of the shared cache; changes nothing. */
+  async look(): Promise<{ checked: string[]; bad: string[]; unknown: string[] }> {
+    const shared = path.join(this.#folders.cache, 'archives');
+    const names = (await readdir(shared)).filter((name) => name.endsWith('.deb'));
+    const entries = await this.#entriesOf(names);
+    const found = { checked: [] as string[], bad: [] as string[], unknown: [] as string[] };
+    for (const name of names) {
+      if (this.#runner.isStopped()) throw new BuilderError('stopped');
+      const [file, entry] = [path.join(shared, name), entries.get(name)];
+      const isFile = (await statOrUndefined(file))?.isFile() === true;
+      if (isFile && entry === undefined) found.unknown.push(name);
+      else if (isFile && entry !== undefined && (await this.#matches(file, entry))) found.checked.push(name);
+      else found.bad.push(name);
     }
+    return found;
   }
 
   /** Checks the files that apt is about to install; removes the wrong ones and returns their names. */

@@ -106,12 +106,15 @@ export class Machine {
     if (options.layers) this.makeCache('cache');
   }
 
-  /** Makes a package cache that has what other tests have fetched, and no layers. */
-  makeCache(name: string): string {
+  /**
+   * Makes a package cache that has what other tests have fetched, and no layers. Its files are links of those of the tests' own
+   * cache, which a program only replaces; who changes them in place says `isCopied`.
+   */
+  makeCache(name: string, { isCopied = false } = {}): string {
     const folder = path.join(this.folder, name);
     const script =
-      'mkdir -m 700 "$2" "$2/mnt"; cp --archive --link -- "$1/apt" "$2"; rm -f "$2/apt/fetch.lock"; find "$1" -maxdepth 1 -name "test-base-*" -exec cp --archive --link -t "$2" {} +';
-    execFileSync('bash', ['--norc', '-euc', script, 'cache', testCache, folder]);
+      'mkdir -m 700 "$2" "$2/mnt"; cp --archive $3 -- "$1/apt" "$2"; rm -f "$2/apt/fetch.lock"; find "$1" -maxdepth 1 -name "test-base-*" -exec cp --archive --link -t "$2" {} +';
+    execFileSync('bash', ['--norc', '-euc', script, 'cache', testCache, folder, isCopied ? '' : '--link']);
     return folder;
   }
 

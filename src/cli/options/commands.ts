@@ -1,10 +1,10 @@
 import { Argument, Command } from 'commander';
 import { UsageError } from '../../errors.ts';
 import { parseSize, parseTime } from '../../system/memory.ts';
-import type { CacheAction } from '../cache-command.ts';
 import { diffProgram, inspectProgram, readDiff, readInspect } from './look.ts';
 import { colorOption, parsed, readSteering, setOption, steered } from './shared.ts';
 import type { ColorChoice, Parsed } from './types.ts';
+import { type CacheAction, cacheActions } from './types.ts';
 
 /** A command beside the build: how its words are read, and what they mean. */
 export interface CommandRow {
@@ -55,16 +55,18 @@ function doctorProgram(): Command {
 
 function cacheProgram(): Command {
   return new Command('realmfs-builder cache')
-    .usage('[options] list|du|prune|clear')
-    .description('Lists and removes layers: what steps have left, kept for the next build. Layers that a build uses stay.')
-    .addArgument(
-      new Argument('<action>', 'list: all layers; du: space by project; prune: to the bounds below; clear: all').choices([
-        'list',
-        'du',
-        'prune',
-        'clear',
-      ]),
+    .usage('[options] list|du|prune|clear|verify')
+    .description(
+      'Lists, checks and removes layers: what steps have left, kept for the next build. Layers that a build uses stay. ' +
+        'verify reads all of the cache anew, packages too, and ends with exit code 1 if something does not hold.',
     )
+    .addArgument(
+      new Argument(
+        '<action>',
+        'list: all layers; du: space by project; prune: to the bounds below; clear: all; verify: is all what was kept?',
+      ).choices([...cacheActions]),
+    )
+    .option('--repair', 'verify: remove what does not hold; the next build makes or fetches it again')
     .option(
       '--max-size <size>',
       'prune: remove what was not used for longest until this is left (default: LAYERS_MAX_SIZE)',
@@ -209,12 +211,13 @@ function parseAge(text: string): number | undefined {
 }
 
 function readCache(command: Command): Parsed {
-  const { json, maxSize, olderThan } = command.opts<{ json?: true; maxSize?: number; olderThan?: number }>();
+  const { json, repair, maxSize, olderThan } = command.opts<{ json?: true; repair?: true; maxSize?: number; olderThan?: number }>();
   const action = command.args[0] as CacheAction;
   if (action !== 'prune' && (maxSize !== undefined || olderThan !== undefined))
     throw new UsageError('--max-size and --older-than belong to: cache prune');
+  if (action !== 'verify' && repair) throw new UsageError('--repair belongs to: cache verify');
   const bounds = { ...(maxSize === undefined ? {} : { maxSize }), ...(olderThan === undefined ? {} : { olderThan }) };
-  return { kind: 'cache', options: { action, json: json === true, ...bounds } };
+  return { kind: 'cache', options: { action, json: json === true, repair: repair === true, ...bounds } };
 }
 
 function readDoctor(command: Command): Parsed {

@@ -1,6 +1,10 @@
 import type { CacheOptions } from '../cache-command.ts';
 import type { DoctorOptions } from '../doctor-command.ts';
 
+/** What `realmfs-builder cache` can do. */
+export const cacheActions = ['list', 'du', 'prune', 'clear', 'verify'] as const;
+export type CacheAction = (typeof cacheActions)[number];
+
 export const progressKinds = ['auto', 'tty', 'plain', 'json', 'quiet'] as const;
 export type ProgressKind = (typeof progressKinds)[number];
 export type ColorChoice = 'auto' | 'always' | 'never';

@@ -152,18 +152,3 @@ test('a wrong file in the cache is removed from the cache and from the view', as
   }
   expect(await harvest.verify(wanted)).toEqual(['good_1_all.deb']);
 });
-
-test('what stands in the place of a package file but is none is removed', async () => {
-  const { cache, view } = cacheAndView(packages, release);
-  const [shared, seen] = [path.join(cache, 'archives'), path.join(view, 'archives')];
-  mkdirSync(seen);
-  for (const folder of [shared, seen]) {
-    writeFileSync(path.join(folder, 'good_1_all.deb'), good);
-    execFileSync('mkfifo', [path.join(folder, 'pipe_1_all.deb')]);
-    symlinkSync('/etc/passwd', path.join(folder, 'link_1_all.deb'));
-    mkdirSync(path.join(folder, 'folder_1_all.deb'));
-  }
-  await new PackageHarvest({ cache, view }, '/k', gpgv()).removeOddities();
-  expect(readdirSync(seen)).toEqual(['good_1_all.deb']);
-  expect(readdirSync(shared).sort()).toEqual(['good_1_all.deb', 'partial']);
-});
