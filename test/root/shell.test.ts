@@ -43,6 +43,37 @@ test('one command in the tree after a step: its state, its exit code, and nothin
   expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).stderr).toContain('up to date');
 });
 
+test('what shells that were killed have left goes with the next command that works on the cache; what one uses stays', async () => {
+  const project = machine.project('killed', { 'build.conf': conf });
+  expect((await machine.run(['--no-confirm', '-t'], { cwd: project })).code).toBe(0);
+  const cache = path.join(machine.folder, 'cache');
+  const left = (): string[] => readdirSync(cache).filter((name) => name.startsWith('shell-'));
+  const opened = async (): Promise<RunningBuild> => {
+    const running = machine.start(['shell', '--no-tmpfs', 'packages', '-c', 'echo x >/big; echo there; sleep 600'], { cwd: project });
+    await running.sees('there');
+    return running;
+  };
+  const used = await opened();
+  for (const args of [
+    ['cache', 'prune'],
+    ['cache', 'clear'],
+    ['--no-confirm', '-t'],
+    ['shell', 'packages', '-c', 'true'],
+  ]) {
+    const before = left();
+    const running = await opened();
+    running.kill('SIGKILL');
+    await running.ended;
+    expect(left()).toHaveLength(before.length + 1);
+    // The lock lasts until the sandbox has gone.
+    for (let tries = 0; tries < 50 && left().length > 1; tries += 1) expect((await machine.run(args, { cwd: project })).code).toBe(0);
+    expect(left()).toEqual(before);
+  }
+  used.kill('SIGTERM');
+  await used.ended;
+  expect(left()).toEqual([]);
+});
+
 test('what is never kept cannot be opened, and is named', async () => {
   const project = machine.project('never kept', { 'build.conf': `${conf}NOCACHE_STEPS=two\n` });
   const shell = (...args: string[]): Promise<Run> => machine.run(['shell', ...args], { cwd: project });
