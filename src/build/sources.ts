@@ -155,7 +155,7 @@ async function lookUp(read: string, evaluation: Evaluation): Promise<string> {
 
 /** A file by its name below a folder, and what is wrong with it: links are followed as far as they stay in the folder. */
 export async function fileBelow(folder: string, name: string): Promise<{ readonly real: string; readonly fault?: string } | undefined> {
-  const found = await findInside(await linkFree(folder).catch(() => folder), name);
+  const found = await findInside(await linkFree(folder).catch(() => folder), name, path.basename(folder));
   if (found.kind === 'missing') return undefined;
   if (found.kind === 'astray') return { real: '', fault: found.why };
   if (found.stat.isDirectory()) return { real: found.path, fault: 'is a folder' };

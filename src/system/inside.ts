@@ -6,8 +6,6 @@ import { onDisk, textOf } from './names.ts';
 
 /** Links that are followed one after the other, as in the kernel. */
 const MOST_LINKS = 40;
-const OUT = 'out of the project folder';
-const COPY = 'copy what it leads to into the project';
 
 /** What a name below a folder stands for, every link on the way resolved within the folder. */
 export type Found =
@@ -24,14 +22,16 @@ interface Link {
 
 /**
  * Finds a name below a folder. The kernel follows no link in it: a link that is absolute, or leads above the folder on
- * its way, leads out, even if it would come back.
+ * its way, leads out, even if it would come back. `shown`: what the folder is called in a message.
  */
-export async function findInside(folder: string, name: string): Promise<Found> {
+export async function findInside(folder: string, name: string, shown = 'the project folder'): Promise<Found> {
   const parts = (text: string, link?: Link) => text.split('/').map((part) => ({ part, link }));
   const astray = (link: Link, how: string, remedy: string): Found => ({
     kind: 'astray',
     why: `${link.name === name ? 'is a link' : `has a link on its way, ${link.name},`} that leads ${how}, to ${link.to}: ${remedy}`,
   });
+  const out = (link: Link): Found =>
+    astray(link, `out of ${shown}`, `copy what it leads to into ${shown.replace(/^(the project) folder$/, '$1')}`);
   const ahead = parts(name);
   const at: string[] = [];
   let stat = await statOrUndefined(folder);
@@ -39,7 +39,7 @@ export async function findInside(folder: string, name: string): Promise<Found> {
   for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) {
     const { part, link } = next;
     if (part === '' || part === '.') continue;
-    if (part === '..' && at.pop() === undefined) return link === undefined ? { kind: 'missing' } : astray(link, OUT, COPY);
+    if (part === '..' && at.pop() === undefined) return link === undefined ? { kind: 'missing' } : out(link);
     if (part !== '..') at.push(part);
     const here = path.join(folder, ...at);
     stat = await statOrUndefined(here);
@@ -48,7 +48,7 @@ export async function findInside(folder: string, name: string): Promise<Found> {
     const found = { name: at.join('/'), to: textOf(await readlink(onDisk(here), { encoding: 'buffer' })) };
     links += 1;
     if (links > MOST_LINKS) return astray(found, 'in a circle', 'mend or remove it');
-    if (path.isAbsolute(found.to)) return astray(found, OUT, COPY);
+    if (path.isAbsolute(found.to)) return out(found);
     at.pop();
     ahead.unshift(...parts(found.to, found));
   }

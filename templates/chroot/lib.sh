@@ -50,7 +50,10 @@ __realmfs_ask() {
             IFS='' builtin read -r -d '' -t 120 __realmfs_answer || __realmfs_fatal "the builder has not answered what $1 $2 is"
         done
     } <>"$__realmfs_run/out/$__realmfs_pipe"
-    [[ $__realmfs_answer == *' ok' ]] || __realmfs_fatal "$1 $2 ${__realmfs_answer#* }"
+    [[ $__realmfs_answer == *' ok' ]] || {
+        [[ $1 != file ]] || __realmfs_fatal "install_file: $2 ${__realmfs_answer#* }"
+        __realmfs_fatal "$1: $2 ${__realmfs_answer#* }"
+    }
 }
 
 info() {

@@ -49,7 +49,7 @@ describe('a step asks the builder', () => {
   test('what is wrong ends the step with the words of the builder', async () => {
     const { run } = start(async () => 'is a folder');
     expect((await shell(run, '__realmfs_ask file etc; echo not here')).output).toBe('');
-    expect(execFileSync('cat', [path.join(run, 'out/status')], { encoding: 'utf8' })).toContain('file etc is a folder');
+    expect(execFileSync('cat', [path.join(run, 'out/status')], { encoding: 'utf8' })).toContain('install_file: etc is a folder');
   });
 
   test.each([
