@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case ${1-} in
     run) packages=(debootstrap mount iproute2 gpgv xz-utils wget perl e2fsprogs debian-archive-keyring ca-certificates passt) ;;
     test) packages=(debootstrap mount iproute2 gpgv xz-utils wget perl e2fsprogs debian-archive-keyring ca-certificates passt
-        shellcheck shfmt expect acl attr libcap2-bin apt-utils squashfs-tools erofs-utils cryptsetup-bin zstd) ;;
+        shellcheck shfmt expect acl attr libcap2-bin apt-utils squashfs-tools erofs-utils cryptsetup-bin zstd openssl) ;;
     compile) packages=() ;;
     *)
         echo 'usage: set-up.sh run|compile|test' >&2

@@ -28,6 +28,16 @@ export function errorLines(lines: readonly string[]): string[] {
   return lines.filter((line) => /^E: /.test(line)).map((line) => hideCredentials(line.slice(3)));
 }
 
+/** What to do if a server was not trusted; undefined: it was. Words of apt (GnuTLS, OpenSSL) and of wget. */
+export function certificateHint(lines: readonly string[]): string | undefined {
+  const isUntrusted = lines.some(
+    (line) => /certificate/i.test(line) && /verif|trusted|issuer|authority|self.signed|unknown CA/i.test(line),
+  );
+  return isUntrusted
+    ? 'if an authority of yours vouches for the server, put its certificate into overlay/usr/local/share/ca-certificates/NAME.crt: fetches and the image trust it then'
+    : undefined;
+}
+
 /** Removes user and password from the addresses in a text. */
 export function hideCredentials(text: string): string {
   // Names of apt's lists are made of addresses.
@@ -81,7 +91,8 @@ export async function explain(error: unknown, folder?: string): Promise<unknown>
   if (code !== undefined || isFull(where))
     return diskError(code ?? 'ENOSPC', all, { where: diskInLine(said?.line ?? '', all) ?? where, step, details, cause: error });
   const fault = tail.findLast((line) => fetchFault.test(line));
-  if (fault !== undefined) return new FetchError(hideCredentials(fault.slice(3)), { step, details, cause: error });
+  if (fault !== undefined)
+    return new FetchError(hideCredentials(fault.slice(3)), { step, details, hint: certificateHint(tail) ?? error.hint, cause: error });
   return error;
 }
 

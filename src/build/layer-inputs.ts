@@ -13,7 +13,7 @@ import { type BuildPlan, hasShell } from './plan.ts';
 import { linkFree } from './project-file.ts';
 import type { Sources } from './sources.ts';
 import { finalSettings, type Stage, signedBy } from './stage.ts';
-import { bootstrapInputs } from './stage-one.ts';
+import { bootstrapInputs, type Origin } from './stage-one.ts';
 
 /** All inputs of a cut that are known before it runs, without the layer below. `handedOn`: the text of the shell that it hands on. */
 export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs, handedOn: string): Promise<Record<string, string>> {
@@ -31,8 +31,8 @@ export function isShellHandedOn(cut: Cut, { stageTwo }: BuildPlan): boolean {
 }
 
 /** All inputs of the bootstrap. */
-export async function bootstrapLayerInputs(config: Config, mirror: string, seal: Seal): Promise<Record<string, string>> {
-  return seal.inputs({ ...(await bootstrapInputs(config, mirror)), ...ownInputs() });
+export async function bootstrapLayerInputs(config: Config, origin: Origin, seal: Seal): Promise<Record<string, string>> {
+  return seal.inputs({ ...(await bootstrapInputs(config, origin)), ...ownInputs() });
 }
 
 function ownInputs(): Record<string, string> {

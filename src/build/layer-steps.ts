@@ -7,6 +7,7 @@ import type { Seal } from '../store/seal.ts';
 import { trashOf } from '../store/take-away.ts';
 import { tidyCache } from '../store/tidy.ts';
 import { rememberAsked } from './asked.ts';
+import { bootstrapPackages, ownAuthorities } from './certificates.ts';
 import { type BuildContext, paths } from './context.ts';
 import { isToBeAsked, planCut } from './cut-layer.ts';
 import { type Cut, cutSteps } from './cuts.ts';
@@ -87,22 +88,24 @@ export async function bootstrapLayer(
 ): Promise<Stage> {
   const { config } = plan;
   const proxy = await findProxy(mirrors.main, ctx);
+  const origin = { mirror: mirrors.main, packages: await bootstrapPackages(plan, mirrors) };
+  const access = { proxy, authorities: await ownAuthorities(plan.customisation) };
   const release = { date: 0 };
   await layers.run({
     steps: ['bootstrap'],
-    inputs: await bootstrapLayerInputs(config, mirrors.main, seal),
+    inputs: await bootstrapLayerInputs(config, origin, seal),
     mustRun: false,
     mustBeThere: ctx.request.shell !== null,
     fault: async ({ folder, meta }) => {
       if (!(await isToBeAsked(folder, ctx))) return undefined;
-      const now = await askArchive(config, mirrors.main, proxy, ctx);
+      const now = await askArchive(config, mirrors.main, access, ctx);
       if (meta.releases[now.file] !== now.sha256) return `the archive has changed: ${config.release} is of ${dateText(now.date)}`;
       await rememberAsked(folder);
       return undefined;
     },
     make: () =>
       ctx.steps.run('bootstrap', async () => {
-        const made = await stageOne(config, mirrors.main, proxy, ctx);
+        const made = await stageOne(config, origin, access, ctx);
         release.date = made.date;
         return {
           reads: {},

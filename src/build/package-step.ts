@@ -12,6 +12,7 @@ import { PackageHarvest } from '../store/packages.ts';
 import { isMissing, sha256File } from '../system/files.ts';
 import { together } from '../system/together.ts';
 import { type Answer, asksAnyway, knownAnswers, rememberQuestion } from './asked.ts';
+import { ownAuthorities } from './certificates.ts';
 import { type BuildContext, paths } from './context.ts';
 import { fetching, notCached } from './fetching.ts';
 import { linkFree } from './project-file.ts';
@@ -100,7 +101,7 @@ export class PackageStep {
     const env = { ...this.#stage.proxy, ...this.#fetchTimeout, REALMFS_PACKAGES_PHASE: 'update' };
     await fetching(this.#stage.plan.config.keyring, this.#ctx, async () => {
       const now = Date.now() / 1000;
-      const out = await this.#apt({ network: this.#fetchNetwork, last: true, env });
+      const out = await this.#apt({ network: this.#fetchNetwork, last: true, env, files: await this.#authorities() });
       await this.#harvest.harvestLists();
       await this.#remember(out, now);
     });
@@ -129,7 +130,7 @@ export class PackageStep {
       network: offline ? ('none' as const) : this.#fetchNetwork,
       last: false,
       env: { ...this.#stage.proxy, ...this.#fetchTimeout, ...phase(offline ? 'look' : 'fetch') },
-      files: { asked: lines.join('') },
+      files: { asked: lines.join(''), ...(await this.#authorities()) },
     };
     const out = await this.#harvest.during(() => this.#apt(options));
     if (offline) await this.#checkMissing(path.join(out, 'missing'));
@@ -145,6 +146,11 @@ export class PackageStep {
     const before = isKnown === 'known' ? known.get(question) : undefined;
     this.askedAt = before?.askedAt ?? now;
     if (before === undefined) await rememberQuestion(question, await this.#keyringDigest(), now);
+  }
+
+  /** The authorities of https servers that the project brings: apt must know them before the image does. */
+  async #authorities(): Promise<Record<string, string>> {
+    return { authorities: await ownAuthorities(this.#stage.plan.customisation) };
   }
 
   async #keyringDigest(): Promise<string> {

@@ -5,6 +5,7 @@ import { stateFault } from '../store/layer-check.ts';
 import { keyOf, type Layer, layersOf } from '../store/layers.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
 import { secondsSinceAsked } from './asked.ts';
+import { bootstrapPackages } from './certificates.ts';
 import { type BuildContext, paths } from './context.ts';
 import { cutSteps } from './cuts.ts';
 import { differences } from './differences.ts';
@@ -53,7 +54,8 @@ export async function planLayers(
     for (const step of steps) states.set(step, { cached: false, why: step === last ? why : [`${RUNS_WITH}${last}`] });
     return undefined;
   };
-  below = await look(['bootstrap'], await bootstrapLayerInputs(plan.config, mirrors.main, seal), false);
+  const origin = { mirror: mirrors.main, packages: await bootstrapPackages(plan, mirrors) };
+  below = await look(['bootstrap'], await bootstrapLayerInputs(plan.config, origin, seal), false);
   const releaseDate = Number(below?.meta.facts.releaseDate ?? 0);
   const sourceDateEpoch = plan.config.sourceDateEpoch ?? releaseDate;
   const stage = { plan, mirror: mirrors.main, securityMirror: mirrors.security, proxy: {}, releaseDate, sourceDateEpoch };

@@ -5,9 +5,10 @@ import { FetchError } from '../errors.ts';
 import { checkSignature, releaseField, type SignedRelease } from '../store/index-file.ts';
 import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { commandLine, howItEnded } from '../system/runner.ts';
+import { authoritiesFile } from './certificates.ts';
 import { type BuildContext, paths } from './context.ts';
 import { splitCredentials } from './credentials.ts';
-import { hideCredentials } from './failures.ts';
+import { certificateHint, hideCredentials } from './failures.ts';
 import { notCached } from './fetching.ts';
 
 /** The Release file that a build is made from. */
@@ -33,16 +34,21 @@ const WGETRC = '/tmp/wgetrc';
 /** The home folder of the wget that debootstrap starts. */
 const WGET_HOME = '/tmp/wget';
 
-/** The environment of wget, also of the one that debootstrap starts: three tries, time limits, the proxy, and the password of the mirror. */
+/**
+ * The environment of wget, also of the one that debootstrap starts: three tries, time limits, the proxy, the authorities it trusts, and the
+ * password of the mirror.
+ */
 export async function fetchEnvironment(
   limit: number,
-  proxy: Readonly<Record<string, string>>,
+  { proxy, authorities }: { readonly proxy: Readonly<Record<string, string>>; readonly authorities: string },
   netrc: string,
 ): Promise<Record<string, string>> {
   const connect = Math.ceil(limit / 2);
+  const file = await authoritiesFile(authorities);
+  const trusted = file === undefined ? '' : `ca_certificate = ${file}\n`;
   await writeFile(
     WGETRC,
-    `connect_timeout = ${connect}\ndns_timeout = ${connect}\nread_timeout = ${limit}\ntries = 3\nwaitretry = 2\nmax_redirect = 10\n`,
+    `${trusted}connect_timeout = ${connect}\ndns_timeout = ${connect}\nread_timeout = ${limit}\ntries = 3\nwaitretry = 2\nmax_redirect = 10\n`,
   );
   if (netrc === '') return { WGETRC, ...proxy };
   await makeFolders(WGET_HOME, 0o700);
@@ -148,7 +154,7 @@ async function download(url: string, env: Readonly<Record<string, string>>, ctx:
     throw new FetchError(hideCredentials(`${url} cannot be fetched: ${why}`), {
       step: ctx.steps.current,
       details: [`command: ${commandLine(command)}`, ...result.tail.map((line) => `output:  ${line}`)].map(hideCredentials),
-      hint: 'check DEBIAN_MIRROR, DEBIAN_RELEASE, the network and the proxy',
+      hint: certificateHint(result.tail) ?? 'check DEBIAN_MIRROR, DEBIAN_RELEASE, the network and the proxy',
     });
   }
   return readFile(out, 'utf8');

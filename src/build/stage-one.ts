@@ -49,8 +49,26 @@ export async function checkKeyring(config: Config): Promise<void> {
   }
 }
 
+/** What a bootstrap is made from beside the configuration. */
+export interface Origin {
+  readonly mirror: string;
+  /** Packages beside the usual ones. */
+  readonly packages: readonly string[];
+}
+
+/** Proxy variables, and authorities of https servers that the project brings, as PEM. */
+export interface Access {
+  readonly proxy: Readonly<Record<string, string>>;
+  readonly authorities: string;
+}
+
 /** The command line of debootstrap; `seed` is --make-tarball or --unpack-tarball. */
-export function debootstrapArguments(config: Config, components: readonly string[], mirror: string, seed: readonly string[]): string[] {
+export function debootstrapArguments(
+  config: Config,
+  components: readonly string[],
+  { mirror, packages }: Origin,
+  seed: readonly string[],
+): string[] {
   return [
     ...seed,
     '--verbose',
@@ -58,7 +76,7 @@ export function debootstrapArguments(config: Config, components: readonly string
     '--variant=minbase',
     `--arch=${config.arch}`,
     `--components=${components.join(',')}`,
-    '--include=systemd-sysv,locales',
+    `--include=${['systemd-sysv', 'locales', ...packages].join(',')}`,
     `--keyring=${config.keyring}`,
     '--force-check-gpg',
     config.release,
@@ -73,28 +91,25 @@ export function debootstrapArguments(config: Config, components: readonly string
  * In between and while the first one runs, what was fetched is taken into the cache. Returns the
  * Release file.
  */
-export async function stageOne(
-  config: Config,
-  mirror: string,
-  proxy: Readonly<Record<string, string>>,
-  ctx: BuildContext,
-): Promise<BaseRelease> {
+export async function stageOne(config: Config, origin: Origin, access: Access, ctx: BuildContext): Promise<BaseRelease> {
+  const { mirror } = origin;
   const harvest = new PackageHarvest({ cache: `${paths.cache}/apt`, view: paths.apt }, config.keyring, ctx.runner);
   await makeFolders(paths.root, 0o755);
   await chmod(paths.root, 0o755);
-  const { address, netrc } = splitCredentials(mirror);
-  const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy, netrc);
+  const { netrc } = splitCredentials(mirror);
+  const env = await fetchEnvironment(ctx.request.fetchTimeout, access, netrc);
+  const plain = plainOrigin(origin);
   return explained(undefined, async () => {
     const progress = new BootstrapProgress();
     const { release, settings } = await fetching(config.keyring, ctx, async () => {
       const found = await currentRelease(config, mirror, env, ctx);
       const steady = { env, epoch: config.sourceDateEpoch ?? found.date, progress };
-      await harvest.during(() => bootstrap(config, address, true, steady, ctx));
+      await harvest.during(() => bootstrap(config, plain, true, steady, ctx));
       await harvest.harvestLists();
       return { release: found, settings: steady };
     });
     await checkUsedRelease(config, mirror, release, ctx);
-    await bootstrap(config, address, false, settings, ctx);
+    await bootstrap(config, plain, false, settings, ctx);
     await leaveLists(paths.root, aptLists, listsOf(config, release));
     return release;
   });
@@ -107,15 +122,10 @@ function listsOf({ arch, components }: Config, { file }: BaseRelease): string[] 
 }
 
 /** Fetches and checks the Release file of the suite, and nothing else. */
-export async function askArchive(
-  config: Config,
-  mirror: string,
-  proxy: Readonly<Record<string, string>>,
-  ctx: BuildContext,
-): Promise<BaseRelease> {
+export async function askArchive(config: Config, mirror: string, access: Access, ctx: BuildContext): Promise<BaseRelease> {
   return explained(undefined, async () => {
     // Its own wget is told by the address.
-    const env = await fetchEnvironment(ctx.request.fetchTimeout, proxy, '');
+    const env = await fetchEnvironment(ctx.request.fetchTimeout, access, '');
     return fetching(config.keyring, ctx, () => currentRelease(config, mirror, env, ctx));
   });
 }
@@ -132,15 +142,20 @@ async function currentRelease(
   return fetchRelease(config, mirror, env, ctx);
 }
 
+/** Without the password of the mirror, which stands in no argument. */
+function plainOrigin(origin: Origin): Origin {
+  return { ...origin, mirror: splitCredentials(origin.mirror).address };
+}
+
 /** All that decides what debootstrap makes, beside the archive. */
-export async function bootstrapInputs(config: Config, mirror: string): Promise<Record<string, string>> {
+export async function bootstrapInputs(config: Config, origin: Origin): Promise<Record<string, string>> {
   const scripts = (await readdir(SUITE_SCRIPTS)).includes(config.release) ? config.release : 'sid';
   const tools = [DEBOOTSTRAP, '/usr/share/debootstrap/functions', `${SUITE_SCRIPTS}/${scripts}`, `${SUITE_SCRIPTS}/debian-common`];
   const there: string[] = [];
   for (const file of tools) if ((await statOrUndefined(file)) !== undefined) there.push(await sha256File(await realpath(file)));
   return {
     debootstrap: there.join(' '),
-    'the command line of debootstrap': debootstrapArguments(config, config.components, splitCredentials(mirror).address, []).join(' '),
+    'the command line of debootstrap': debootstrapArguments(config, config.components, plainOrigin(origin), []).join(' '),
     'the keyring': await sha256File(await realpath(config.keyring)),
     'setting SOURCE_DATE_EPOCH': config.sourceDateEpoch === undefined ? '' : String(config.sourceDateEpoch),
     'setting CHECK_DATES': String(config.checkDates),
@@ -173,7 +188,7 @@ function hopeless(): (line: string) => boolean {
 
 async function bootstrap(
   config: Config,
-  mirror: string,
+  origin: Origin,
   fetch: boolean,
   settings: { env: Readonly<Record<string, string>>; epoch: number; progress: BootstrapProgress },
   ctx: BuildContext,
@@ -187,7 +202,7 @@ async function bootstrap(
   const command: Command = sandboxed({
     label: 'debootstrap',
     script: 'bootstrap.sh',
-    args: [...debootstrapArguments(config, components, mirror, seed), ...(await suiteScript(config.release))],
+    args: [...debootstrapArguments(config, components, origin, seed), ...(await suiteScript(config.release))],
     network: fetch && !offline ? 'host' : 'none',
     onLine: (line) => {
       const lost = missingFile(line);

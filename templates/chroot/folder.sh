@@ -76,6 +76,10 @@ place() {
         chown -- "$uid:$gid" "/$path"
         [[ $mode == - ]] || chmod -- "$mode" "/$path"
     done <"$run/in/owned"
+    # Authorities of the user's own count once the package's program has seen them; a package that comes later looks by itself.
+    if cat "$run"/in/run-* | grep -qz '^\./usr/local/share/ca-certificates/.*\.crt$' && command -v update-ca-certificates >/dev/null; then
+        update-ca-certificates
+    fi
     places >"$run/out/places"
 }
 

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import { type AddressInfo, connect } from 'node:net';
 import path from 'node:path';
+import type { Duplex } from 'node:stream';
 import { type FixtureArchive, fixtureArchive, type KeyName } from './fixture-archive.ts';
 import { clearsign } from './signing.ts';
 
@@ -59,6 +62,35 @@ export class FixtureMirror {
     await new Promise<void>((resolve) => mirror.#server.listen(0, '127.0.0.1', resolve));
     mirror.#server.unref();
     return mirror;
+  }
+
+  /**
+   * Serves the same by https, as `https_proxy`, under every name that the certificate has, and a folder of files under /flat/. Returns what
+   * ends it.
+   */
+  async secure(identity: { readonly key: string; readonly cert: string }, flat: string): Promise<() => void> {
+    const server = createSecureServer(identity, (request, response) => {
+      const name = /^\/flat\/(?:\.\/)?([\w.-]+)$/.exec(request.url ?? '')?.[1];
+      const file = name === undefined ? undefined : existing(path.join(flat, name));
+      if (name === undefined) this.#answer(request, response);
+      else if (file === undefined) response.writeHead(404).end('no\n');
+      else send(response, file);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const tunnel = (_: IncomingMessage, socket: Duplex): void => {
+      const there = connect(port, '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        there.pipe(socket).pipe(there);
+      });
+      for (const end of [socket, there]) end.on('error', () => {});
+    };
+    this.#server.on('connect', tunnel);
+    return () => {
+      this.#server.off('connect', tunnel);
+      server.closeAllConnections();
+      server.close();
+    };
   }
 
   get proxy(): string {

@@ -56,7 +56,9 @@ test('the plan: steps in order, a second one of a name is numbered', () => {
 });
 
 test('the command line of debootstrap', () => {
-  expect(debootstrapArguments(config, ['main', 'contrib'], 'http://mirror.example/debian', ['--make-tarball=/t'])).toEqual([
+  expect(
+    debootstrapArguments(config, ['main', 'contrib'], { mirror: 'http://mirror.example/debian', packages: [] }, ['--make-tarball=/t']),
+  ).toEqual([
     '--make-tarball=/t',
     '--verbose',
     '--merged-usr',

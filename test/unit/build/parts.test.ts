@@ -73,14 +73,14 @@ describe('the command line of debootstrap', () => {
     ],
     ['unpacking', ['main'], 'http://mirror.example/debian', ['--unpack-tarball=/t'], ['http://mirror.example/debian']],
   ])('%s', (_, components, mirror, seed, end) => {
-    expect(debootstrapArguments(config, components, mirror, seed)).toEqual([
+    expect(debootstrapArguments(config, components, { mirror, packages: ['ca-certificates'] }, seed)).toEqual([
       ...seed,
       '--verbose',
       '--merged-usr',
       '--variant=minbase',
       '--arch=arm64',
       `--components=${components.join(',')}`,
-      '--include=systemd-sysv,locales',
+      '--include=systemd-sysv,locales,ca-certificates',
       '--keyring=/k.gpg',
       '--force-check-gpg',
       'bookworm',
