@@ -74,9 +74,9 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
     if (!layers.hasMissed) ctx.steps.note('every step is taken from its layer; the results are written again');
     // A fault of it is told at the end.
     keepLayers().catch(() => {});
-    const lists = await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
-    const listing = listFiles();
-    const { artifacts, isRepeatable } = await writeTargets(stage, evaluation, ctx).catch(async (error: unknown) => {
+    const { lists, survey } = await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
+    const listing = listFiles(survey);
+    const { artifacts, isRepeatable } = await writeTargets(stage, evaluation, survey, ctx).catch(async (error: unknown) => {
       await listing.stop();
       throw error;
     });

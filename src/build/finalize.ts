@@ -10,6 +10,7 @@ import { buildArchives } from './package-step.ts';
 import { MARK, ownText } from './resolver.ts';
 import type { Stage } from './stage.ts';
 import { removeStandIns } from './stand-ins.ts';
+import { type Survey, surveyTree } from './survey.ts';
 import { readTreeLists, type TreeLists } from './tree-lists.ts';
 
 /** What no image has; `*` stands in the last part alone. From the practice of reproducible builds, and mmdebstrap's clean-up. */
@@ -38,7 +39,7 @@ const MOST_NAMED = 5;
  * Makes the finished tree: takes out what belongs to one machine or one build. It works from outside: the tree may lack whatever
  * a step has removed, none of its programs runs, and no link of it leads out of it.
  */
-export async function finalize(stage: Stage, drawn: Drawn, ctx: BuildContext): Promise<TreeLists> {
+export async function finalize(stage: Stage, drawn: Drawn, ctx: BuildContext): Promise<{ lists: TreeLists; survey: Survey }> {
   const { root } = paths;
   await removeStandIns(root);
   for (const name of buildArchives(stage.plan.customisation.archives).split('\n'))
@@ -51,8 +52,9 @@ export async function finalize(stage: Stage, drawn: Drawn, ctx: BuildContext): P
   await emptyAptFolders(root, ctx);
   await removeSockets(root, ctx);
   await clearResolverCopies(root, stage.sourceDateEpoch, ctx);
+  const survey = await surveyTree(ctx);
   await clampTimes(root, stage.sourceDateEpoch, ctx);
-  return readTreeLists(root);
+  return { lists: await readTreeLists(root), survey };
 }
 
 /** The names that a pattern fits, below the root and as seen from outside. */

@@ -5,6 +5,7 @@ import type { Runner } from '../system/runner.ts';
 import { tarArguments } from '../targets/tarball.ts';
 import { type BuildContext, paths } from './context.ts';
 import { freeMemory } from './room.ts';
+import type { Survey } from './survey.ts';
 
 /** Bytes of a copy in memory beside its content, for each entry. */
 const OF_ENTRY = 4096;
@@ -23,13 +24,10 @@ export interface OrderedTree {
 }
 
 /** What is known of a tree before it is copied. */
-interface TreeSize {
-  readonly treeSize: number;
-  readonly treeEntries: number;
-}
+type TreeSize = Pick<Survey, 'treeSize' | 'treeEntries' | 'sparse'>;
 
 /** Bytes of memory that a copy takes. */
-export function sizeOfCopy({ treeSize, treeEntries }: TreeSize): number {
+export function sizeOfCopy({ treeSize, treeEntries }: Omit<TreeSize, 'sparse'>): number {
   return treeSize + treeEntries * OF_ENTRY;
 }
 
@@ -49,9 +47,10 @@ export async function makeOrderedTree(
   const need = sizeOfCopy(size);
   const room = (await freeMemory(ctx.request.memoryLimit)) - PROGRAMS;
   const digestFile = `${paths.work}/tree-digest`;
+  const tar = { digestFile, sourceDateEpoch, isSparse: size.sparse.length > 0 };
   if (room < need) {
     ctx.steps.warn(`a copy of the tree takes ${formatSize(need)}, and memory is short: images are not the same bytes each time`);
-    await pack(':', '/dev/null', digestFile, sourceDateEpoch, runner);
+    await pack(':', '/dev/null', tar, runner);
     return { ...itself, digest: await readDigest(digestFile) };
   }
   const folder = `${paths.work}/ordered`;
@@ -67,22 +66,38 @@ export async function makeOrderedTree(
       'tar --extract --file=- --directory="$1" --xattrs "--xattrs-include=*" --acls --numeric-owner --same-owner --same-permissions 2>"$2.said"; ' +
       // An attribute that cannot be set is a warning for tar.
       'cat "$2.said" >&2; [[ ! -s $2.said ]]';
-    await pack(unpack, folder, digestFile, sourceDateEpoch, runner);
+    await pack(unpack, folder, tar, runner);
     return { folder, digest: await readDigest(digestFile), isOrdered: true, remove };
   } catch (error) {
     await remove();
     if (!(error instanceof CommandError) || runner.isStopped()) throw error;
     // Attributes that a tmpfs of this kernel cannot hold, say.
     ctx.steps.warn(`the tree cannot be copied: images are not the same bytes each time (${error.outputTail.at(-1) ?? error.message})`);
-    await pack(':', '/dev/null', digestFile, sourceDateEpoch, runner);
+    await pack(':', '/dev/null', tar, runner);
     return { ...itself, digest: await readDigest(digestFile) };
   }
 }
 
 /** Packs the tree for a command that takes a tarball, and hashes the tarball meanwhile. */
-async function pack(command: string, target: string, digestFile: string, sourceDateEpoch: number, runner: Runner): Promise<void> {
-  const script = `cd "$3"; exec 3> >(sha256sum >"$2"); pid=$!; tar "\${@:4}" | tee /dev/fd/3 | { ${command}; cat >/dev/null; }; exec 3>&-; wait "$pid"`;
-  const args = ['-euo', 'pipefail', '-c', script, 'bash', target, digestFile, paths.root, ...tarArguments('-', sourceDateEpoch)];
+async function pack(
+  command: string,
+  target: string,
+  { digestFile, sourceDateEpoch, isSparse }: { readonly digestFile: string; readonly sourceDateEpoch: number; readonly isSparse: boolean },
+  runner: Runner,
+): Promise<void> {
+  const tar = isSparse ? 'unshare --pid --fork --kill-child tar' : 'tar';
+  const script = `cd "$3"; exec 3> >(sha256sum >"$2"); pid=$!; ${tar} "\${@:4}" | tee /dev/fd/3 | { ${command}; cat >/dev/null; }; exec 3>&-; wait "$pid"`;
+  const args = [
+    '-euo',
+    'pipefail',
+    '-c',
+    script,
+    'bash',
+    target,
+    digestFile,
+    paths.root,
+    ...tarArguments('-', sourceDateEpoch, { isSparse }),
+  ];
   await runner.run({ label: 'copying the tree', file: 'bash', args });
 }
 

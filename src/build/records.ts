@@ -13,6 +13,7 @@ import { explained } from './failures.ts';
 import { makeManifest, sumsText } from './manifest.ts';
 import type { Sources } from './sources.ts';
 import type { Stage } from './stage.ts';
+import { type Survey, unlisted } from './survey.ts';
 import type { TreeLists } from './tree-lists.ts';
 
 /** Memory for the newest objects of the thread that lists files, in MiB. */
@@ -26,10 +27,10 @@ export interface FileListing {
   stop(): Promise<unknown>;
 }
 
-/** Begins to list and hash the finished tree, in a thread of its own: the targets are written meanwhile. */
-export function listFiles(): FileListing {
+/** Begins to list and hash the finished tree, in a thread of its own: the targets are written meanwhile. Zeros without end are not hashed. */
+export function listFiles(survey: Survey): FileListing {
   const worker = new Worker(`${paths.program}/dist/file-list.js`, {
-    workerData: { root: paths.root, file: `${paths.work}/files.mtree` },
+    workerData: { root: paths.root, file: `${paths.work}/files.mtree`, unlisted: unlisted(survey) },
     // What a file leaves behind is garbage at once: more room would only hold more of it.
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MEBIBYTES },
   });

@@ -3,20 +3,19 @@ import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Evaluation } from '../config/evaluate.ts';
 import type { Artifact } from '../events.ts';
-import { sandboxed } from '../sandbox/namespaces.ts';
 import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
 import { together } from '../system/together.ts';
 import { findTarget } from '../targets/all.ts';
-import type { Target, TargetCommand, TargetInput } from '../targets/target.ts';
+import type { Target, TargetInput } from '../targets/target.ts';
 import { runBinaryHooks } from './binary-hooks.ts';
 import { type BuildContext, paths } from './context.ts';
 import { explained } from './failures.ts';
 import { makeOrderedTree, type OrderedTree, sizeOfCopy } from './ordered-tree.ts';
 import { freeMemory } from './room.ts';
 import type { Stage } from './stage.ts';
+import type { Survey } from './survey.ts';
+import { checkLimits, toolsIn } from './target-tools.ts';
 
-/** Bytes of a block of a file system, as targets count them. */
-const BLOCK = 4096;
 /** Files that are hashed at the same time. */
 const HASHES_AT_ONCE = 2;
 /** Bytes of memory that the programs of one target may take. */
@@ -37,6 +36,7 @@ interface Writing {
 export async function writeTargets(
   stage: Stage,
   evaluation: Evaluation,
+  survey: Survey,
   ctx: BuildContext,
 ): Promise<{ readonly artifacts: Artifact[]; readonly isRepeatable: boolean }> {
   const { config, binaryHooks } = stage.plan;
@@ -45,16 +45,17 @@ export async function writeTargets(
   // Hooks see nothing of the staging folder but results.
   const output = hasHooks ? `${paths.staging}/output` : paths.staging;
   if (hasHooks) await mkdir(output);
-  const size = all.some(({ needsSize, takesOrder }) => needsSize || takesOrder) ? await treeSize(ctx) : { treeSize: 0, treeEntries: 0 };
   const { name, freeSpace, channel } = config;
-  const input = { sourceDateEpoch: stage.sourceDateEpoch, ...size, freeSpace, name, channel };
+  const { treeSize, treeEntries, sparse } = survey;
+  const input = { sourceDateEpoch: stage.sourceDateEpoch, treeSize, treeEntries, sparse, freeSpace, name, channel };
+  await checkLimits(all, survey, ctx);
   const digests = new Map<string, string>();
   const failed = new AbortController();
   const first = all.find(({ takesOrder }) => takesOrder);
-  const limit = pLimit(await targetsAtOnce(ctx.request.memoryLimit, first === undefined ? 0 : sizeOfCopy(size)));
+  const limit = pLimit(await targetsAtOnce(ctx.request.memoryLimit, first === undefined ? 0 : sizeOfCopy(survey)));
   const copier = first === undefined ? ctx.runner : ctx.runnerOf(`target/${first.name}`, failed.signal);
   // The first in line: those that take the tree itself are written beside it. Its failure is that of a target that waits for it.
-  const copy = limit(() => makeOrderedTree(first !== undefined, size, stage.sourceDateEpoch, copier, ctx));
+  const copy = limit(() => makeOrderedTree(first !== undefined, survey, stage.sourceDateEpoch, copier, ctx));
   copy.catch(() => {});
   const writing = { input, output, copy, hasHooks, failed: failed.signal };
   try {
@@ -108,21 +109,7 @@ async function writeTarget(
   const file = `${target.isFolder ? paths.staging : output}/${target.file(input.name)}`;
   const runner = ctx.runnerOf(step, failed);
   const { folder, digest: identity } = target.takesOrder ? await copy : { folder: paths.root, digest: '' };
-  const command = ({ label, file: program, args, env }: TargetCommand) =>
-    sandboxed({
-      label,
-      script: 'writer.sh',
-      args: [program, ...args],
-      network: 'none',
-      env: { ...env, RB_TREE: folder },
-    });
-  const tools = {
-    run: async (one: TargetCommand) => void (await runner.run(command(one))),
-    capture: (one: TargetCommand) => runner.capture(command(one)),
-    copyTree: async (to: string) =>
-      void (await runner.run({ label: 'cp', file: 'cp', args: ['--archive', '--no-target-directory', '--', paths.root, to] })),
-    isStopped: () => runner.isStopped(),
-  };
+  const tools = toolsIn(folder, runner);
   return ctx.steps.run(step, async () => {
     if (target.loses !== undefined) ctx.steps.note(`${target.name} holds no ${target.loses}`);
     const writing = explained(paths.staging, async () => {
@@ -139,22 +126,4 @@ async function writeTarget(
 async function describe({ target, file: name }: Pick<Artifact, 'target' | 'file'>, digest: string | undefined): Promise<Artifact> {
   const file = `${paths.staging}/${name}`;
   return { target, file: name, size: (await stat(file)).size, sha256: digest ?? (await sha256File(file)) };
-}
-
-/** Content in whole blocks, and the number of entries: the same on every file system, which du's blocks are not. */
-async function treeSize(ctx: BuildContext): Promise<{ treeSize: number; treeEntries: number }> {
-  const args = [paths.root, '-xdev', '-printf', '%y %s %n %D:%i\\n'];
-  const seen = new Set<string>();
-  const size = { treeSize: 0, treeEntries: 0 };
-  for (const line of (await ctx.runner.capture({ label: 'find', file: 'find', args })).split('\n')) {
-    const [kind = '', bytes = '', links = '', inode = ''] = line.split(' ');
-    if (kind === '') continue;
-    if (kind !== 'd' && links !== '1') {
-      if (seen.has(inode)) continue;
-      seen.add(inode);
-    }
-    size.treeEntries += 1;
-    if (kind === 'f') size.treeSize += Math.ceil(Number(bytes) / BLOCK) * BLOCK;
-  }
-  return size;
 }

@@ -20,6 +20,8 @@ export interface Header {
   /** Bytes of the file. */
   readonly realSize: number;
   readonly isSparse: boolean;
+  /** What is left out are holes as GNU's pax format 1.0 writes them. */
+  readonly hasMap: boolean;
   /** What a link leads to; of a hard link, the path of the file. */
   readonly link: string;
   readonly device: string;
@@ -73,6 +75,7 @@ export function headerOf(block: Buffer, pax: Pax, count: number): Header {
     size,
     realSize: flag === 'S' ? number(block, 483, 12) : sparseSize === undefined ? size : checked(Number(sparseSize)),
     isSparse,
+    hasMap: isSparse && flag !== 'S' && pax.get('GNU.sparse.major') === '1' && pax.get('GNU.sparse.minor') === '0',
     link: kind === 'hard-link' ? pathOf(link) : link,
     device: `${isUstar ? number(block, 329, 8) : 0},${isUstar ? number(block, 337, 8) : 0}`,
   };

@@ -3,6 +3,7 @@ import { type FileEntry, type FileType, MTREE_HEAD, mtreeLine } from '../records
 import { ImageError } from './bytes.ts';
 import { MOST_NAMES, type Totals } from './image-tree.ts';
 import { type Header, headerOf, type Pax, parsePax, timeOfPax } from './tar-header.ts';
+import { SparseContent } from './tar-sparse.ts';
 
 const BLOCK = 512;
 /** Bytes of names and extended headers. */
@@ -17,6 +18,7 @@ interface Member {
   padding: number;
   readonly pieces?: Buffer[];
   readonly hash?: Hash | undefined;
+  readonly sparse?: SparseContent | undefined;
 }
 
 /**
@@ -101,13 +103,14 @@ export class TarReader {
     if (isMeta && size > LONGEST_HEADER) throw new ImageError(`is damaged: a header has ${size} bytes`);
     if (!isMeta) this.#pax = new Map();
     const wanted = this.#wanted.get(header.path.slice(2));
-    const isKept = isMeta || (kind === 'file' && wanted !== undefined && size <= wanted);
+    const isKept = isMeta || (kind === 'file' && !header.isSparse && wanted !== undefined && size <= wanted);
     this.#member = {
       header,
       left: size,
       padding: (BLOCK - (size % BLOCK)) % BLOCK,
       ...(isKept ? { pieces: [] } : {}),
       hash: this.#hashes && kind === 'file' && !header.isSparse ? createHash('sha256') : undefined,
+      sparse: this.#hashes && header.hasMap ? new SparseContent(header.realSize, createHash('sha256')) : undefined,
     };
     this.#endMember();
     return BLOCK;
@@ -117,6 +120,7 @@ export class TarReader {
     const content = bytes.subarray(0, member.left);
     member.left -= content.length;
     member.hash?.update(content);
+    member.sparse?.push(content);
     if (content.length > 0) member.pieces?.push(Buffer.from(content));
     const padding = Math.min(member.padding, bytes.length - content.length);
     member.padding -= padding;
@@ -136,7 +140,7 @@ export class TarReader {
     else if (header.kind === 'global') for (const [key, value] of parsePax(content ?? Buffer.alloc(0))) this.#global.set(key, value);
     else if (header.kind === 'long-name') this.#pax = new Map([...this.#pax, ['path', text()]]);
     else if (header.kind === 'long-link') this.#pax = new Map([...this.#pax, ['linkpath', text()]]);
-    else if (header.kind !== 'other') this.#keep(header, header.kind, content, member.hash?.digest('hex'));
+    else if (header.kind !== 'other') this.#keep(header, header.kind, content, member.hash?.digest('hex') ?? member.sparse?.digest());
   }
 
   #keep(header: Header, kind: FileType | 'hard-link', content: Buffer | undefined, sha256: string | undefined): void {
@@ -153,7 +157,7 @@ export class TarReader {
       if (known !== undefined) this.contents.set(path.slice(2), known);
       return;
     }
-    if (header.isSparse) this.sparse += 1;
+    if (header.isSparse && sha256 === undefined) this.sparse += 1;
     this.entries.set(path, {
       path,
       type: kind,

@@ -7,12 +7,13 @@ const NANO = 1_000_000_000n;
 
 /**
  * The list of a tree that nobody changes meanwhile, line by line, in the order of its paths' bytes, by folders; other file
- * systems are left out, but not the places that they are mounted on. Synchronous: for a thread of its own.
+ * systems are left out, but not the places that they are mounted on. `unlisted`: inodes of files that get no digest. Synchronous: for a
+ * thread of its own.
  */
-export function* treeLines(root: string): Generator<string, void> {
+export function* treeLines(root: string, unlisted: ReadonlySet<string> = new Set()): Generator<string, void> {
   const sha256 = hasher();
   yield MTREE_HEAD;
-  for (const entry of walk(root)) yield mtreeLine(entryOf(entry, sha256));
+  for (const entry of walk(root)) yield mtreeLine(entryOf(entry, unlisted.has(String(entry.stat.ino)) ? undefined : sha256));
 }
 
 /** The whole list of a tree. */
@@ -20,7 +21,8 @@ export function listTree(root: string): string {
   return [...treeLines(root)].join('');
 }
 
-function entryOf({ path, file, stat }: Walked, sha256: (file: Buffer) => string): FileEntry {
+/** Without `sha256` there is no digest. */
+function entryOf({ path, file, stat }: Walked, sha256: ((file: Buffer) => string) | undefined): FileEntry {
   const type = typeOf(stat);
   // Rounded towards the past, whatever the sign.
   const seconds = stat.mtimeNs >= 0n ? stat.mtimeNs / NANO : (stat.mtimeNs - NANO + 1n) / NANO;
@@ -35,7 +37,8 @@ function entryOf({ path, file, stat }: Walked, sha256: (file: Buffer) => string)
   if (type === 'link') return { ...common, link: readlinkSync(file, 'latin1') };
   if (type === 'char' || type === 'block') return { ...common, device: deviceText(stat.rdev) };
   if (type !== 'file') return common;
-  return { ...common, links: Number(stat.nlink), size: Number(stat.size), sha256: sha256(file) };
+  const digest = sha256 === undefined ? {} : { sha256: sha256(file) };
+  return { ...common, links: Number(stat.nlink), size: Number(stat.size), ...digest };
 }
 
 /** As makedev(3) of the GNU C library has put them together. */

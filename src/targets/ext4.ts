@@ -88,7 +88,6 @@ export async function writeExt4(input: TargetInput, { run, capture }: TargetTool
 export const ext4: Target = {
   name: 'ext4',
   file: () => 'citadel-realmfs.ext4',
-  needsSize: true,
   takesOrder: true,
   write: async (input, tools) => void (await writeExt4(input, tools)),
 };

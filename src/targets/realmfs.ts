@@ -57,7 +57,6 @@ async function writeHeader(file: string, flags: number, metainfo: string): Promi
 export const realmfs: Target = {
   name: 'realmfs',
   file: (image) => `${image}-realmfs.img`,
-  needsSize: true,
   takesOrder: true,
   async write(input, tools) {
     const { metainfo, area } = await seal(input, tools);
@@ -75,7 +74,6 @@ export const realmfs: Target = {
 export const realmfsXz: Target = {
   name: 'realmfs-xz',
   file: (image) => `${image}-realmfs-xz.img`,
-  needsSize: true,
   takesOrder: true,
   async write(input, tools) {
     const body = `${input.file}.body`;

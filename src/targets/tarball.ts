@@ -1,14 +1,25 @@
 import type { Target } from './target.ts';
 
 /**
+ * Files with holes are members of GNU's format 1.0, which begins with a list of what is no hole. Its headers hold the number of tar's
+ * process: who runs tar sees to it that it is 1.
+ */
+const SPARSE: readonly string[] = ['--sparse', '--sparse-version=1.0', '--hole-detection=seek'];
+
+/**
  * Members sorted, numeric owners, ACLs, xattrs and capabilities kept, no time that depends on the
  * build. Source of the recipe: reproducible-builds.org, "Archive metadata".
  */
-export function tarArguments(file: string, sourceDateEpoch: number, compressor?: string): string[] {
+export function tarArguments(
+  file: string,
+  sourceDateEpoch: number,
+  { compressor, isSparse = false }: { readonly compressor?: string | undefined; readonly isSparse?: boolean } = {},
+): string[] {
   return [
     '--create',
     `--file=${file}`,
     ...(compressor === undefined ? [] : [`--use-compress-program=${compressor}`]),
+    ...(isSparse ? SPARSE : []),
     '--sort=name',
     '--numeric-owner',
     '--xattrs',
@@ -29,8 +40,11 @@ function makeTarball(name: string, ending: string, compressor?: string, tools?: 
     file: () => `realmfs-rootfs.tar${ending}`,
     growsAtEnd: true,
     ...(tools === undefined ? {} : { tools }),
-    write: ({ file, sourceDateEpoch }, { run }) =>
-      run({ label: 'tar', file: 'tar', args: tarArguments(file, sourceDateEpoch, compressor) }),
+    write: ({ file, sourceDateEpoch, sparse }, { run }) => {
+      const isSparse = sparse.length > 0;
+      const args = tarArguments(file, sourceDateEpoch, { compressor, isSparse });
+      return run({ label: 'tar', file: 'tar', args, ...(isSparse ? { isFirst: true } : {}) });
+    },
   };
 }
 

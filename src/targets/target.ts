@@ -1,14 +1,24 @@
 import type { Command } from '../system/runner.ts';
 
+/** A file with holes: every block of 4096 zeros in it is one. */
+export interface SparseFile {
+  /** Below the tree; a character for each byte. */
+  readonly path: string;
+  readonly inode: string;
+  /** Bytes of them. */
+  readonly holes: number;
+}
+
 /** What a target writer needs to know of the finished tree. */
 export interface TargetInput {
   /** Seconds since 1970; the newest time stamp in an artefact. */
   readonly sourceDateEpoch: number;
   /** The file to write, inside the sandbox. */
   readonly file: string;
-  /** In bytes: content, in whole blocks of 4096 bytes. */
+  /** In bytes: content, in whole blocks of 4096 bytes, without holes. */
   readonly treeSize: number;
   readonly treeEntries: number;
+  readonly sparse: readonly SparseFile[];
   /** In bytes, for file systems. */
   readonly freeSpace: number;
   /** What identifiers and salts are derived from: the digest of all that is in the tree, as hex. */
@@ -37,14 +47,14 @@ export interface Target {
   file(name: string): string;
   /** The artefact is a folder: it has no checksum, and hooks do not see it. */
   readonly isFolder?: true;
-  /** It looks at treeSize and treeEntries, which take a walk through the tree. */
-  readonly needsSize?: true;
   /** One program writes the artefact from the beginning to the end: it is hashed meanwhile. */
   readonly growsAtEnd?: true;
   /** It takes entries as the disk lists them, and derives identifiers: it gets a copy of the tree whose order is known. */
   readonly takesOrder?: true;
   /** Programs that it starts beside those of every build, with the Debian packages that have them. */
   readonly tools?: Readonly<Record<string, string>>;
+  /** Its program may fail at names of 255 bytes, as old versions do: that is tried if the tree has one. */
+  readonly mayLackLongNames?: true;
   /** What it cannot hold of a tree. */
   readonly loses?: string;
   /** Writes the artefact. */
@@ -52,4 +62,7 @@ export interface Target {
 }
 
 /** A command of a target writer. */
-export type TargetCommand = Pick<Command, 'label' | 'file' | 'args' | 'env' | 'okExitCodes'>;
+export type TargetCommand = Pick<Command, 'label' | 'file' | 'args' | 'env' | 'okExitCodes'> & {
+  /** Its process has the number 1 in its namespace: for programs that write their number. */
+  readonly isFirst?: boolean;
+};

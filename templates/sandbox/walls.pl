@@ -4,7 +4,7 @@
 # Arguments: KIND, VIEW (the folder that becomes the root, or empty: the root stays), and the command.
 # Environment: that of the command; RB_ENVIRONMENT: a file of NAME=VALUE, NUL-separated, that takes its place. What is
 #   secret in it is seen by nobody else: arguments of processes are the whole machine's. RB_TERMINAL: standard input is
-#   the user's; without, it is empty.
+#   the user's; without, it is empty. RB_FIRST: the command takes the place of PID 1, and nobody waits for it.
 use strict;
 
 BEGIN { require($0 =~ s{^(?!/)}{./}r =~ s{[^/]*$}{calls.pl}r) }
@@ -181,7 +181,7 @@ sub set_environment {
 
 my ($name, $view, @command) = @ARGV;
 my $kind = $kinds{$name // ''} or die "no such kind of sandbox\n";
-my ($environment, $is_terminal) = delete @ENV{qw(RB_ENVIRONMENT RB_TERMINAL)};
+my ($environment, $is_terminal, $is_first) = delete @ENV{qw(RB_ENVIRONMENT RB_TERMINAL RB_FIRST)};
 renew("$view/proc", 'proc', 0);
 mask_proc("$view/proc");
 renew("$view/sys", 'sysfs', RDONLY);
@@ -191,7 +191,7 @@ enter($view) if $view ne '';
 # That of the old root would be a way to it.
 $is_terminal or open(STDIN, '<', '/dev/null') or wanted('/dev/null', 0);
 
-my $child = fork // wanted('fork', 0);
+my $child = $is_first ? 0 : fork // wanted('fork', 0);
 if ($child == 0) {
     $SIG{$_} = 'DEFAULT' for qw(INT QUIT);
     wanted('a keyring', call('keyctl', JOIN_SESSION_KEYRING, 0));

@@ -3,7 +3,7 @@
 # mounted on it, and runs the command with the rights to read every file and no more.
 #
 # Arguments: the command. The root is its working folder.
-# Environment: RB_TREE, the root.
+# Environment: RB_TREE, the root; for RB_FIRST see walls.pl.
 set -Eeuo pipefail
 umask 022
 readonly base=/run/realmfs

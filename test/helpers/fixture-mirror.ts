@@ -72,7 +72,7 @@ export class FixtureMirror {
     const server = createSecureServer(identity, (request, response) => {
       const name = /^\/flat\/(?:\.\/)?([\w.-]+)$/.exec(request.url ?? '')?.[1];
       const file = name === undefined ? undefined : existing(path.join(flat, name));
-      if (name === undefined) this.#answer(request, response);
+      if (name === undefined) void this.#answer(request, response);
       else if (file === undefined) response.writeHead(404).end('no\n');
       else send(response, file);
     });

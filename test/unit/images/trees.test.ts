@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,6 +12,7 @@ import { countImage, fileOfImage, type ImageTree, listImage, type Name, timeText
 import { PseudoFileReader } from '../../../src/images/pseudo-file.ts';
 import { TarReader } from '../../../src/images/tar.ts';
 import { parsePax, timeOfPax } from '../../../src/images/tar-header.ts';
+import { SparseContent } from '../../../src/images/tar-sparse.ts';
 import { piecesOf } from '../../../src/images/tools.ts';
 import { listTree } from '../../../src/records/list-tree.ts';
 import { parseMtree } from '../../../src/records/mtree.ts';
@@ -251,9 +253,43 @@ describe('a tarball', () => {
     expect(reader.totals().files).toBe([...expected.values()].filter(({ type }) => type === 'file').length - 1);
   });
 
-  test('sparse files have their size, and no digest', () => {
-    for (const format of ['gnu', 'pax']) {
-      const reader = read(pack('--sparse', `--format=${format}`));
+  test('files with holes are read whole', () => {
+    const bytes = pack('--sparse', '--format=pax');
+    expect(read(bytes).sparse).toBe(0);
+    expect(differences(read(bytes).list())).toEqual(same);
+    expect(read(bytes, 777).list()).toBe(read(bytes).list());
+    expect(read(bytes, 1).entries.get('./hole')).toEqual(read(bytes).entries.get('./hole'));
+  });
+
+  test.each([
+    ['no list', 'x', 'has no list of pieces'],
+    ['no number', '1\nx\n1\n', 'has no number where one belongs'],
+    ['a piece behind the end', '1\n9000000\n1\n', 'lie elsewhere'],
+    ['pieces that go back', '2\n4\n1\n0\n1\n', 'lie elsewhere'],
+    ['fewer pieces than content', '1\n0\n1\n', 'more content than pieces'],
+    ['more pieces than content', '3\n0\n512\n600\n512\n1200\n4096\n', 'cut off'],
+  ])('a member with holes that has %s', (_, map, cause) => {
+    const content = new SparseContent(8192, createHash('sha256'));
+    const list = Buffer.alloc(512);
+    list.write(map);
+    expect(() => {
+      content.push(list);
+      content.push(Buffer.alloc(1024, 1));
+      content.digest();
+    }).toThrow(cause);
+  });
+
+  test('zeros without end have no digest', () => {
+    const content = new SparseContent(2 ** 45, createHash('sha256'));
+    const list = Buffer.alloc(512);
+    list.write(`1\n${2 ** 45}\n0\n`);
+    content.push(list);
+    expect(content.digest()).toBeUndefined();
+  });
+
+  test('other forms of files with holes have their size, and no digest', () => {
+    for (const format of [['--format=gnu'], ['--format=pax', '--sparse-version=0.0'], ['--format=pax', '--sparse-version=0.1']]) {
+      const reader = read(pack('--sparse', ...format));
       expect(reader.sparse).toBe(1);
       expect(reader.entries.get('./hole')).toMatchObject({ size: 5 * 1024 ** 2 + 4 });
       expect(reader.entries.get('./hole')?.sha256).toBeUndefined();

@@ -17,6 +17,7 @@ const input: TargetInput = {
   file: '/o/x',
   treeSize: 100 * MEBI,
   treeEntries: 1000,
+  sparse: [],
   freeSpace: 0,
   identity: 'digest',
   name: 'base',
