@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault, ReleaseChange } from '../helpers/fixture-mirror.ts';
@@ -201,21 +201,6 @@ describe('a package file in the cache', () => {
 
   test('nothing else is fetched', () => {
     expect(fetched.sort()).toEqual([...files].sort());
-  });
-
-  test('forged where a module of the user calls apt: not installed either', async () => {
-    const own = {
-      conf: 'unset -f install-packages\ninstall-packages() { apt-get install -y -q --no-install-recommends fixture-plain; }\n',
-    };
-    expect(
-      (await build('own', ['--proxy', 'DIRECT'], { conf: `${own.conf}DEBIAN_MIRROR=${mirror.url}\nDEBIAN_SECURITY_MIRROR=\n` })).code,
-    ).toBe(0);
-    const file = cached('fixture-plain');
-    const sum = sha256(file);
-    writeFileSync(file, Buffer.alloc(statSync(file).size, 7));
-    const run = await build('own', ['--proxy', 'DIRECT'], { conf: `${own.conf}DEBIAN_MIRROR=${mirror.url}\nDEBIAN_SECURITY_MIRROR=\n` });
-    expect(run.code, run.stderr).toBe(0);
-    expect(existsSync(file) ? sha256(file) : sum).toBe(sum);
   });
 });
 
