@@ -90,7 +90,7 @@ const uses: readonly string[] = [
   '. X; echo "${READ-}" >>/read',
   'stat -c "%n %a %s %Y" X >>/read',
   'find X >>/read',
-  '[[ X -nt /etc/debian_version ]] && echo newer >>/read',
+  'test X -nt /etc/debian_version && echo newer >>/read',
   'ls -lR --time-style=+%s X >>/read',
 ];
 const dataFiles: readonly string[] = ['one', 'sub/two', 'sub/three'];
@@ -166,7 +166,9 @@ export class EditedProject {
   /** A way to read the project, put together at random. */
   #reader(): string {
     const way = this.#pick(ways).replace('F', this.#pick([...dataFiles, 'sub']));
-    return `{ ${this.#pick(uses).replace('X', way)}; } 2>/dev/null || :`;
+    // Without a name these programs would read all there is, clocks and processes, too.
+    const use = this.#pick(uses).replace('X', '"${found[@]}"');
+    return `( found=(${way}); ((${'$'}{#found[@]} == 0)) || { ${use}; } ) 2>/dev/null || :`;
   }
 
   #hook(name: string): void {
