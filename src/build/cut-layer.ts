@@ -86,6 +86,8 @@ async function make(context: CutContext, before: Before, counts: boolean, ctx: B
       if (isBuiltInPackages(step)) runner.state = await packages.run(isLast);
       else if (!isPackages || step.module.origin !== 'built-in') runner.state = await runner.run(step.module, isLast);
       else runner.state = await base.during((names) => runner.run(step.module, isLast, { 'of-project': names }));
+      // The last one hands nothing on: there is no such file.
+      if (isLast) runner.state = undefined;
       if (step.step !== 'packages') return;
       await folders.putBack();
       runner.drawn = await drawnSince(started, ctx);

@@ -1,6 +1,7 @@
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { link, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { diskCode } from '../system/disk-faults.ts';
 import { hasCode, readForeign, removeFile } from '../system/files.ts';
 
 const SALT_LENGTH = 32;
@@ -51,7 +52,9 @@ export async function readSalt(folder: string): Promise<Buffer> {
   try {
     await writeFile(part, salt, { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    if (['EROFS', 'ENOENT', 'EACCES', 'ENOSPC'].some((code) => hasCode(error, code))) return salt;
+    // A full disk has taken the name alone.
+    await removeFile(part).catch(() => {});
+    if (diskCode(error) !== undefined || ['ENOENT', 'EACCES'].some((code) => hasCode(error, code))) return salt;
     throw error;
   }
   try {

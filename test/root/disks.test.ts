@@ -1,8 +1,18 @@
 import path from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bare, Machine, type Run } from '../helpers/machine.ts';
 
 const machine = new Machine({ layers: true });
+beforeAll(async () => {
+  // The tree of debootstrap is recorded in the cache of the tests: in a small one of ours it would fill the disk.
+  const recording = new Machine();
+  try {
+    const run = await recording.run(['--no-confirm'], { cwd: recording.project('recorded', { 'build.conf': packages }) });
+    expect(run.code, run.stderr).toBe(0);
+  } finally {
+    recording.close();
+  }
+});
 const disks: string[] = [];
 afterAll(() => {
   for (const folder of disks) machine.shell('umount "$1"', folder);
