@@ -31,10 +31,9 @@ export async function makeStaging(output: HeldFolder): Promise<HeldFolder> {
     return staging;
   } catch (error) {
     const known = namedDisk(error, [outputDisk(output.path)]);
-    throw new PreflightError(`the output folder ${output.path} cannot be written: ${messageOf(known)}`, {
-      step: 'preflight',
-      hint: hintOf(known),
-    });
+    // What a disk refuses names the folder already.
+    const cause = known === error ? `the output folder ${output.path} cannot be written: ${messageOf(error)}` : messageOf(known);
+    throw new PreflightError(cause, { step: 'preflight', hint: hintOf(known) });
   }
 }
 

@@ -3,6 +3,9 @@ import { removeFile } from '../system/files.ts';
 import { derivedUuid } from '../system/uuid.ts';
 import type { SparseFile, Target } from './target.ts';
 
+/** Bytes of holes up to which a file is written in full: an image without compressed files is read without root. */
+const WRITTEN_IN_FULL = 64 * 1024 ** 2;
+
 export const erofs: Target = {
   name: 'erofs',
   file: (image) => `${image}.erofs`,
@@ -12,8 +15,9 @@ export const erofs: Target = {
   // Inodes of the compact form, which it chooses where it can, hold no times.
   async write({ file, identity, sourceDateEpoch, sparse }, { run }) {
     const hints = `${file}.hints`;
-    if (sparse.length > 0) await writeFile(hints, compressionHints(sparse));
-    const compressed = sparse.length > 0 ? ['-zlz4', `--compress-hints=${hints}`] : [];
+    const large = sparse.filter(({ holes }) => holes > WRITTEN_IN_FULL);
+    if (large.length > 0) await writeFile(hints, compressionHints(large));
+    const compressed = large.length > 0 ? ['-zlz4', `--compress-hints=${hints}`] : [];
     await run({
       label: 'mkfs.erofs',
       file: 'mkfs.erofs',
@@ -26,7 +30,7 @@ export const erofs: Target = {
 };
 
 /**
- * EROFS has no holes that mkfs.erofs would make: files with holes are compressed, and no others. The form is that of erofs-utils 1.4 and
+ * EROFS has no holes that mkfs.erofs would make: files with many are compressed, and no others. The form is that of erofs-utils 1.4 and
  * later: a line for each pattern, the size of a compressed block before it; 0: none.
  */
 function compressionHints(sparse: readonly SparseFile[]): Buffer {

@@ -95,13 +95,16 @@ __realmfs_end() {
 # realmfs-modules/, else the built-in one.
 module() {
     (($# == 1)) || __realmfs_fatal "module: one name is needed, not $#"
-    __realmfs_ask module "$1"
+    # Another word is nothing that could be looked up.
+    [[ ! $1 =~ $__realmfs_module_name ]] || __realmfs_ask module "$1"
     __realmfs_module "$1"
 }
 
+readonly __realmfs_module_name='^[A-Za-z0-9_][A-Za-z0-9_.+-]*$'
+
 # __realmfs_module NAME [ORIGIN]: ORIGIN is the place where the plan has found it: it runs from there, or not at all.
 __realmfs_module() {
-    [[ $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.+-]*$ ]] || __realmfs_fatal "module: '$1' is not a module name"
+    [[ $1 =~ $__realmfs_module_name ]] || __realmfs_fatal "module: '$1' is not a module name"
     # What build.conf has said is what the plan and the manifest say.
     [[ ${2-function} == function ]] || ! builtin declare -F -- "$1" >/dev/null \
         || __realmfs_fatal "an earlier module has defined a function $1, which is not the module $1 that was planned"
