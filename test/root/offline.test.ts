@@ -61,10 +61,10 @@ describe('--offline', () => {
 
   test('the lists of apt: of a suite that was never looked at', async () => {
     const extra =
-      'EXTRA_SOURCES="Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie-updates\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"\n';
+      'EXTRA_SOURCES="Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie-proposed-updates\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"\n';
     const run = await build(project, conf + extra, '--offline');
     expect(run.code, run.stderr).toBe(4);
-    expect(missing(run)).toEqual(['mirror.example_debian_dists_trixie-updates_InRelease']);
+    expect(missing(run)).toEqual(['mirror.example_debian_dists_trixie-proposed-updates_InRelease']);
   });
 
   test('the Release file of the bootstrap', async () => {
