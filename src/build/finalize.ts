@@ -1,6 +1,6 @@
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
+import { noneIfMissing, readForeign, removeFile, statOrUndefined } from '../system/files.ts';
 import { byBytes } from '../system/names.ts';
 import { inRoot } from '../system/rooted.ts';
 import { DPKG_SETTINGS, emptyAptFolders } from './apt-folders.ts';
@@ -64,7 +64,7 @@ async function matching(root: string, pattern: string): Promise<string[]> {
   const [folder, last] = [path.dirname(place), path.basename(place)];
   if (!last.includes('*')) return [place];
   const [before = '', after = ''] = last.split('*');
-  const names = await readdir(folder).catch(() => []);
+  const names = await readdir(folder).catch(noneIfMissing);
   return names
     .filter((name) => name.length >= last.length - 1 && name.startsWith(before) && name.endsWith(after))
     .map((name) => path.join(folder, name));

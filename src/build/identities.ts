@@ -4,7 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { globPattern } from '../customize/placement.ts';
 import { type Identity, identityOf, LARGEST_IDENTITY } from '../records/identity.ts';
-import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
+import { noneIfMissing, readForeign, removeFile, statOrUndefined } from '../system/files.ts';
 import { inRoot } from '../system/rooted.ts';
 import { type BuildContext, paths } from './context.ts';
 import { makeFirstBoot } from './first-boot.ts';
@@ -132,7 +132,7 @@ function kept(words: readonly string[]): (name: string) => boolean {
 /** The scripts that packages run when they are installed. */
 async function postinstScripts(root: string): Promise<string[]> {
   const folder = await inRoot(root, DPKG_INFO, { follow: true });
-  const names = folder === undefined ? [] : await readdir(folder).catch(() => []);
+  const names = folder === undefined ? [] : await readdir(folder).catch(noneIfMissing);
   const scripts: string[] = [];
   for (const name of names.filter((each) => each.endsWith('.postinst')))
     scripts.push((await readForeign(path.join(folder ?? '', name)))?.toString('latin1') ?? '');
@@ -147,7 +147,7 @@ function isNamed(name: string, scripts: readonly string[]): boolean {
 
 /** Whether a file of the project has this content. */
 async function isOfProject(bytes: Buffer, folder: string = paths.project): Promise<boolean> {
-  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(noneIfMissing)) {
     const file = path.join(folder, entry.name);
     if (entry.isDirectory() && (await isOfProject(bytes, file))) return true;
     if (!entry.isFile() || (await statOrUndefined(file))?.size !== bytes.length) continue;

@@ -1,6 +1,6 @@
 import { chmod, chown, copyFile, readdir, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
+import { noneIfMissing, readForeign, removeFile, statOrUndefined } from '../system/files.ts';
 import { inRoot } from '../system/rooted.ts';
 import { paths } from './context.ts';
 
@@ -43,7 +43,7 @@ async function copiesOf(root: string, name: string): Promise<string[]> {
   const ours = await readForeign(`${paths.library}/chroot/stand-ins/${base}`);
   if (folder === undefined || ours === undefined) return [];
   const copies: string[] = [];
-  for (const each of await readdir(folder).catch(() => [])) {
+  for (const each of await readdir(folder).catch(noneIfMissing)) {
     const place = path.join(folder, each);
     if (each.startsWith(base) && (await readForeign(place, ours.length))?.equals(ours)) copies.push(place);
   }

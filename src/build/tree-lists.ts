@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { parseDpkgStatus } from '../records/dpkg-status.ts';
 import { LICENCE_FIELD, parseLicences } from '../records/licences.ts';
 import type { InstalledPackage } from '../records/packages.ts';
-import { readForeign } from '../system/files.ts';
+import { noneIfMissing, readForeign } from '../system/files.ts';
 import { inRoot } from '../system/rooted.ts';
 
 /** What the records of a build say of the finished tree. */
@@ -20,7 +20,7 @@ const DOCS = '/usr/share/doc';
 export async function readTreeLists(root: string): Promise<TreeLists> {
   const status = await readInside(root, '/var/lib/dpkg/status');
   const docs = await inRoot(root, DOCS, { follow: true });
-  const names = docs === undefined ? [] : await readdir(docs).catch(() => []);
+  const names = docs === undefined ? [] : await readdir(docs).catch(noneIfMissing);
   const lines: string[] = [];
   for (const name of names.sort()) {
     const text = (await readInside(root, `${DOCS}/${name}/copyright`, LARGEST_COPYRIGHT))?.toString('utf8') ?? '';

@@ -29,6 +29,12 @@ export async function isFolder(name: string): Promise<boolean> {
   );
 }
 
+/** For a folder that need not be there: what it holds then. Other errors are thrown. */
+export function noneIfMissing(error: unknown): never[] {
+  if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return [];
+  throw error;
+}
+
 /** True if the error carries this `code` (`ENOENT`, ...). */
 export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
