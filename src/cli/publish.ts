@@ -4,7 +4,7 @@ import type { HeldFolder } from '../system/held-folder.ts';
 import { isTargetFile } from '../targets/all.ts';
 import type { Owner } from './place.ts';
 
-/** Gives the results their final names, the manifest last. Returns their paths. */
+/** Gives the results their final names, the manifest last. */
 export async function publish(options: {
   staging: HeldFolder;
   output: HeldFolder;
@@ -13,7 +13,7 @@ export async function publish(options: {
   owner: Owner | undefined;
   /** Names that results may take the place of, beside those of targets; what else is there is in the way. */
   known: readonly string[];
-}): Promise<string[]> {
+}): Promise<void> {
   const { staging, output, files, rootfs, owner, known } = options;
   if ((await output.stat(SIGNATURE))?.isDirectory())
     throw new PreflightError(`${output.shown(SIGNATURE)} is a folder: it is the name of a signature`, { step: 'publish' });
@@ -37,7 +37,6 @@ export async function publish(options: {
     for (const manifest of files.slice(-1)) await staging.rename(manifest, output);
   }
   await output.sync();
-  return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => output.shown(file));
 }
 
 /** A signature is one of these checksums and no others: it stays if they are the same. */

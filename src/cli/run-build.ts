@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { BuilderError, type Failure, hintOf, InterruptedError, LockedError, messageOf, PreflightError, reasonOf } from '../errors.ts';
 import type { BuildEvent } from '../events.ts';
 import { SANDBOX } from '../resources.ts';
@@ -124,18 +125,20 @@ async function takeResults(
   { owner, reporter }: BuildSurroundings,
 ): Promise<readonly string[]> {
   if (!hasLog) return [];
-  if (upToDate) return [...(rootfs ? ['rootfs'] : []), ...files].map((file) => output.shown(file));
-  const published = await publish({ staging, output, files, rootfs, owner, known });
-  // The results are there: what the next build would know of them is a help, and no more.
-  if (await output.isInPlace())
-    await rememberResults(cache, output, key, files).catch((error: unknown) => reporter.report(forgotten(error, cache)));
-  else
-    reporter.report({
-      kind: 'warning',
-      step: 'publish',
-      text: `${output.path} was moved or replaced during the build; the results lie where the folder has gone: ${await output.place()}`,
-    });
-  return published;
+  if (!upToDate) await publish({ staging, output, files, rootfs, owner, known });
+  const names = [...(rootfs ? ['rootfs'] : []), ...files];
+  if (await output.isInPlace()) {
+    // The results are there: what the next build would know of them is a help, and no more.
+    if (!upToDate) await rememberResults(cache, output, key, files).catch((error: unknown) => reporter.report(forgotten(error, cache)));
+    return names.map((name) => output.shown(name));
+  }
+  const place = await output.place();
+  reporter.report({
+    kind: 'warning',
+    step: 'publish',
+    text: `${output.path} was moved or replaced during the build; the results lie where the folder has gone: ${place}`,
+  });
+  return names.map((name) => path.join(place, name));
 }
 
 /** The disks of a build, as the user has named their folders. */

@@ -63,4 +63,19 @@ describe('whoever owns the output folder, or one above it, gets the results and 
     }
     swapper.close();
   });
+
+  test('the results of a folder that was moved are named where they lie', async () => {
+    const swapper = new Swapper(path.join(machine.folder, 'named'), bare);
+    const build = machine.start(['--no-confirm', '-t', '--progress', 'plain'], { cwd: swapper.project, env: asOwner });
+    await build.step('config');
+    swapper.say('output');
+    const run = await build.ended;
+    await swapper.settled('output');
+    swapper.close();
+    checked(swapper, run);
+    const moved = path.join(swapper.project, 'realmfs.mine');
+    const names = ['realmfs-rootfs.tar', ...records, 'SHA256SUMS', 'manifest.json'];
+    expect(run.stdout.trimEnd().split('\n')).toEqual(names.map((name) => path.join(moved, name)));
+    expect(run.stderr).toContain(`the results lie where the folder has gone: ${moved}\n`);
+  });
 });

@@ -118,7 +118,7 @@ test('publishing replaces files and a kept tree', async () => {
   mkdirSync(path.join(output, 'rootfs/old'), { recursive: true });
   for (const name of ['a.tar', 'manifest.json']) writeFileSync(path.join(staging, name), `new ${name}`);
   writeFileSync(path.join(output, 'a.tar'), 'old');
-  const paths = await publish({
+  await publish({
     staging: await held(staging),
     output: await held(output),
     files: ['a.tar', 'manifest.json'],
@@ -126,7 +126,6 @@ test('publishing replaces files and a kept tree', async () => {
     owner: undefined,
     known: ['a.tar', 'manifest.json'],
   });
-  expect(paths).toEqual(['rootfs', 'a.tar', 'manifest.json'].map((name) => path.join(output, name)));
   expect(readFileSync(path.join(output, 'a.tar'), 'utf8')).toBe('new a.tar');
   expect(readdirSync(path.join(output, 'rootfs'))).toEqual(['new']);
   expect(readdirSync(staging)).toEqual(['replaced-rootfs']);
