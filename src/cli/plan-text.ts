@@ -1,11 +1,11 @@
 import { BELOW_RUNS, type PlanReport, RUNS_WITH } from '../build/plan-report.ts';
-import { plainText } from './reporters/reporter.ts';
+import { plainWord } from '../system/names.ts';
 import { table } from './text.ts';
 
-/** A value on one line; `-` if there is none. */
+/** A value on one line, as it is: a name without its escape sequences would be another one. `-` if there is none. */
 function cell(value: string | readonly string[]): string {
   const text = typeof value === 'string' ? value : value.join(' ');
-  return plainText(text.replace(/\s+/g, ' ')).trim() || '-';
+  return plainWord(text.replace(/\s+/g, ' ')).trim() || '-';
 }
 
 /** Why steps run; without root the store cannot be seen. */

@@ -104,7 +104,7 @@ Packages:      c a b
 SETTING   FROM          VALUE
 PACKAGES  build.conf:3  a b
 NETWORK   default       -
-MINE      option        x 0;y
+MINE      option        x \\x1b]0;y
 
     STEP    FROM                    IN PLACE OF                  CACHED
  1  config  build.conf
@@ -112,6 +112,6 @@ MINE      option        x 0;y
 
 pre/x: step pre/x has changed: - a; + b
 
-Warning: no mirror
+Warning: no \\x1b[31mmirror
 `);
 });
