@@ -9,6 +9,7 @@ import { InterruptedError, toFailure } from './errors.ts';
 import type { BuildEvent } from './events.ts';
 import { readImage } from './images/read-image.ts';
 import { readRequestSchema } from './images/reading.ts';
+import { StepNetwork } from './sandbox/network.ts';
 import { openLocks } from './store/locks.ts';
 import { namedDisk } from './system/disk-faults.ts';
 import { createRunner, type Runner } from './system/runner.ts';
@@ -68,7 +69,8 @@ try {
   } else {
     const runnerOf = (step: string, unwanted: AbortSignal): Runner =>
       createRunner({ report, signal: AbortSignal.any([signal, unwanted]), currentStep: () => step });
-    const context = { request: buildRequestSchema.parse(asked), runner, runnerOf, report, steps, hostArch, locks };
+    const network = new StepNetwork(runner, (text) => steps.warn(text));
+    const context = { request: buildRequestSchema.parse(asked), runner, runnerOf, report, steps, hostArch, locks, network };
     if (process.argv[2] === 'plan') report({ kind: 'planned', plan: await planOnly(context) });
     else report({ kind: 'built', ...(await build(context)) });
   }

@@ -1,6 +1,7 @@
 import type { BuildRequest } from '../config/request.ts';
 import type { Report } from '../events.ts';
 import { SANDBOX } from '../resources.ts';
+import type { StepNetwork } from '../sandbox/network.ts';
 import type { Locks } from '../store/locks.ts';
 import type { Runner } from '../system/runner.ts';
 
@@ -35,6 +36,8 @@ export interface BuildContext {
   readonly hostArch: string;
   /** Locks on files of the cache; they end with the builder. */
   readonly locks: Locks;
+  /** One for the whole build, also where stage two begins again. */
+  readonly network: StepNetwork;
 }
 
 /** How long a step took, for the manifest. */

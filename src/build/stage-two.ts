@@ -6,7 +6,7 @@ import { settingsBefore } from '../config/evaluate.ts';
 import { BuilderError } from '../errors.ts';
 import { INSIDE } from '../resources.ts';
 import { type Network, sandboxed } from '../sandbox/namespaces.ts';
-import { StepNetwork, type WayOut } from '../sandbox/network.ts';
+import type { WayOut } from '../sandbox/network.ts';
 import { readForeign } from '../system/files.ts';
 import { bytesOf, textOf } from '../system/names.ts';
 import { type Command, type CommandResult, commandLine, howItEnded } from '../system/runner.ts';
@@ -29,7 +29,6 @@ export class StageTwo {
   readonly #stage: Stage;
   readonly #ctx: BuildContext;
   readonly #sources: Sources;
-  readonly #network: StepNetwork;
   /** Whether the next step sees all of the project. */
   seesProject = false;
   /** The file with the shell state that the last step has handed on. */
@@ -45,8 +44,7 @@ export class StageTwo {
     this.#stage = stage;
     this.#sources = sources;
     this.#ctx = ctx;
-    this.#network = new StepNetwork(ctx.runner, (text) => ctx.steps.warn(text));
-    if (this.#networkOfModules === 'own') this.#network.begin();
+    if (this.#networkOfModules === 'own') ctx.network.begin();
   }
 
   /** Returns what the steps since the last call have done that a layer must know. */
@@ -107,7 +105,7 @@ export class StageTwo {
 
   async #reach(network: Network): Promise<WayOut | undefined> {
     if (network === 'none') return undefined;
-    return network === 'own' ? this.#network.wayOut() : this.#network.ofHost();
+    return network === 'own' ? this.#ctx.network.wayOut() : this.#ctx.network.ofHost();
   }
 
   /**
