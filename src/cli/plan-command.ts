@@ -71,7 +71,6 @@ async function runPlan(request: BuildRequest, project: string, around: PlanSurro
   around.stopper.signal.throwIfAborted();
   const cache = checkedSetting(request, 'REALMFS_CACHE_DIR');
   const seesCache = around.isRoot && (await statOrUndefined(path.join(cache, 'layers')))?.isDirectory() === true;
-  const home = around.isRoot ? '' : (around.env.HOME ?? '');
   const sandbox = startSandbox({
     mode: 'plan',
     cache: seesCache ? cache : '',
@@ -79,7 +78,6 @@ async function runPlan(request: BuildRequest, project: string, around: PlanSurro
     project,
     keyring: checkedSetting(request, 'DEBIAN_KEYRING'),
     isRoot: around.isRoot,
-    home,
     onEvent,
   });
   const released = around.stopper.attach(sandbox);

@@ -29,8 +29,6 @@ interface PlanSandbox {
   readonly request: string;
   /** Without root it begins with a user namespace. */
   readonly isRoot: boolean;
-  /** The home folder of a caller who is not root, or empty. */
-  readonly home: string;
 }
 
 /** The sandbox of `inspect` and `diff`: that of `plan`, with an image or a tree in the place of the project. */
@@ -211,8 +209,8 @@ function spawnChain(options: SandboxOptions): ChildProcess {
 
 /** What the script of PID 1 is told beside what is the same for all. */
 function environmentOf(options: SandboxOptions): Record<string, string> {
-  if (options.mode === 'plan') return { RB_HOME: options.home, RB_CACHE: options.cache };
-  if (options.mode === 'read') return { RB_HOME: '', RB_CACHE: '', RB_TMPFS: String(options.scratch) };
+  if (options.mode === 'plan') return { RB_CACHE: options.cache };
+  if (options.mode === 'read') return { RB_CACHE: '', RB_TMPFS: String(options.scratch) };
   return {
     RB_STAGING: options.staging.path,
     RB_STAGING_ID: options.staging.id,

@@ -139,6 +139,8 @@ __realmfs_unsourced() {
     for __realmfs_at in "${__realmfs_path[@]/%/\/}" ''; do
         [[ ! -r $__realmfs_at$__realmfs_script || -d $__realmfs_at$__realmfs_script ]] || builtin return 0
     done
+    [[ $__realmfs_script != /* || $__realmfs_script == "$__realmfs_run/project/"* ]] \
+        || __realmfs_end "$2" "$3" "source: $__realmfs_script lies outside the project folder, and build.conf finds nothing there (docs/configuration.md, 'The project folder'): copy it into the project and name it by a relative path"
     __realmfs_end "$2" "$3" "source: $__realmfs_script is not there, or cannot be read, when build.conf is read (docs/configuration.md, 'The project folder'); if it may be missing: [[ ! -f FILE ]] || source FILE"
 }
 

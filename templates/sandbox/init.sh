@@ -21,7 +21,6 @@
 #   RB_KEYRING   the keyring of the archive, or empty
 #   RB_PROGRAM   the program's own folder    RB_NODE   the node binary
 #   RB_TMPFS     size of the tmpfs in bytes, or empty: build on disk, in the staging folder
-#   RB_HOME      the home folder of a caller who is not root, or empty: build.conf does not see it
 set -Eeuo pipefail
 shopt -s inherit_errexit
 

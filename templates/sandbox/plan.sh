@@ -61,7 +61,6 @@ make_plan_view() {
     [[ $RB_MODE == read ]] || more=,nosymfollow
     read_only_below "$new$base/source"
     more=
-    [[ -z $RB_HOME ]] || ln -s -- "$RB_HOME" "$new$base/home"
     enter_view "$new"
 }
 

@@ -6,17 +6,12 @@
 # Environment: RB_RIGHTS, read (it runs as nobody, who may read every file) or unpack (as root, who makes files and devices).
 set -Eeuo pipefail
 umask 022
+# shellcheck source=templates/sandbox/programs.sh
+source "${BASH_SOURCE[0]%/*}/programs.sh"
 readonly base=/run/realmfs
 readonly new=$base/reader
 mount -t tmpfs -o mode=0755,nosuid,nodev,size=64k realmfs-reader "$new"
-for part in bin sbin lib lib32 lib64 libx32 usr; do
-    if [[ -L /$part ]]; then
-        ln -s -- "$(readlink "/$part")" "$new/$part"
-    elif [[ -d /$part ]]; then
-        mkdir "$new/$part"
-        mount --rbind "/$part" "$new/$part"
-    fi
-done
+show_programs "$new"
 mkdir -p "$new"/{dev,proc,tmp} "$new$base"/{source,build}
 mount --rbind /dev "$new/dev"
 mount --rbind "$base/source" "$new$base/source"

@@ -148,12 +148,13 @@ test('a folder or a word that is not UTF-8 is named, and nothing else is taken f
 });
 
 describe('a script that build.conf sources, and that is not there', () => {
-  const fault = (place: string, file: string) =>
-    `realmfs-builder: error: config: ${place}: source: ${file} is not there, or cannot be read, when`;
+  const fault = (place: string, file: string, why = 'is not there, or cannot be read, when') =>
+    `realmfs-builder: error: config: ${place}: source: ${file} ${why}`;
   test.each<[string, string, string]>([
     ['hidden, in a folder', 'source .d/x', fault('build.conf:5', '.d/x')],
     ['in a script of its own', 'source common.sh', fault('common.sh:2', './gone.sh')],
-    ['of the machine, for root alone', `source '${outside}/site.conf'`, fault('build.conf:5', `${outside}/site.conf`)],
+    ['of the machine', `source '${outside}/site.conf'`, fault('build.conf:5', `${outside}/site.conf`, 'lies outside the project')],
+    ['of the machine, and usual', 'source /etc/os-release', fault('build.conf:5', '/etc/os-release', 'lies outside the project')],
   ])('%s', async (name, line, message) => {
     const project = machine.project(`source-${name.replaceAll(/\W/g, '')}`, {
       'build.conf': `${bare}${line}\n`,
@@ -164,13 +165,13 @@ describe('a script that build.conf sources, and that is not there', () => {
     expect([run.code, run.lastLine.slice(0, message.length)]).toEqual([2, message]);
   });
 
-  test('of the machine, which the image has not: the first step ends', async () => {
+  test('beside the programs of the machine, which the image has not: the first step ends', async () => {
     const project = machine.project('source-host', {
       'build.conf': `${bare}PRE_INSTALL_MODULES=x\nx() { :; }\nsource /usr/local/realmfs-test.conf\n`,
     });
     machine.shell('mount -t tmpfs local /usr/local; echo SITE=1 >/usr/local/realmfs-test.conf');
     const run = await machine.run(['--no-confirm', '-t'], { cwd: project });
     machine.shell('umount /usr/local');
-    expect([run.code, run.lastLine]).toEqual([1, expect.stringContaining('source: /usr/local/realmfs-test.conf is not there')]);
+    expect([run.code, run.lastLine]).toEqual([1, expect.stringContaining('source: /usr/local/realmfs-test.conf lies outside')]);
   });
 });

@@ -172,6 +172,22 @@ describe.each(callers)('as $who', (caller) => {
     ]);
   });
 
+  test('build.conf finds the programs of the host, and no other file of it: a step would not find it either', async () => {
+    const outside = path.join(machine.folder, 'site.conf');
+    writeFileSync(outside, 'REALMFS_HOSTNAME=linked\n');
+    const looked = [outside, '/etc/hostname', '/etc/debian_version', '/var/lib/dpkg/status', '/home', '/root', '/srv'];
+    const guarded = `${bare}[[ ! -f ${outside} ]] || source ${outside}
+REALMFS_NAME=$(awk 'BEGIN { print "by-awk" }'; ls -d ${looked.join(' ')} 2>/dev/null)
+`;
+    const report = parse(await plan(caller, projectOf(caller, { 'build.conf': guarded }), ['--json']));
+    const values = Object.fromEntries(report.settings.map(({ key, value }) => [key, value]));
+    expect(values).toMatchObject({ REALMFS_NAME: 'by-awk' });
+    expect(values.REALMFS_HOSTNAME).not.toBe('linked');
+    const run = await plan(caller, projectOf(caller, { 'build.conf': `${bare}source ${outside}\n` }), []);
+    expect(run.lastLine).toContain(`build.conf:5: source: ${outside} lies outside the project folder`);
+    expect(run.code).toBe(2);
+  });
+
   test('the tables for people, with a password in an option and --debug', async () => {
     const where = projectOf(caller, overridden);
     const run = await plan(caller, where, ['--debug', '--set', 'REALMFS_USER_PASSWORD=hush-hush']);

@@ -73,7 +73,7 @@ async function attackAll(): Promise<void> {
     const words = { kind, canary: place('host-file'), secret: place('secret'), port, abstract, pid: process.pid, then };
     return Object.entries(words).reduce((text, [key, value]) => text.replace(`@@${key}@@`, String(value)), script);
   };
-  for (const kind of ['evaluation', 'fetching', 'configuring'] as const) writeFileSync(place(`${kind}.pl`), attack(kind));
+  for (const kind of ['fetching', 'configuring'] as const) writeFileSync(place(`${kind}.pl`), attack(kind));
   const bootstrap = readFileSync(place('tools/debootstrap'), 'utf8');
   const first = `case $1 in --make*) perl ${place('fetching.pl')} ;; *) perl ${place('configuring.pl')} ;; esac`;
   writeFileSync(place('tools/debootstrap'), bootstrap.replace('set -euo pipefail\n', `set -euo pipefail\n${first}\n`));
@@ -89,8 +89,9 @@ BASE_PRE_INSTALL_MODULES=
 BASE_POST_INSTALL_MODULES=
 IMAGE_TARGETS="squashfs evil"
 PRE_INSTALL_MODULES="attack-module wrap-apt"
-[[ -e /dev/realmfs/in ]] || perl ${place('evaluation.pl')}
+[[ -e /dev/realmfs/in ]] || perl evaluation.pl
 `,
+    'evaluation.pl': attack('evaluation'),
     'realmfs-modules/attack-module': `perl - <<'END'\n${attack('module')}\nEND\n`,
     'realmfs-modules/wrap-apt': `mv /usr/bin/apt-get /usr/bin/apt-get.real
 cat >/usr/bin/apt-get <<'END'
