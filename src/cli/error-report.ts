@@ -12,7 +12,7 @@ export function failureText(failure: Failure, options: { log: string | undefined
   if (options.debug && failure.stack !== undefined) lines.push(...failure.stack.split('\n').map((line) => `  ${plainLines(line)}`));
   const step = failure.step === '' ? '' : `${plainWord(failure.step)}: `;
   const log = options.log === undefined ? '' : `; log: ${shownPath(options.log)}`;
-  const last = `realmfs-builder: error: ${step}${plainText(failure.cause.replaceAll('\n', ' '))}${log}`;
+  const last = `realmfs-builder: error: ${step}${plainWord(failure.cause.replaceAll('\n', ' '))}${log}`;
   lines.push(options.color ? styleText('red', last, { validateStream: false }) : last);
   return `${lines.join('\n')}\n`;
 }

@@ -3,6 +3,7 @@ import { diskCode } from '../../system/disk-faults.ts';
 import { hasCode } from '../../system/files.ts';
 import type { HeldFolder } from '../../system/held-folder.ts';
 import { formatSize } from '../../system/memory.ts';
+import { plainWord } from '../../system/names.ts';
 import { plainText, type Reporter } from './reporter.ts';
 
 /** Bytes of the output of one step that the log keeps: a module in a loop must not fill the disk. */
@@ -66,17 +67,17 @@ export function createLogReporter(
         case 'output':
           return output(event.step, event.line);
         case 'warning':
-          return line(`${event.step} warning: ${event.text}`);
+          return line(plainWord(`${event.step === '' ? '' : `${event.step} `}warning: ${event.text}`));
         case 'step-cached':
           return line(`== ${event.step} from a layer`);
         case 'note':
-          return line(`note: ${event.text}`);
+          return line(plainWord(`note: ${event.text}`));
         case 'artifact':
           return line(`artifact ${event.artifact.file} ${event.artifact.size} bytes sha256 ${event.artifact.sha256}`);
         case 'failed': {
           const { step, cause, details } = event.failure;
           for (const detail of details) line(detail);
-          return line(`failed: ${step}: ${cause}`);
+          return line(plainWord(`failed: ${step}: ${cause}`));
         }
         default:
           return undefined;

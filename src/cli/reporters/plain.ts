@@ -1,5 +1,6 @@
 import type { BuildEvent } from '../../events.ts';
-import { formatSeconds, plainEvent, plainText, type Reporter, shellText, stepTitle } from './reporter.ts';
+import { plainWord } from '../../system/names.ts';
+import { formatSeconds, plainEvent, plainText, type Reporter, shellText, stepTitle, warningText } from './reporter.ts';
 
 /** Lines with the time since the start: for logs of CI systems. */
 export function createPlainReporter(write: (text: string) => void, options: { verbose: boolean; debug: boolean }): Reporter {
@@ -15,11 +16,11 @@ export function createPlainReporter(write: (text: string) => void, options: { ve
       case 'step-cached':
         return line(`${stepTitle(event)} cached`);
       case 'note':
-        return line(plainText(event.text));
+        return line(plainWord(event.text));
       case 'shell-start':
         return write(shellText(event));
       case 'warning':
-        return line(`${event.step}: warning: ${plainText(event.text)}`);
+        return line(warningText(event));
       case 'output':
         return options.verbose ? line(`${event.step} | ${plainText(event.line)}`) : undefined;
       case 'command':

@@ -7,7 +7,10 @@ export interface Reporter {
   close(): void;
 }
 
-/** A build's output without what would steer the user's terminal; bytes that are not UTF-8 as `\xe9`. */
+/**
+ * A program's output without what would steer the user's terminal; bytes that are not UTF-8 as `\xe9`. Messages of our own go through `plainWord`: a name
+ * in them is not another one.
+ */
 export function plainText(line: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is for
   const text = line.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b[@-_]|[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
@@ -18,7 +21,7 @@ export function plainText(line: string): string {
 export function shellText({ step, failure }: Extract<BuildEvent, { kind: 'shell-start' }>): string {
   if (failure === undefined) return '';
   const lines = [
-    `${plainWord(step)} has failed: ${plainText(failure.cause)}`,
+    `${plainWord(step)} has failed: ${plainWord(failure.cause)}`,
     ...failure.details.slice(-12).map((line) => `  ${plainText(line)}`),
     'This is a shell in the tree as the step has left it. exit: give up; retry: run the step once more, from where it began.',
     'What you edit in the project counts from the next build on, which goes on at this step.',
@@ -26,9 +29,14 @@ export function shellText({ step, failure }: Extract<BuildEvent, { kind: 'shell-
   return `${lines.join('\n')}\n`;
 }
 
-/** An event for a terminal: the name of its step does not steer it. The texts are left to `plainText`. */
+/** An event for a terminal: the name of its step does not steer it. The texts are left to the reporter. */
 export function plainEvent(event: BuildEvent): BuildEvent {
   return 'step' in event ? { ...event, step: plainWord(event.step) } : event;
+}
+
+/** `STEP: warning: TEXT`; nothing stands for no step. */
+export function warningText({ step, text }: Extract<BuildEvent, { kind: 'warning' }>): string {
+  return `${step === '' ? '' : `${step}: `}warning: ${plainWord(text)}`;
 }
 
 /** `75 s`, `1.2 s`. */

@@ -1,6 +1,7 @@
 import ora from 'ora';
 import type { BuildEvent } from '../../events.ts';
-import { formatSeconds, plainEvent, plainText, type Reporter, shellText, stepTitle } from './reporter.ts';
+import { plainWord } from '../../system/names.ts';
+import { formatSeconds, plainEvent, plainText, type Reporter, shellText, stepTitle, warningText } from './reporter.ts';
 
 /** A spinner with the step, what apt and debootstrap are doing, and the time so far. */
 export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose: boolean; debug: boolean; color: boolean }): Reporter {
@@ -50,13 +51,13 @@ export function createTtyReporter(stream: NodeJS.WriteStream, options: { verbose
       case 'step-cached':
         return print(`✔ ${stepTitle(event)}  cached`);
       case 'note':
-        return print(plainText(event.text));
+        return print(plainWord(event.text));
       case 'shell-start':
         if (spinner.isSpinning) spinner.stop();
         stream.write(shellText(event));
         return;
       case 'warning':
-        return print(`${event.step}: warning: ${plainText(event.text)}`);
+        return print(warningText(event));
       case 'output':
         return options.verbose ? print(`${event.step} | ${plainText(event.line)}`) : undefined;
       case 'command':

@@ -149,8 +149,8 @@ describe('the text of a failure', () => {
     expect(text(new UsageError('wrong'), {}, '')).toBe('realmfs-builder: error: wrong\n');
   });
 
-  test('a cause of several lines is one line; control characters are removed', () => {
-    expect(text(new UsageError('a\nb\u0007\u009bc'), {}, '')).toBe('realmfs-builder: error: a bc\n');
+  test('a cause of several lines is one line; control characters are shown, a name stays what it is', () => {
+    expect(text(new UsageError('a\nb\u0007\u009bc'), {}, '')).toBe('realmfs-builder: error: a b\\x07\\x9bc\n');
   });
 
   test('the last line is the only red one', () => {
@@ -188,6 +188,7 @@ describe('reporters', () => {
     { kind: 'output', step: 'pre/x', line: 'a\u0007b\u001b[2Jc' },
     { kind: 'progress', step: 'pre/x', percent: 5, text: 'x' },
     { kind: 'warning', step: 'pre/x', text: 'look\u001b[0m' },
+    { kind: 'warning', step: '', text: 'before any step' },
     { kind: 'artifact', artifact: { target: 'tarball', file: 'a.tar', size: 5, sha256: 'ab' } },
     { kind: 'step-end', step: 'pre/x', ok: true, seconds: 1.26 },
     { kind: 'failed', failure },
@@ -195,9 +196,25 @@ describe('reporters', () => {
   ];
 
   test.each([
-    [{ verbose: false, debug: false }, ['[3/9] pre/x', 'pre/x: warning: look', 'pre/x done after 1.3 s']],
-    [{ verbose: true, debug: false }, ['[3/9] pre/x', 'pre/x | abc', 'pre/x: warning: look', 'pre/x done after 1.3 s']],
-    [{ verbose: true, debug: true }, ['[3/9] pre/x', 'pre/x $ tool red', 'pre/x | abc', 'pre/x: warning: look', 'pre/x done after 1.3 s']],
+    [
+      { verbose: false, debug: false },
+      ['[3/9] pre/x', 'pre/x: warning: look\\x1b[0m', 'warning: before any step', 'pre/x done after 1.3 s'],
+    ],
+    [
+      { verbose: true, debug: false },
+      ['[3/9] pre/x', 'pre/x | abc', 'pre/x: warning: look\\x1b[0m', 'warning: before any step', 'pre/x done after 1.3 s'],
+    ],
+    [
+      { verbose: true, debug: true },
+      [
+        '[3/9] pre/x',
+        'pre/x $ tool red',
+        'pre/x | abc',
+        'pre/x: warning: look\\x1b[0m',
+        'warning: before any step',
+        'pre/x done after 1.3 s',
+      ],
+    ],
   ])('plain, %j', (options, expected) => {
     const lines: string[] = [];
     const reporter = createPlainReporter((text) => lines.push(text), options);
@@ -229,7 +246,8 @@ describe('reporters', () => {
       '== pre/x',
       'pre/x $ tool red',
       'pre/x | abc',
-      'pre/x warning: look',
+      'pre/x warning: look\\x1b[0m',
+      'warning: before any step',
       'artifact a.tar 5 bytes sha256 ab',
       '== pre/x done after 1.3 s',
       'command: false',
