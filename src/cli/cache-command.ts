@@ -41,8 +41,7 @@ const LOOK_AGAIN = 200;
 export async function cacheCommand(options: CacheOptions, around: CacheSurroundings): Promise<{ text: string; exitCode: number }> {
   const { cache, limit } = around;
   const store = path.join(cache, 'layers');
-  const isThere = (await statOrUndefined(cache)) !== undefined;
-  if (isThere) await checkCache(cache);
+  const isThere = (await statOrUndefined(cache)) !== undefined && (await checkCache(cache));
   const found = isThere ? await listStore(store) : { layers: [], unreadable: [] };
   const { action } = options;
   if (action === 'list' || action === 'du') {

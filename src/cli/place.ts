@@ -48,16 +48,24 @@ export async function findPlace(config: string | undefined, cwd: string): Promis
 /** Folders of a cache that every build opens by their names. */
 const cacheFolders = ['mnt', 'apt', 'apt/archives', 'apt/archives/partial', 'apt/lists', 'apt/lists/partial', 'layers'];
 
-/** @throws PreflightError if a cache folder that is there is not root's alone, or if something else stands in the place of one of its folders. */
-export async function checkCache(folder: string): Promise<void> {
+/**
+ * False if the folder is empty: it can become a cache.
+ * @throws PreflightError if it holds other things, if it is not root's alone, or if something else stands in the place of one of its folders.
+ */
+export async function checkCache(folder: string): Promise<boolean> {
   const fail = (why: string): PreflightError => new PreflightError(`the cache folder ${folder} ${why}`, { step: 'preflight' });
-  const found = await lstat(await realpath(folder));
-  if (!found.isDirectory() || found.uid !== 0 || (found.mode & 0o022) !== 0)
-    throw fail('must belong to root and be writable by root alone');
+  const real = await realpath(folder);
+  const found = await lstat(real);
+  if (!found.isDirectory()) throw fail('is not a folder');
+  const names = await readdir(real);
+  // Another folder would be closed to everybody else, filled, and cleared of what is not a cache's.
+  if (names.length > 0 && !(names.includes('apt') && names.includes('mnt'))) throw fail('is not empty, and no cache of realmfs-builder');
+  if (found.uid !== 0 || (found.mode & 0o022) !== 0) throw fail('must belong to root and be writable by root alone');
   for (const name of cacheFolders) {
     const there = await statOrUndefined(path.join(folder, name));
     if (there !== undefined && !there.isDirectory()) throw fail(`is damaged: ${name} in it is not a folder; remove it, and build again`);
   }
+  return names.length > 0;
 }
 
 /** Makes the cache folder, 0700 and root's: what lies in it is installed as root. */
@@ -67,9 +75,6 @@ export async function makeCache(folder: string): Promise<string> {
   try {
     await makeFolders(folder, 0o700);
     const real = await realpath(folder);
-    const names = await readdir(real);
-    // Another folder would be closed to everybody else, and filled.
-    if (names.length > 0 && !(names.includes('apt') && names.includes('mnt'))) throw fail('is not empty, and no cache of realmfs-builder');
     await checkCache(real);
     await chmod(real, 0o700);
     for (const name of cacheFolders) await makeFolders(path.join(real, name), 0o755);
