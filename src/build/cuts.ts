@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { findSetting } from '../config/settings.ts';
 import type { Seal } from '../store/seal.ts';
-import { namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../store/shell-text.ts';
+import { joinLines, namesLines, namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../store/shell-text.ts';
 import { STEP_ORDER } from './differences.ts';
 import { hasShell, type StagePlan } from './plan.ts';
 import { asInput, type Sources } from './sources.ts';
@@ -120,7 +120,7 @@ export async function seesProject(steps: readonly StagePlan[], build: BuildInput
 /** What steps depend on that begin with build.conf and the shell of the step before. */
 async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string, string>> {
   const { config, evaluation, sources } = build;
-  const { texts, builtIn, commands, functions } = await reached(cut.steps, build);
+  const { texts, builtIn, commands, functions, values } = await reached(cut.steps, build);
   const inputs: Record<string, string> = {};
   const { expansions } = topLevel(evaluation.whole);
   if (commands !== '') inputs['commands at the top level of build.conf'] = commands;
@@ -132,7 +132,9 @@ async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string,
     );
   if (builtIn.some((text) => text.includes('/lib/program'))) inputs['the program'] = await sources.program();
   for (const [name, text] of functions) inputs[`function ${name}`] = text;
-  const seen = [...texts, ...builtIn].join('\n');
+  // Comments and blank lines, which count for nothing, move the others.
+  if ([...texts, ...values].some(namesLines)) inputs['the lines of the project'] = await sources.everything();
+  const seen = joinLines([...texts, ...builtIn].join('\n'));
   const isIndirect = readsVariablesIndirectly(texts.join('\n'));
   const isExported = (key: string): boolean => /^declare -\w*x/.test(evaluation.declared.get(key) ?? '');
   const counts = (key: string): boolean => !consumed.includes(key) || isIndirect || isExported(key) || seen.includes(key);

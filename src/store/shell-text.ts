@@ -101,7 +101,7 @@ export interface Reach {
  */
 export function reach(texts: readonly string[], plain: readonly string[], functions: ReadonlyMap<string, string>): Reach {
   const found = new Map<string, string>();
-  const open = texts.map((text) => ({ text, isPlain: false })).concat(plain.map((text) => ({ text, isPlain: true })));
+  const open = texts.map((text) => ({ text: joinLines(text), isPlain: false })).concat(plain.map((text) => ({ text, isPlain: true })));
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { text, isPlain } = next;
     if (!isPlain && callsIndirectly(text)) return { isIndirect: true, functions };
@@ -155,12 +155,21 @@ const INDIRECT: readonly RegExp[] = [
 ];
 const KEYWORDS = /^(?:(?:then|do|else|elif|if|while|until|!|time(?:\s+-p)?|function|select|in)(?=\s|$)\s*)+/;
 
+/** A text as bash reads it: what a backslash parts at the end of a line is one word. */
+export function joinLines(text: string): string {
+  return text.replaceAll('\\\n', '');
+}
+
 /** True if a text can call a function whose name does not stand in it. */
 export function callsIndirectly(text: string): boolean {
-  const joined = text.replace(/\\\n/g, ' ');
-  if (INDIRECT.some((pattern) => pattern.test(joined))) return true;
+  const joined = joinLines(text);
+  return INDIRECT.some((pattern) => pattern.test(joined)) || makesCommands(joined);
+}
+
+/** True if a command of a text is not a plain word: which one it is may be found out when it runs. */
+function makesCommands(text: string): boolean {
   // Plain expansions stand for a word; what is in them is no command.
-  const flat = joined.replace(/\$\{[#!]?\w+(?:\[[^\]{}$`()]*\])?[^{}$`()"'\\]*\}/g, '$$x');
+  const flat = text.replace(/\$\{[#!]?\w+(?:\[[^\]{}$`()]*\])?[^{}$`()"'\\]*\}/g, '$$x').replace(/([\w\]]\+?=)\([^()`]*\)/g, '$1x');
   for (const piece of flat.split(/[\n;&|(){}]/)) {
     const command = piece.trim().replace(KEYWORDS, '');
     const [first = ''] = command.split(/\s/);
@@ -181,9 +190,20 @@ export function namesProject(text: string): boolean {
   return /REALMFS_PROJECT|realmfs\/project|\/dev\/realmfs(?!\/(?:lib|in|out)\b)|BASH_SOURCE/.test(text);
 }
 
+/** Builtins that show variables: with a flag that says so, or one that cannot be read, or without a name. */
+const SHOWS: readonly RegExp[] = [
+  /(?:^|[\s;&|(){}!])(?:source|\.)\s|\$\{!|\b(?:compgen|printenv|eval)\b/m,
+  /\b(?:declare|typeset|local|export|readonly)(?:\s+[-+]\w+)*\s+(?:[-+]\w*[pn]|["'$\\])/,
+  /(?:^|[\s;&|(])(?:set|env|(?:export|declare|typeset|readonly)(?:\s+[-+]\w+)*)\s*(?:$|[;|&)<>])/m,
+];
+
 /** True if a text can read variables that it does not name. */
 export function readsVariablesIndirectly(text: string): boolean {
-  return /(?:^|[\s;&|(){}!])(?:source|\.)\s|\$\{!|\b(?:declare|typeset|local)\s+-\w*[pn]|\bcompgen\b|\bprintenv\b|\beval\b|(?:^|[\s;&|(])(?:set|env|export|declare|typeset|readonly)\s*(?:$|[;|&)<>])/m.test(
-    text,
-  );
+  const joined = joinLines(text);
+  return SHOWS.some((pattern) => pattern.test(joined)) || makesCommands(joined);
+}
+
+/** True if what a text does can depend on the lines in which it and its callers stand, which comments move. */
+export function namesLines(text: string): boolean {
+  return /\bLINENO\b|\bBASH_LINENO\b|(?<![\w./-])caller(?![\w./-])/.test(joinLines(text));
 }

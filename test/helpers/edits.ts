@@ -57,6 +57,7 @@ const deeds: readonly string[] = [
   'set_xattr /usr/bin/uniq security.capability 0100000200200000000000000000000000000000',
   'set_xattr /etc/motd system.posix_acl_access 0200000001000600ffffffff02000400e803000004000400ffffffff10000600ffffffff20000400ffffffff',
   'chmod 0711 /etc/skel; : >/etc/skel/N',
+  'echo "$LINENO" >/line-N',
 ];
 
 /** How a text leads to a file of the project: by its name or around it. `F` is the file, below data/. */

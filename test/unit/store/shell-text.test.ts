@@ -1,6 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { callsIndirectly, namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../../../src/store/shell-text.ts';
+import {
+  callsIndirectly,
+  namesLines,
+  namesProject,
+  reach,
+  readsVariablesIndirectly,
+  topLevel,
+  withoutProse,
+} from '../../../src/store/shell-text.ts';
 
 /** A text as the evaluation of build.conf prints it: the body of a function. */
 function printed(text: string): string {
@@ -244,9 +252,42 @@ test.each([
   ['set', true],
   ['env | sort', true],
   ['local -n x=y', true],
+  ['declare -g -p', true],
+  ['declare "-p"', true],
+  ['declare -g "$flag"', true],
+  ['readonly -p | sort', true],
+  ['export -p >x', true],
+  ['declare -x', true],
+  ['\\set', true],
+  ["'set' >x", true],
+  ['de\\\nclare -p', true],
+  ['"$command" >x', true],
+  ['local x="$1" y', false],
+  ['declare -A x=([a]=b)', false],
+  ['declare -x X=1', false],
   ['set -e', false],
   ['echo "$PACKAGES"', false],
   ['export X=1', false],
 ])('%s reads variables that it does not name: %s', (text, expected) => {
   expect(readsVariablesIndirectly(text)).toBe(expected);
+});
+
+test.each([
+  ['echo "$LINENO"', true],
+  ['trap \'echo "${BASH_LINENO[0]}"\' ERR', true],
+  ['caller 0', true],
+  ['x=$(caller)', true],
+  ['echo $LINE\\\nNO', true],
+  ['touch /opt/caller', false],
+  ['MY_LINENO=1', false],
+])('%s depends on lines: %s', (text, expected) => {
+  expect(namesLines(text)).toBe(expected);
+});
+
+test('a name that a backslash parts at the end of a line is one name', () => {
+  const functions = new Map([
+    ['helper', 'helper () { :; }'],
+    ['other', 'other () { :; }'],
+  ]);
+  expect([...reach(['hel\\\nper'], [], functions).functions.keys()]).toEqual(['helper']);
 });
