@@ -269,6 +269,7 @@ export class StageTwo {
         RB_PROJECT: options.project,
         RB_NETWORK: options.way === undefined ? 'off' : 'on',
         RB_HOSTNAME: this.#stage.plan.config.hostname,
+        RB_ARCH: this.#stage.plan.config.arch,
         ...(options.apt ? { RB_APT: 'yes' } : {}),
         ...(options.terminal ? { RB_TERMINAL: 'yes' } : {}),
       },

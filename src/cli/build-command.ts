@@ -11,7 +11,7 @@ import { checkedSetting, makeRequest } from './make-request.ts';
 import type { CliOptions } from './options/types.ts';
 import { openOutput } from './output-folder.ts';
 import { findPlace, makeCache, type Place } from './place.ts';
-import { checkCacheRoom, checkTools, planTmpfs } from './preflight.ts';
+import { checkCacheRoom, checkRights, checkTools, planTmpfs } from './preflight.ts';
 import { type BuildSurroundings, disksOf, lockedError, runBuild } from './run-build.ts';
 import { makeScratch, removeLeftScratch } from './scratch.ts';
 import { leftStaging, makeStaging, removeIfEmpty, removeStaging, writeRequest } from './staging.ts';
@@ -21,6 +21,7 @@ export async function buildCommand(options: CliOptions, around: BuildSurrounding
   const place = await findPlace(options.config, around.cwd);
   const request = await makeRequest(options, place, around);
   await checkTools();
+  await checkRights();
   return withScope(async (scope) => {
     const output = await openOutput(options.directory, around.cwd, around.owner);
     scope.defer('output folder', () => output.close());
@@ -115,6 +116,7 @@ export async function shellCommand(
   const shell = { step: options.step, command: options.command ?? null };
   const request = await makeRequest({ ...options, targets: [], proxy: undefined, keyring: undefined, shell }, place, around);
   await checkTools();
+  await checkRights();
   const cache = await makeCache(checkedSetting(request, 'REALMFS_CACHE_DIR'));
   return withScope(async (scope) => {
     // A place of its own: a shell does not keep others from building.

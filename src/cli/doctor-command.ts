@@ -9,7 +9,7 @@ import { nodeFloor, version } from '../resources.ts';
 import { availableMemory } from '../system/memory.ts';
 import { createRunner, type Runner } from '../system/runner.ts';
 import { askMirror, lookAtKeyring, lookAtSuites } from './doctor/archive-findings.ts';
-import { networkOfModules, tryArchitecture, tryFeatures } from './doctor/kernel-findings.ts';
+import { networkOfModules, rightsOfRoot, tryArchitecture, tryFeatures } from './doctor/kernel-findings.ts';
 import type { DoctorReport, Finding } from './doctor/report.ts';
 import { judgeMemory, lookAtCache, lookAtOutput } from './doctor/space-findings.ts';
 import { lookAtTools } from './doctor/tool-findings.ts';
@@ -83,7 +83,7 @@ export async function doctorCommand(
       cache: setting('REALMFS_CACHE_DIR'),
     },
     tools,
-    kernel: [...kernel, networkOfModules(isRoot, isThere), ...(foreign === undefined ? [] : [foreign])],
+    kernel: [await rightsOfRoot(isRoot), ...kernel, networkOfModules(isRoot, isThere), ...(foreign === undefined ? [] : [foreign])],
     memory: judgeMemory(memory, (output.free ?? 0) >= judgeMemory(memory, false).needed),
     folders: [output, cache],
     keyring,

@@ -1,4 +1,4 @@
-import { readdir, statfs } from 'node:fs/promises';
+import { readdir, readFile, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { allTools, findProgram, installCommand, type Tool } from '../config/tools.ts';
 import { PreflightError } from '../errors.ts';
@@ -32,6 +32,42 @@ export async function checkCacheRoom(cache: string): Promise<string | undefined>
       hint: CACHE_HINT,
     });
   return `only ${figures}: packages of a build take up to ${formatSize(CACHE_ROOM)}, and layers as much as the tree; to help, ${CACHE_HINT}`;
+}
+
+/** The capabilities of steps, by their numbers in capability.h. Of the others that a build needs the kernel says itself that they are not there. */
+const RIGHTS = new Map(
+  Object.entries({
+    chown: 0,
+    dac_override: 1,
+    fowner: 3,
+    fsetid: 4,
+    kill: 5,
+    setgid: 6,
+    setuid: 7,
+    setpcap: 8,
+    net_bind_service: 10,
+    sys_chroot: 18,
+    audit_write: 29,
+    setfcap: 31,
+  }),
+);
+
+/** What root lacks here, in words: `status` is that of proc(5). Steps would do something else without it, and say nothing. */
+export function lackingRights(status: string): string | undefined {
+  const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+  const lacking = [...RIGHTS].filter(([, number]) => ((bounding >> BigInt(number)) & 1n) === 0n).map(([name]) => name);
+  if (lacking.length > 0) return `root has not the capabilities ${lacking.join(', ')}`;
+  return /^NoNewPrivs:\s*1$/m.test(status) ? 'no program can gain rights (no_new_privs): sudo and su would fail in steps' : undefined;
+}
+
+/** Throws if root has been taken rights that a build needs. */
+export async function checkRights(): Promise<void> {
+  const lacking = lackingRights(await readFile('/proc/self/status', 'utf8'));
+  if (lacking !== undefined)
+    throw new PreflightError(`this machine gives a build too few rights: ${lacking}`, {
+      step: 'preflight',
+      hint: 'in a container: run it with all capabilities, and without no-new-privileges',
+    });
 }
 
 /** Throws if programs are missing: all of them, with the one command that installs them. */

@@ -9,19 +9,22 @@ use strict;
 
 # The numbers, behind the token of linux/audit.h.
 my @names = qw(mount umount2 pivot_root unshare clone keyctl add_key request_key bpf perf_event_open userfaultfd
-    open_by_handle_at prctl capget capset seccomp);
+    open_by_handle_at prctl capget capset seccomp socket socketpair personality prlimit64);
 my %architectures = (
-    x86_64 => [0xc000003e, 165, 166, 155, 272, 56, 250, 248, 249, 321, 298, 323, 304, 157, 125, 126, 317],
-    i386 => [0x40000003, 21, 52, 217, 310, 120, 288, 286, 287, 357, 336, 374, 342, 172, 184, 185, 354],
-    aarch64 => [0xc00000b7, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277],
-    riscv64 => [0xc00000f3, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277],
-    loongarch64 => [0xc0000102, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277],
-    arm => [0x40000028, 21, 52, 218, 337, 120, 311, 309, 310, 386, 364, 388, 371, 172, 184, 185, 383],
-    powerpc64le => [0xc0000015, 21, 52, 203, 282, 120, 271, 269, 270, 361, 319, 364, 346, 171, 183, 184, 358],
-    s390x => [0x80000016, 21, 52, 217, 303, 120, 280, 278, 279, 351, 331, 355, 336, 172, 184, 185, 348],
+    x86_64 => [0xc000003e, 165, 166, 155, 272, 56, 250, 248, 249, 321, 298, 323, 304, 157, 125, 126, 317, 41, 53, 135, 302],
+    i386 => [0x40000003, 21, 52, 217, 310, 120, 288, 286, 287, 357, 336, 374, 342, 172, 184, 185, 354, 359, 360, 136, 340],
+    aarch64 => [0xc00000b7, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261],
+    riscv64 => [0xc00000f3, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261],
+    loongarch64 => [0xc0000102, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261],
+    arm => [0x40000028, 21, 52, 218, 337, 120, 311, 309, 310, 386, 364, 388, 371, 172, 184, 185, 383, 281, 288, 136, 369],
+    powerpc64le => [0xc0000015, 21, 52, 203, 282, 120, 271, 269, 270, 361, 319, 364, 346, 171, 183, 184, 358, 326, 333, 136, 325],
+    s390x => [0x80000016, 21, 52, 217, 303, 120, 280, 278, 279, 351, 331, 355, 336, 172, 184, 185, 348, 359, 360, 136, 334],
 );
 # Those whose programs run on the kernel of another one.
 my %beside = (x86_64 => 'i386', aarch64 => 'arm');
+# The one call for all of sockets, whose arguments lie in memory, which a filter does not see. Programs of i386 and s390x
+# know no other way.
+my %socketcall = (i386 => 102, powerpc64le => 102, s390x => 102);
 # umount(2) without flags, where there is one.
 my %old_umount = (i386 => 22, powerpc64le => 22, s390x => 22);
 
@@ -46,6 +49,7 @@ sub numbers {
     my %numbers = %newer;
     @numbers{@names} = @{$architectures{$machine}}[1 .. @names];
     $numbers{umount} = $old_umount{$machine} if $old_umount{$machine};
+    $numbers{socketcall} = $socketcall{$machine} if $socketcall{$machine};
     return %numbers;
 }
 
@@ -55,7 +59,18 @@ my @absent = qw(keyctl add_key request_key bpf perf_event_open userfaultfd io_ur
 my @refused = qw(open_by_handle_at);
 my @mounting = qw(mount umount umount2 pivot_root open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick mount_setattr);
 
+# The families of sockets (socket.h) that a network namespace holds back, and the protocols of netlink (netlink.h) that do
+# not speak for the whole machine: route, sock_diag, xfrm, netfilter, kobject_uevent, generic. All else is as in a kernel
+# without it: vsock and qipcrtr lead out of every namespace, and audit into the log of the machine.
+sub UNIX() { 1 }
+sub INET() { 2 }
+sub INET6() { 10 }
+sub NETLINK() { 16 }
+my @netlink = (0, 4, 6, 12, 15, 16);
+
 sub EPERM() { 1 }
+sub NOT_SUPPORTED() { 93 }
+sub NO_SUCH_FAMILY() { 97 }
 sub ENOSYS() { 38 }
 sub NEW_USER() { 0x10000000 }
 sub X32() { 0x40000000 }
@@ -73,35 +88,57 @@ sub operation {
     return pack('S C C L', $code, $if // 0, $else // 0, $value);
 }
 
-# block(MACHINE, MAY_MOUNT): what is decided by the number of a call, which has been loaded.
+# argument(MACHINE, NUMBER): where the lower half of an argument lies.
+sub argument {
+    my ($machine, $number) = @_;
+    return 16 + 8 * $number + ($machine eq 's390x' ? 4 : 0);
+}
+
+# sockets(MACHINE): what is decided by family and protocol, once it is known that a call makes a socket.
+sub sockets {
+    my ($machine) = @_;
+    my $protocols = operation(LOAD, argument($machine, 2));
+    $protocols .= operation(IF_EQUAL, $_, 0, 1) . operation(RETURN, ALLOW) for @netlink;
+    $protocols .= operation(RETURN, FAIL | NOT_SUPPORTED);
+    my $families = operation(LOAD, argument($machine, 0));
+    $families .= operation(IF_EQUAL, $_, 0, 1) . operation(RETURN, ALLOW) for UNIX, INET, INET6;
+    return $families . operation(IF_EQUAL, NETLINK, 0, length($protocols) / 8) . $protocols . operation(RETURN, FAIL | NO_SUCH_FAMILY);
+}
+
+# block(MACHINE, MAY_MOUNT, HAS_SOCKETCALL): what is decided by the number of a call, which has been loaded.
 sub block {
-    my ($machine, $may_mount) = @_;
+    my ($machine, $may_mount, $has_socketcall) = @_;
     my %numbers = numbers($machine);
     my %errors = map { $_ => ENOSYS } @absent;
     $errors{$_} = EPERM for @refused, $may_mount ? () : @mounting;
     # Its flags lie in memory, which a filter does not see.
     $errors{clone3} = ENOSYS;
+    $errors{socketcall} = ENOSYS unless $has_socketcall;
     my $program = $machine eq 'x86_64' ? operation(IF_AT_LEAST, X32, 0, 1) . operation(RETURN, FAIL | ENOSYS) : '';
     for my $name (sort keys %errors) {
         next unless defined $numbers{$name};
         $program .= operation(IF_EQUAL, $numbers{$name}, 0, 1) . operation(RETURN, FAIL | $errors{$name});
     }
     for my $name (qw(clone unshare)) {
-        # The lower half of an argument; s390 has the flags of clone(2) in the second one.
-        my $at = 16 + ($machine eq 's390x' ? 4 + ($name eq 'clone' ? 8 : 0) : 0);
+        # s390 has the flags of clone(2) in the second one.
+        my $at = argument($machine, $machine eq 's390x' && $name eq 'clone' ? 1 : 0);
         $program .= operation(IF_EQUAL, $numbers{$name}, 0, 5) . operation(LOAD, $at) . operation(AND, NEW_USER)
             . operation(IF_EQUAL, 0, 1, 0) . operation(RETURN, FAIL | EPERM) . operation(RETURN, ALLOW);
     }
+    my $sockets = sockets($machine);
+    my $length = length($sockets) / 8;
+    $program .= operation(IF_EQUAL, $numbers{socket}, 1, 0) . operation(IF_EQUAL, $numbers{socketpair}, 0, $length) . $sockets;
     return $program . operation(RETURN, ALLOW);
 }
 
-# filter(MAY_MOUNT): the program for this machine. Calls of an architecture that it does not know are not there.
+# filter(MAY_MOUNT, RUNS_I386): the program for this machine, and whether the programs of i386 that run on it are those of the
+# build. Calls of an architecture that it does not know are not there.
 sub filter {
-    my ($may_mount) = @_;
+    my ($may_mount, $runs_i386) = @_;
     my $machine = machine();
     my $program = operation(LOAD, 4);
     for my $one (grep { defined } $machine, $beside{$machine}) {
-        my $block = operation(LOAD, 0) . block($one, $may_mount);
+        my $block = operation(LOAD, 0) . block($one, $may_mount, $one eq 's390x' || $one eq 'i386' && ($one eq $machine || $runs_i386));
         my $length = length($block) / 8;
         # The distance of a condition is one byte.
         $length < 256 or die "the filter is too long\n";

@@ -6,6 +6,7 @@
 # Environment: RB_ROOT (the root), RB_STEP (the step's folder: in/, out/, and environment,
 #   a file of NAME=VALUE, NUL-separated; fstab is put there), RB_PROJECT (the folder that it finds as that of
 #   the project), RB_NETWORK (on | off), RB_HOSTNAME,
+#   RB_ARCH (Debian's name for the architecture of the tree),
 #   RB_APT (yes: the builder's own folders of apt are there),
 #   RB_TERMINAL (yes: the command talks to the user, on descriptors 5 and 6 of this script).
 set -Eeuo pipefail

@@ -4,7 +4,7 @@
 # Arguments: KIND, VIEW (the folder that becomes the root, or empty: the root stays), and the command.
 # Environment: that of the command; RB_ENVIRONMENT: a file of NAME=VALUE, NUL-separated, that takes its place. What is
 #   secret in it is seen by nobody else: arguments of processes are the whole machine's. RB_TERMINAL: standard input is
-#   the user's; without, it is empty. RB_FIRST: the command takes the place of PID 1, and nobody waits for it.
+#   the user's; without, it is empty. RB_ARCH: Debian's name for the architecture of the tree. RB_FIRST: the command takes the place of PID 1, and nobody waits for it.
 use strict;
 
 BEGIN { require($0 =~ s{^(?!/)}{./}r =~ s{[^/]*$}{calls.pl}r) }
@@ -43,6 +43,22 @@ sub RAISE() { 2 }
 sub JOIN_SESSION_KEYRING() { 1 }
 sub FILTER_MODE() { 1 }
 sub SPECULATION_ALLOWED() { 4 }
+
+# What a process would have from the caller, and what it does could depend on: soft and hard limit by the numbers of
+# resource.h. Those that bound a build (time, memory, processes, the size of a file) stay the caller's.
+sub UNLIMITED() { ~0 }
+my %limits = (
+    3 => [8 << 20, UNLIMITED],    # stack
+    4 => [0, UNLIMITED],    # core
+    7 => [1024, 524_288],    # nofile
+    8 => [8 << 20, 8 << 20],    # memlock
+    10 => [UNLIMITED, UNLIMITED],    # locks
+    11 => [UNLIMITED, UNLIMITED],    # sigpending
+    12 => [819_200, 819_200],    # msgqueue
+    13 => [0, 0],    # nice
+    14 => [0, 0],    # rtprio
+    15 => [UNLIMITED, UNLIMITED],    # rttime
+);
 
 # What of a /proc is the machine's and says more than a command needs.
 my @hidden = qw(kcore kmsg keys key-users timer_list latency_stats sched_debug vmallocinfo kpagecount kpageflags kpagecgroup);
@@ -125,7 +141,7 @@ sub mask {
 }
 
 sub set_rights {
-    my ($kind) = @_;
+    my ($kind, $arch) = @_;
     my @rights = @{$kind->{rights}};
     my $kept = mask(@rights);
     for my $capability (0 .. ENTRY_LIMIT) {
@@ -134,7 +150,7 @@ sub set_rights {
         last unless call('prctl', DROP_FROM_BOUNDING, $capability, 0, 0, 0);
     }
     if ($kind->{locked}) { wanted('no_new_privs', call('prctl', NO_NEW_PRIVILEGES, 1, 0, 0, 0)) }
-    my $program = filter($kind->{mounts});
+    my $program = filter($kind->{mounts}, $kind->{mounts} || ($arch // '') eq 'i386');
     my $fprog = pack('S x![P] P', length($program) / 8, $program);
     wanted('the filter of system calls', call('seccomp', FILTER_MODE, SPECULATION_ALLOWED, $fprog));
     if ($kind->{ambient}) { wanted('keeping rights', call('prctl', KEEP_CAPABILITIES, 1, 0, 0, 0)) }
@@ -179,14 +195,30 @@ sub set_environment {
     %ENV = map { split /=/, $_, 2 } split /\0/, <$handle>;
 }
 
+# What passes from process to process besides the environment is the same in every build.
+sub set_inherited {
+    wanted('the personality', call('personality', 0));
+    for my $limit (keys %limits) {
+        my $wanted = pack('Q2', @{$limits{$limit}});
+        next if call('prlimit64', 0, $limit + 0, $wanted, 0);
+        # Not even every root may raise a limit: then it is the nearest one.
+        my $now = "\0" x 16;
+        wanted("limit $limit", call('prlimit64', 0, $limit + 0, 0, $now));
+        my (undef, $most) = unpack('Q2', $now);
+        my $nearest = pack('Q2', map { $_ < $most ? $_ : $most } @{$limits{$limit}});
+        wanted("limit $limit", call('prlimit64', 0, $limit + 0, $nearest, 0));
+    }
+}
+
 my ($name, $view, @command) = @ARGV;
 my $kind = $kinds{$name // ''} or die "no such kind of sandbox\n";
-my ($environment, $is_terminal, $is_first) = delete @ENV{qw(RB_ENVIRONMENT RB_TERMINAL RB_FIRST)};
+my ($environment, $is_terminal, $is_first, $arch) = delete @ENV{qw(RB_ENVIRONMENT RB_TERMINAL RB_FIRST RB_ARCH)};
 renew("$view/proc", 'proc', 0);
 mask_proc("$view/proc");
 renew("$view/sys", 'sysfs', RDONLY);
 mask_sys("$view/sys");
 set_environment($environment);
+set_inherited();
 enter($view) if $view ne '';
 # That of the old root would be a way to it.
 $is_terminal or open(STDIN, '<', '/dev/null') or wanted('/dev/null', 0);
@@ -195,7 +227,7 @@ my $child = $is_first ? 0 : fork // wanted('fork', 0);
 if ($child == 0) {
     $SIG{$_} = 'DEFAULT' for qw(INT QUIT);
     wanted('a keyring', call('keyctl', JOIN_SESSION_KEYRING, 0));
-    set_rights($kind);
+    set_rights($kind, $arch);
     exec { $command[0] } @command or not_run($command[0]);
 }
 # What others have left behind ends here, too.

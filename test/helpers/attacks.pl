@@ -36,6 +36,9 @@ sub connects {
     return eval { alarm 5; my $is = connect($socket, $address); alarm 0; $is };
 }
 
+# Whether the kernel has been asked for a socket: EPERM, too, is the answer of its own.
+sub makes { return socket(my $socket, $_[0], $_[1], $_[2]) || ($! != 97 && $! != 93) }
+
 sub mounts {
     my ($type) = @_;
     for my $way ('', 'unshare --user --map-root-user --mount --pid --fork ', 'unshare --user --mount --net --pid --fork ') {
@@ -101,6 +104,9 @@ my @attacks = (
     'signal host processes' => sub { return kill(0, $pid) },
     'trace PID 1' => sub { return defined(readlink '/proc/1/root') || open(my $file, '<', '/proc/1/environ') || syscall($number{ptrace}, 16, 1, 0, 0) != -1 },
     'device nodes' => sub { return quiet("mknod $below/node b 7 200") && -b "$below/node" },
+    # Made, or held back by something that knows the family: both are the kernel's.
+    'sockets beyond the network namespace' => sub { return grep { makes(@$_) } [40, SOCK_STREAM, 0], [40, SOCK_DGRAM, 0], [40, 5, 0], [38, 5, 0], [42, SOCK_DGRAM, 0], [44, SOCK_RAW, 0] },
+    "the machine's audit log" => sub { return makes(16, SOCK_RAW, 9) },
     'terminal' => sub { return open(my $file, '+<', '/dev/tty') },
 );
 while (my ($what, $attack) = splice(@attacks, 0, 2)) {

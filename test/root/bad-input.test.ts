@@ -642,6 +642,18 @@ describe('CLI and place', () => {
         { via: ['setpriv', '--inh-caps=-sys_admin', '--bounding-set=-sys_admin'] },
       ],
       [
+        'root in container, without a capability of steps',
+        3,
+        'realmfs-builder: error: preflight: this machine gives a build too few rights: root has not the capabilities setfcap',
+        { via: ['setpriv', '--inh-caps=-setfcap', '--bounding-set=-setfcap'] },
+      ],
+      [
+        'root in container, with no_new_privs',
+        3,
+        /^realmfs-builder: error: preflight: this machine gives a build too few rights: .*no_new_privs/,
+        { via: ['setpriv', '--no-new-privs'] },
+      ],
+      [
         'SOURCE_DATE_EPOCH = garbage',
         2,
         `${config}environment: SOURCE_DATE_EPOCH: 'garbage' is no number of seconds`,

@@ -35,6 +35,8 @@ function listen(name: string, where: { port: number; host: string } | { path: st
   return new Promise((resolve) => server.listen(where, () => resolve(server)));
 }
 
+let log = '';
+
 /** What each kind of process could do, by what it printed. */
 const found = new Map<string, Map<string, string>>();
 
@@ -92,7 +94,9 @@ PRE_INSTALL_MODULES="attack-module wrap-apt"
 [[ -e /dev/realmfs/in ]] || perl evaluation.pl
 `,
     'evaluation.pl': attack('evaluation'),
-    'realmfs-modules/attack-module': `perl - <<'END'\n${attack('module')}\nEND\n`,
+    'realmfs-modules/attack-module': `perl - <<'END'\n${attack('module')}\nEND
+echo "inherited: $(</proc/self/personality) $(ulimit -Sn) $(ulimit -Ss) $(ulimit -Sc)"
+useradd -m inheritor; su inheritor -c 'echo "became $(id -un)"'; userdel inheritor; rm -r /home/inheritor\n`,
     'realmfs-modules/wrap-apt': `mv /usr/bin/apt-get /usr/bin/apt-get.real
 cat >/usr/bin/apt-get <<'END'
 #!/bin/sh
@@ -110,9 +114,11 @@ cat >/usr/share/attack.pl <<'END'\n${attack('apt')}\nEND\n`,
     'hooks.d/base/evil.binary': attack('binary'),
   });
   for (const file of ['hooks/chroot/attack.hook.chroot', 'hooks.d/base/evil.binary']) chmodSync(path.join(project, file), 0o755);
-  const run = await machine.run(['--no-confirm', '-v'], { cwd: project });
+  const via = ['prlimit', '--nofile=300:', '--stack=4194304:', '--core=1024:', 'setarch', '--addr-no-randomize', '--uname-2.6'];
+  const run = await machine.run(['--no-confirm', '-v'], { cwd: project, via });
   expect(run.code, run.stderr).toBe(0);
-  take(readFileSync(path.join(project, 'realmfs/realmfs-build.log'), 'utf8'));
+  log = readFileSync(path.join(project, 'realmfs/realmfs-build.log'), 'utf8');
+  take(log);
   const image = execFileSync('find', [path.join(project, 'realmfs'), '-name', '*.squashfs'], { encoding: 'utf8' }).trim();
   const read = await machine.run(['inspect', image]);
   expect(read.code).toBe(1);
@@ -130,6 +136,11 @@ describe('the table "who may do what" holds', () => {
     const table = documented();
     expect([...table.keys()].toSorted()).toEqual(Object.values(kinds).toSorted());
     expect([...found.keys()].toSorted()).toEqual(Object.keys(kinds).toSorted());
+  });
+
+  test("what a step inherits is not the caller's, and it can become a user without the audit log", () => {
+    expect(/inherited: (.*)/.exec(log)?.[1]).toBe('00000000 1024 8192 0');
+    expect(log).toContain('became inheritor');
   });
 
   test('what is refused leaves nothing behind', () => {

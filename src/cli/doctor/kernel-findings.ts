@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import type { Command, Runner } from '../../system/runner.ts';
+import { lackingRights } from '../preflight.ts';
 import type { DoctorReport } from './report.ts';
 import { lastWords, plainHome } from './tool-findings.ts';
 
@@ -89,6 +91,14 @@ async function tryFeature(
   const result = await runner.attempt(trial);
   if (result.exitCode === 0 && !result.timedOut) return { name, state: 'ok', text: 'works' };
   return { name, state: 'failed', text: `refused: ${lastWords(trial, result)}` };
+}
+
+/** Whether root has all the rights here that steps must be able to have. */
+export async function rightsOfRoot(isRoot: boolean): Promise<KernelFinding> {
+  const name = 'rights of root';
+  if (!isRoot) return { name, state: 'untried', text: 'not tried: needs root' };
+  const lacking = lackingRights(await readFile('/proc/self/status', 'utf8'));
+  return lacking === undefined ? { name, state: 'ok', text: 'all that a build needs' } : { name, state: 'failed', text: lacking };
 }
 
 /** Whether modules have a network of their own here. */
