@@ -36,6 +36,12 @@ const BIND_KEY = /(?<=\bkey\s+"?[\w.-]+"?\s*\{[^{}]*\bsecret\s+")[A-Za-z0-9+/]{8
 const NAMED_SO = /(?:key|seed|secret|cookie|token|random)[^/]*$/i;
 /** Bytes of the shortest and the longest key that is nothing but random. */
 const RANDOM_BYTES = [16, 4096] as const;
+/** Runs of bytes between zeros, as long as what a header holds of random bytes. */
+const RUN = /(?:[^\0]|\0(?!\0{3})){24,72}/g;
+/** What stands in a table of words, and in random bytes once in hundreds. */
+const WORD = /[A-Za-z ]{6}/;
+/** The part of zeros above which a file is such a header, and no data. */
+const MOSTLY_ZEROS = 0.9;
 /** What an identifier is called, which everybody may read. */
 const NAMED_IDENTIFIER = /(?:host|machine|client|instance|node)_?id["']?\s*(?:=>?|:)\s*["']?([0-9a-f]{16,})["']?/gi;
 /** A name that says that a secret follows. */
@@ -52,9 +58,9 @@ export function identityOf(bytes: Buffer, mode: number, name: string): Identity 
   if (isDerKey(bytes)) return { what: 'a private key', isWhole: true };
   if (!isUtf8(bytes) || bytes.some((byte) => byte < 9)) {
     const isKey = isSecret && NAMED_SO.test(name) && isRandomBytes(bytes);
-    return isKey
-      ? { what: 'a secret', isWhole: true, template: { before: '', after: '', draw: { kind: 'bytes', count: bytes.length } } }
-      : undefined;
+    if (isKey)
+      return { what: 'a secret', isWhole: true, template: { before: '', after: '', draw: { kind: 'bytes', count: bytes.length } } };
+    return isSecret && holdsRandomRun(bytes, text) ? { what: 'a random identifier', isWhole: false } : undefined;
   }
   return loneIdentity(text, isSecret) ?? embeddedIdentity(text, isSecret);
 }
@@ -64,10 +70,20 @@ function holdsOnly(text: string): boolean {
   return text.split('\n').every((line) => /^\s*(?:[#;].*)?$|^(?:Bag|Key) Attributes|^\s+\w+: |^(?:subject|issuer) ?=/.test(line));
 }
 
-/** Whether as many of all bytes are there as chance would have. */
 function isRandomBytes(bytes: Buffer): boolean {
-  const expected = 256 * (1 - (255 / 256) ** bytes.length);
-  return bytes.length >= RANDOM_BYTES[0] && bytes.length <= RANDOM_BYTES[1] && new Set(bytes).size >= expected * 0.85;
+  return bytes.length >= RANDOM_BYTES[0] && bytes.length <= RANDOM_BYTES[1] && isMixed(bytes);
+}
+
+/** Whether as many of all bytes are there as chance would have. */
+function isMixed(bytes: ArrayLike<number> & Iterable<number>): boolean {
+  return new Set(bytes).size >= 256 * (1 - (255 / 256) ** bytes.length) * 0.85;
+}
+
+/** Whether a file is all but empty, and holds random bytes: the header of a database, say, with the identifier that was drawn for it. */
+function holdsRandomRun(bytes: Buffer, text: string): boolean {
+  const zeros = bytes.reduce((count, byte) => count + (byte === 0 ? 1 : 0), 0);
+  if (zeros < bytes.length * MOSTLY_ZEROS) return false;
+  return [...text.matchAll(RUN)].some(([run]) => isMixed(Buffer.from(run, 'latin1')) && !WORD.test(run));
 }
 
 function isDerKey(bytes: Buffer): boolean {

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { identityOf } from '../../../src/records/identity.ts';
 
@@ -11,6 +11,11 @@ const shown = (text: string | Buffer, mode = 0o644, name = '/etc/x/some.key'): s
   return `${what}${isWhole ? '' : ', among other things'}${template === undefined ? '' : `: ${JSON.stringify(template.draw)}`}`;
 };
 const uuid = 'd4bd7ed1-3f8a-4c0b-9a3f-0c5d2f1f2b11';
+
+const randomBytes = createHash('sha256').update('drawn').digest();
+/** As PostgreSQL's pg_control: numbers at the start, a few bytes further on, and zeros. */
+const header = (bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from([20, 7, 0, 0, 0, 0, 0, 1, 5, 0, 0, 0]), Buffer.alloc(250), bytes, Buffer.alloc(7900)]);
 
 describe('what belongs to one machine', () => {
   test.each<[name: string, text: string | Buffer, mode: number, expected: string]>([
@@ -58,6 +63,7 @@ describe('what belongs to one machine', () => {
       0o644,
       'a random identifier, among other things',
     ],
+    ['the header of a database', header(randomBytes), 0o600, 'a random identifier, among other things'],
     ['a digest that all may read', '0f3a9c5e7b1d2846f0e1d2c3b4a59687\n', 0o644, 'a random identifier, among other things'],
   ])('%s', (_, text, mode, expected) => {
     expect(shown(text, mode)).toBe(expected);
@@ -71,6 +77,14 @@ describe('what belongs to one machine', () => {
     ['a long name', 'reproducible-builds-practice\n', 0o600],
     ['accounts', 'root:*:20055:0:99999:7:::\nuser:$6$5b7c1d$Qm0:20055:0:99999:7:::\n', 0o640],
     ['binary data that all may read', Buffer.from(Array.from({ length: 1024 }, (_, at) => (at * 167) % 256)), 0o644],
+    ['a header without random bytes', header(Buffer.from('PostgreSQL 17, en_US.UTF-8, 1024 blocks')), 0o600],
+    [
+      'a page of words and lengths',
+      header(Buffer.from('\r\x05\x80\x03)\x18\x0b\x0718\x1bDBMS VERSION\x1917.12.0\xb1\x02', 'latin1')),
+      0o600,
+    ],
+    ['a header with counters', header(Buffer.from(Array.from({ length: 40 }, (_, at) => (at % 4 === 0 ? at : 1)))), 0o600],
+    ['a header that all may read', header(randomBytes), 0o644],
     ['a UUID that is no random one', 'type = 6ba7b810-9dad-31d1-80b4-00c04fd430c8\nsize = 3\n', 0o644],
   ])('%s is none', (_, text, mode) => {
     expect(shown(text, mode)).toBe('nothing');
