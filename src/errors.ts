@@ -134,8 +134,21 @@ export function reasonOf(error: unknown): string {
   return hint === undefined ? messageOf(error) : `${messageOf(error)}: ${hint}`;
 }
 
+/** Characters of a path that is too long to be shown whole. */
+const SHOWN = 80;
+
+/** A path that the kernel does not take is no bug: folders are made one in another, by a step or in a project. */
+function tooLong(error: unknown, step: string): BuilderError | undefined {
+  if (!(error instanceof Error && 'code' in error && error.code === 'ENAMETOOLONG')) return undefined;
+  // Where the sandbox has project and tree.
+  const place = ('path' in error ? String(error.path) : error.message).replace(/^\/run\/realmfs\/(?:source\/|build\/root)/, '');
+  const problem = { message: `a name is longer than 255 bytes, or a path longer than 4095: ${place.slice(0, SHOWN)}...` };
+  return step === 'config' ? new ConfigError([problem]) : new BuilderError(problem.message, { step, cause: error });
+}
+
 /** Turns anything thrown into what the launcher reports. Unexpected errors are our bugs: exit code 70. */
-export function toFailure(error: unknown, step: string): Failure {
+export function toFailure(thrown: unknown, step: string): Failure {
+  const error = tooLong(thrown, step) ?? thrown;
   if (error instanceof BuilderError) {
     return {
       code: error.code,

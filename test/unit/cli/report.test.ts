@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { confirmationText } from '../../../src/cli/confirm.ts';
@@ -30,6 +31,16 @@ describe('failures', () => {
     expect(failure).toMatchObject({ code: 'bug', exitCode: 70, step: 'config', cause: 'internal error: oops' });
     expect(failureText(failure, { log: undefined, debug: false, color: false })).not.toContain('    at ');
     expect(failureText(failure, { log: undefined, debug: true, color: false })).toContain('    at ');
+  });
+
+  test.each([
+    ['config', 2],
+    ['finalize', 1],
+  ])('a path that the kernel does not take is none: %s, %i', async (step, exitCode) => {
+    const thrown = await stat(`/tmp/${'long/'.repeat(1000)}`).catch((error: unknown) => error);
+    const failure = toFailure(thrown, step);
+    expect(failure).toMatchObject({ exitCode, step, cause: expect.stringContaining('or a path longer than 4095: /tmp/long/long/') });
+    expect(failure.cause.length).toBeLessThan(200);
   });
 
   test('the command for sudo is quoted', () => {
