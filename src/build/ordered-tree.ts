@@ -62,8 +62,9 @@ export async function makeOrderedTree(
     await rmdir(folder);
   };
   try {
+    // A time before 1970, or after that of a clock that is wrong, is what the tree says.
     const unpack =
-      'tar --extract --file=- --directory="$1" --xattrs "--xattrs-include=*" --acls --numeric-owner --same-owner --same-permissions 2>"$2.said"; ' +
+      'tar --extract --file=- --directory="$1" --warning=no-timestamp --xattrs "--xattrs-include=*" --acls --numeric-owner --same-owner --same-permissions 2>"$2.said"; ' +
       // An attribute that cannot be set is a warning for tar.
       'cat "$2.said" >&2; [[ ! -s $2.said ]]';
     await pack(unpack, folder, tar, runner);
