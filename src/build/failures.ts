@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { BuilderError, CommandError, FetchError } from '../errors.ts';
 import {
   CACHE_HINT,
@@ -78,6 +79,11 @@ async function diskOf(folder: string | undefined): Promise<Disk> {
   return known ?? { ...disks.work, folder: folder ?? disks.work.folder };
 }
 
+/** Whether a signal has ended a command, or what it ran: PID 1 of a sandbox ends with 128 and the signal's number, as a shell does. */
+function isEndedBy(signal: keyof typeof constants.signals, { signal: own, commandExitCode }: CommandError): boolean {
+  return own === signal || commandExitCode === 128 + constants.signals[signal];
+}
+
 /** Names the cause of a failed command more closely: a disk, or a fetch. `folder`: where it wrote; without, it was a step. */
 export async function explain(error: unknown, folder?: string): Promise<unknown> {
   const known = diskCode(error);
@@ -86,7 +92,7 @@ export async function explain(error: unknown, folder?: string): Promise<unknown>
   if (!(error instanceof CommandError)) return namedDisk(error, all, where);
   const { outputTail: tail, step, details } = error;
   const said = diskCodeOf(tail);
-  const code = said?.code ?? (error.signal === 'SIGXFSZ' ? 'EFBIG' : undefined);
+  const code = said?.code ?? (isEndedBy('SIGXFSZ', error) ? 'EFBIG' : undefined);
   // Not every program says why it could not write all.
   if (code !== undefined || isFull(where))
     return diskError(code ?? 'ENOSPC', all, { where: diskInLine(said?.line ?? '', all) ?? where, step, details, cause: error });

@@ -150,6 +150,15 @@ describe('causes', () => {
   const failed = (...tail: string[]) =>
     new CommandError('debootstrap failed', { exitCode: 1, signal: undefined, tail, line: 'debootstrap' }, 'bootstrap');
 
+  test.each([
+    { exitCode: undefined, signal: 'SIGXFSZ' },
+    // The sandbox's way to say so.
+    { exitCode: 153, signal: undefined },
+  ])('a program that the limit of file sizes has ended: %j', async (end) => {
+    const error = new CommandError('tar failed', { ...end, tail: [], line: 'tar' }, 'target/tarball');
+    expect(await explain(error, '/')).toMatchObject({ message: expect.stringMatching(/^no file may become as large on /), exitCode: 3 });
+  });
+
   test('no space is said with figures', async () => {
     const error = await explain(failed('dpkg: error: No space left on device'), '/');
     expect(error).toBeInstanceOf(PreflightError);
