@@ -1,8 +1,8 @@
+import { lstatSync } from 'node:fs';
 import { copyFile, mkdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { removeFile, statOrUndefined } from '../system/files.ts';
 import { inRoot } from '../system/rooted.ts';
-import type { BuildContext } from './context.ts';
 
 /** What apt makes anew of its lists whenever it wants. */
 const caches: readonly string[] = ['/var/cache/apt/pkgcache.bin', '/var/cache/apt/srcpkgcache.bin'];
@@ -22,10 +22,10 @@ const folders: Readonly<Record<string, readonly string[]>> = {
  */
 export async function leaveLists(root: string, from: string, names: readonly string[]): Promise<void> {
   for (const [name, own] of Object.entries(folders)) {
-    const place = await inRoot(root, name);
+    const place = inRoot(root, name);
     if (place !== undefined) for (const each of own) await mkdir(path.join(place, each), { recursive: true });
   }
-  const lists = await inRoot(root, LISTS);
+  const lists = inRoot(root, LISTS);
   if (lists === undefined) return;
   for (const name of names) {
     const stat = await statOrUndefined(path.join(from, name));
@@ -38,21 +38,19 @@ export async function leaveLists(root: string, from: string, names: readonly str
 /** After each step: the next one finds the same whether this one was run or comes from its layer, and no layer is larger for it. */
 export async function forgetAptCaches(root: string): Promise<void> {
   for (const cache of caches) {
-    const place = await inRoot(root, cache);
+    const place = inRoot(root, cache);
     if (place !== undefined && (await statOrUndefined(place))?.isDirectory() === false) await removeFile(place);
   }
 }
 
-/** Takes what apt has fetched, and whatever else lies there, out of a finished tree. Folders that a step has removed stay so. */
-export async function emptyAptFolders(root: string, ctx: BuildContext): Promise<void> {
-  for (const [name, kept] of Object.entries(folders)) {
-    const place = await inRoot(root, name, { follow: true });
-    if (place === undefined || !(await statOrUndefined(place))?.isDirectory()) continue;
-    const own = kept.flatMap((each) => ['!', '(', '-type', 'd', '-path', `${place}/${each}`, ')']);
-    await ctx.runner.run({
-      label: "emptying apt's folders",
-      file: 'find',
-      args: [place, '-xdev', '-depth', '-mindepth', '1', ...own, '-delete'],
-    });
+/** The folders of a finished tree from which what apt has fetched, and whatever else lies there, is taken. Folders that a step has removed stay so. */
+export function aptFolders(root: string): { readonly folders: readonly string[]; readonly kept: readonly string[] } {
+  const [places, inside]: [string[], string[]] = [[], []];
+  for (const [name, own] of Object.entries(folders)) {
+    const place = inRoot(root, name, { follow: true });
+    if (place === undefined || lstatSync(place, { throwIfNoEntry: false })?.isDirectory() !== true) continue;
+    places.push(place);
+    inside.push(...own.map((each) => path.join(place, each)));
   }
+  return { folders: places, kept: inside };
 }

@@ -46,7 +46,7 @@ export class BaseFiles {
   }
 
   async #state(name: string): Promise<string> {
-    const place = await inRoot(this.#root, name);
+    const place = inRoot(this.#root, name);
     const stat = place === undefined ? undefined : await statOrUndefined(place);
     if (place === undefined || stat === undefined) return 'nothing';
     if (stat.isSymbolicLink()) return `link ${await readlink(place)}`;

@@ -1,21 +1,20 @@
-import { readdir } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
 import { together } from '../system/together.ts';
 import { rootDir } from '../targets/root-dir.ts';
 import { type BuildContext, paths } from './context.ts';
 import { shellIn } from './cut-layer.ts';
-import { finalize } from './finalize.ts';
+import { type FinishedTree, finalize } from './finalize.ts';
 import { makeSeal } from './layer-inputs.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from './layer-steps.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
 import { type ReadProject, readConfig } from './read-project.ts';
-import { listFiles, writeRecords } from './records.ts';
 import { resultsKey, upToDate } from './results.ts';
+import { makeResults } from './results-of-tree.ts';
 import { frameworkDigest, readSources, type Sources } from './sources.ts';
 import { defaultMirror } from './stage-one.ts';
-import { writeTargets } from './targets.ts';
+import type { StageTwo } from './stage-two.ts';
 
 /** What a build has left in the staging folder. */
 export interface BuildResult {
@@ -48,45 +47,41 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
   };
   try {
     const seal = await makeSeal(evaluation);
-    const row = await layers.sound(async () => {
+    const { shell } = ctx.request;
+    const goOn = await layers.sound(async () => {
       const stage = await bootstrapLayer(plan, mirrors, seal, layers, ctx);
       const steps = await stageTwoLayers(stage, evaluation, sources, seal, layers, ctx);
-      if (ctx.request.shell !== null) {
-        await layers.open();
-        return { stage, steps };
+      const finish = (): Promise<FinishedTree> => ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
+      if (shell !== null) {
+        await layers.last(async () => (shell.step === '' ? finish() : undefined));
+        return () => lookAround(shell.step === '' ? 'finished' : ctx.steps.current, steps, ctx);
       }
+      const rootfs = plan.targets.includes(rootDir.name);
       const key = await resultsKey(stage, layers.top, evaluation, sources, ctx);
-      const results = { rootfs: plan.targets.includes(rootDir.name), key };
-      const there = await upToDate(key, results.rootfs, ctx);
-      if (there === undefined) await layers.open();
-      return { stage, steps, results, there };
+      const there = await upToDate(key, rootfs, ctx);
+      if (there !== undefined) {
+        ctx.steps.note('nothing has changed: the results are up to date');
+        return async () => ({ rootfs, key, files: there, upToDate: true });
+      }
+      if (!layers.hasMissed) ctx.steps.note('every step is taken from its layer; the results are written again');
+      const tree = await layers.last(finish);
+      return async () => {
+        const { files, isRepeatable } = await makeResults({ stage, evaluation, sources, tree, releases: layers.releases }, ctx);
+        return { rootfs, key: isRepeatable ? key : '', files, upToDate: false };
+      };
     });
-    const { stage, steps, results, there } = row;
-    if (results === undefined) {
-      if (ctx.request.shell?.step === '') await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
-      await shellIn(ctx.request.shell?.step === '' ? 'finished' : ctx.steps.current, steps, ctx);
-      return { files: [], rootfs: false, key: '', upToDate: false };
-    }
-    if (there !== undefined) {
-      ctx.steps.note('nothing has changed: the results are up to date');
-      return { ...results, files: there, upToDate: true };
-    }
-    if (!layers.hasMissed) ctx.steps.note('every step is taken from its layer; the results are written again');
     // A fault of it is told at the end.
     keepLayers().catch(() => {});
-    const { lists, survey } = await ctx.steps.run('finalize', () => finalize(stage, steps.drawn, ctx));
-    const listing = listFiles(survey);
-    const { artifacts, isRepeatable } = await writeTargets(stage, evaluation, survey, ctx).catch(async (error: unknown) => {
-      await listing.stop();
-      throw error;
-    });
-    const made = { artifacts, releases: layers.releases, lists, listing };
-    const files = await ctx.steps.run('manifest', () => writeRecords(stage, made, sources, ctx));
-    await checkThere(files);
-    return { ...results, key: isRepeatable ? results.key : '', files, upToDate: false };
+    return await goOn();
   } finally {
     await keepLayers();
   }
+}
+
+/** Opens the user's shell in the tree. There are no results. */
+async function lookAround(step: string, steps: StageTwo, ctx: BuildContext): Promise<BuildResult> {
+  await shellIn(step, steps, ctx);
+  return { files: [], rootfs: false, key: '', upToDate: false };
 }
 
 /** What a build is made from; side by side, since apt needs a while. All has ended when this ends. */
@@ -110,10 +105,4 @@ export async function findMirrors(config: Config, hosts: readonly HostRepository
   if (mirrors.security === '')
     ctx.steps.warn('no mirror of security updates is known: the image names none (DEBIAN_SECURITY_MIRROR sets one)');
   return mirrors;
-}
-
-async function checkThere(files: readonly string[]): Promise<void> {
-  const there = new Set(await readdir(paths.staging));
-  const missing = files.filter((file) => !there.has(file));
-  if (missing.length > 0) throw new Error(`not written: ${missing.join(', ')}`);
 }

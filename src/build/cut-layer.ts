@@ -43,6 +43,9 @@ export async function planCut(context: CutContext, ctx: BuildContext): Promise<L
     inputs,
     mustRun: await runsAlways(cut, evaluation, sources),
     fault: async (layer) => (await layerFault(layer, sources, ctx)) ?? (isPackages ? archiveFault(layer, context, ctx) : undefined),
+    begin: () => {
+      if (cut.steps.some(isForeign)) runner.begin();
+    },
     make: () => make(context, before, WHOLE_PROJECT in inputs, ctx),
     mustBeThere: ctx.request.shell !== null,
     onFailure: async (error, canRetry) => {

@@ -14,11 +14,19 @@ const UNIT = 'realmfs-identities.service';
 const SSH_UNITS = ['sshd-keygen.service', 'ssh-keygen.service', 'regenerate-ssh-host-keys.service'];
 const SNAKEOIL = '/etc/ssl/private/ssl-cert-snakeoil.key';
 
+/** What was done for the first boot. */
+interface FirstBoot {
+  /** What was put into the tree, as seen from outside. */
+  readonly made: readonly string[];
+  /** The paths that nothing makes anew. */
+  readonly lost: readonly string[];
+}
+
 /**
  * Puts a unit into the tree that makes files anew at the first boot; no unit where nothing is to be made. `more`: the certificates and
- * public keys of the files. Returns the paths that nothing makes.
+ * public keys of the files.
  */
-export async function makeFirstBoot(files: readonly IdentityFile[], more: readonly TreeFile[]): Promise<string[]> {
+export async function makeFirstBoot(files: readonly IdentityFile[], more: readonly TreeFile[]): Promise<FirstBoot> {
   const { root } = paths;
   const hasUnits = (await statIn(UNITS))?.isDirectory() === true;
   const [parts, conditions, lost]: [string[], string[], string[]] = [[], [], []];
@@ -32,18 +40,18 @@ export async function makeFirstBoot(files: readonly IdentityFile[], more: readon
     conditions.push(`ConditionPathExists=|!${file.path.replaceAll('%', '%%')}`);
     parts.push(`\nif [ ! -e ${quoted(file.path)} ]; then\n${commands.map((line) => `    ${line}\n`).join('')}fi\n`);
   }
-  if (parts.length === 0) return lost;
+  if (parts.length === 0) return { made: [], lost };
   const templates = `${paths.program}/templates/first-boot`;
   const unit = (await readFile(`${templates}/${UNIT}`, 'utf8')).replace('@CONDITIONS@', conditions.join('\n'));
-  await write(SCRIPT, `${await readFile(`${templates}/identities.sh`, 'latin1')}${parts.join('')}`, 0o755);
-  await write(`${UNITS}/${UNIT}`, unit, 0o644);
+  const script = await write(SCRIPT, `${await readFile(`${templates}/identities.sh`, 'latin1')}${parts.join('')}`, 0o755);
+  const placed = await write(`${UNITS}/${UNIT}`, unit, 0o644);
   const wants = await folderIn(`${UNITS}/sysinit.target.wants`);
   const link = path.join(wants, UNIT);
   if ((await statOrUndefined(link)) === undefined) await symlink(`../${UNIT}`, link);
-  return lost;
+  return { made: [script, placed, link], lost };
 
   async function statIn(name: string) {
-    const place = await inRoot(root, name, { follow: true });
+    const place = inRoot(root, name, { follow: true });
     return place === undefined ? undefined : statOrUndefined(place);
   }
   async function someOf(names: readonly string[]): Promise<boolean> {
@@ -54,7 +62,7 @@ export async function makeFirstBoot(files: readonly IdentityFile[], more: readon
 
 /** Makes a folder of the tree, and returns where it lies. */
 async function folderIn(name: string): Promise<string> {
-  const place = (await inRoot(paths.root, name, { follow: true })) ?? path.join(await folderIn(path.dirname(name)), path.basename(name));
+  const place = inRoot(paths.root, name, { follow: true }) ?? path.join(await folderIn(path.dirname(name)), path.basename(name));
   if ((await statOrUndefined(place)) === undefined) {
     await mkdir(place);
     await chmod(place, 0o755);
@@ -62,10 +70,11 @@ async function folderIn(name: string): Promise<string> {
   return place;
 }
 
-async function write(name: string, text: string, mode: number): Promise<void> {
+async function write(name: string, text: string, mode: number): Promise<string> {
   const file = path.join(await folderIn(path.dirname(name)), path.basename(name));
   await writeFile(file, text, 'latin1');
   await chmod(file, mode);
+  return file;
 }
 
 function isSshKey({ bytes }: TreeFile): boolean {
@@ -110,7 +119,7 @@ function drawCommand(draw: Draw): string {
 
 async function hasProgram(name: string): Promise<boolean> {
   for (const folder of ['/usr/bin', '/usr/sbin', '/bin', '/sbin']) {
-    const place = await inRoot(paths.root, `${folder}/${name}`, { follow: true });
+    const place = inRoot(paths.root, `${folder}/${name}`, { follow: true });
     if (place !== undefined && (await readForeign(place)) !== undefined) return true;
   }
   return false;

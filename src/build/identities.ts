@@ -1,14 +1,16 @@
 import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
-import { lstat, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { globPattern } from '../customize/placement.ts';
 import { type Identity, identityOf, LARGEST_IDENTITY } from '../records/identity.ts';
-import { noneIfMissing, readForeign, removeFile, statOrUndefined } from '../system/files.ts';
+import { noneIfMissing, readForeign, readForeignNow, removeFile, statOrUndefined } from '../system/files.ts';
+import { byBytes, textOf } from '../system/names.ts';
 import { inRoot } from '../system/rooted.ts';
 import { type BuildContext, paths } from './context.ts';
 import { makeFirstBoot } from './first-boot.ts';
 import type { Stage } from './stage.ts';
+import type { TreeEntry } from './tree-listing.ts';
 
 /** Files that the package step has written and that belong to one machine: paths, and SHA-256 of their content. */
 export type Drawn = Readonly<Record<string, string>>;
@@ -50,31 +52,45 @@ const MOST_NAMED = 8;
 
 /** The files that package scripts have written since a time (seconds since 1970), and that belong to one machine. */
 export async function drawnSince(since: number, ctx: BuildContext): Promise<Drawn> {
-  const files = identitiesIn(await filesSince(since - TICK, ctx));
-  return Object.fromEntries(files.map(({ path: name, bytes }) => [name, digest(bytes)]));
+  const { root } = paths;
+  const pruned = leftOut.flatMap((name, at) => [...(at === 0 ? [] : ['-o']), '-path', `${root}/${name}`]);
+  const wanted = ['-type', 'f', '-size', `-${LARGEST_IDENTITY / 512 + 1}`, '-newermt', `@${since - TICK}`, '-printf', '%p\\0'];
+  const args = [root, '-xdev', '(', ...pruned, ')', '-prune', '-o', ...wanted];
+  const chunks: Buffer[] = [];
+  await ctx.runner.stream({ label: 'looking for keys and identifiers', file: 'find', args }, (chunk) => chunks.push(chunk));
+  const places = textOf(Buffer.concat(chunks)).split('\0').slice(0, -1);
+  return Object.fromEntries(identitiesIn(readAll(places)).map(({ path: name, bytes }) => [name, digest(bytes)]));
+}
+
+/** Whether a file may belong to one machine, as `drawnSince` looks for them. */
+export function mayBeIdentity({ kind, size, isYoung, path: name }: TreeEntry): boolean {
+  return kind === 'f' && isYoung && size <= LARGEST_IDENTITY && !leftOut.some((folder) => name.startsWith(`${folder}/`));
 }
 
 /**
  * Takes out of the finished tree what packages have drawn, and has it made anew at the first boot. What the project brings stays; so do a
- * module's own keys and what cannot be judged, with a warning, and what IDENTITIES keeps.
+ * module's own keys and what cannot be judged, with a warning, and what IDENTITIES keeps. `places`: the files that are looked at. Returns
+ * what it has removed and made, as seen from outside.
  */
-export async function removeIdentities(stage: Stage, drawn: Drawn, ctx: BuildContext): Promise<void> {
-  const files = await filesSince(stage.sourceDateEpoch, ctx, Object.keys(drawn));
-  const scripts = await postinstScripts(paths.root);
+export async function removeIdentities(places: readonly string[], drawn: Drawn, stage: Stage, ctx: BuildContext): Promise<string[]> {
+  const files = readAll(places);
+  let scripts: string[] | undefined;
   const isKept = kept(stage.plan.config.identities);
   const [removed, mixed, made]: [IdentityFile[], string[], string[]] = [[], [], []];
   for (const file of identitiesIn(files)) {
     const isDrawn = drawn[file.path] === digest(file.bytes);
     if (isKept(file.path) || (!isDrawn && (await isOfProject(file.bytes)))) continue;
+    scripts ??= await postinstScripts(paths.root);
     if (isDrawn || SSH_HOST_KEY.test(file.path) || isNamed(file.path, scripts)) {
       if (file.identity.isWhole) removed.push(file);
       else mixed.push(`${file.path} (${file.identity.what})`);
     } else if (file.identity.what !== 'a random identifier') made.push(`${file.path} (${file.identity.what})`);
   }
   const more = belongingTo(removed, files);
-  for (const { place } of [...removed, ...more]) await removeFile(place);
-  await removeLinks([...removed, ...more], stage, ctx);
-  const lost = await makeFirstBoot(removed, more);
+  const gone = [...removed, ...more];
+  for (const { place } of gone) await removeFile(place);
+  const links = await removeLinks(gone, stage, ctx);
+  const { made: units, lost } = await makeFirstBoot(removed, more);
   const say = (names: readonly string[], text: string, tell: (text: string) => void): void => {
     if (names.length > 0) tell(`${text}: ${named(names)}`);
   };
@@ -90,6 +106,7 @@ export async function removeIdentities(stage: Stage, drawn: Drawn, ctx: BuildCon
     ctx.steps.warn(text),
   );
   say(made, 'made by a module or hook, so that it stays: every machine with this image has the same', (text) => ctx.steps.warn(text));
+  return [...gone.map(({ place }) => place), ...links, ...units];
 }
 
 function named(names: readonly string[]): string {
@@ -104,22 +121,15 @@ function identitiesIn(files: readonly TreeFile[]): IdentityFile[] {
   });
 }
 
-/** The small files that were written since a time, and others by name, in the order of their paths. */
-async function filesSince(since: number, ctx: BuildContext, others: readonly string[] = []): Promise<TreeFile[]> {
-  const { root } = paths;
-  const pruned = leftOut.flatMap((name, at) => [...(at === 0 ? [] : ['-o']), '-path', `${root}/${name}`]);
-  const wanted = ['-type', 'f', '-size', `-${LARGEST_IDENTITY / 512 + 1}`, '-newermt', `@${since}`, '-printf', '/%P\\0'];
-  const args = [root, '-xdev', '(', ...pruned, ')', '-prune', '-o', ...wanted];
-  const text = await ctx.runner.capture({ label: 'looking for keys and identifiers', file: 'find', args });
-  const files: TreeFile[] = [];
-  for (const name of [...new Set([...text.split('\0').slice(0, -1), ...others])].sort()) {
-    const place = await inRoot(root, name);
-    const bytes = place === undefined ? undefined : await readForeign(place, LARGEST_IDENTITY);
-    if (place === undefined || bytes === undefined) continue;
-    const { mode, uid, gid } = await lstat(place);
-    files.push({ path: name, place, bytes, mode: mode & 0o7777, owner: `${uid}:${gid}` });
-  }
-  return files;
+/** Reads files of the tree, in the order of their paths. Nobody changes it meanwhile. */
+function readAll(places: readonly string[]): TreeFile[] {
+  return [...places].sort(byBytes).flatMap((place) => {
+    const file = readForeignNow(place, LARGEST_IDENTITY);
+    if (file === undefined) return [];
+    const { mode, uid, gid } = file.stat;
+    const name = place.slice(paths.root.length);
+    return [{ path: name, place, bytes: file.bytes, mode: mode & 0o7777, owner: `${uid}:${gid}` }];
+  });
 }
 
 /** What IDENTITIES names: all, or globs of paths. */
@@ -131,7 +141,7 @@ function kept(words: readonly string[]): (name: string) => boolean {
 
 /** The scripts that packages run when they are installed. */
 async function postinstScripts(root: string): Promise<string[]> {
-  const folder = await inRoot(root, DPKG_INFO, { follow: true });
+  const folder = inRoot(root, DPKG_INFO, { follow: true });
   const names = folder === undefined ? [] : await readdir(folder).catch(noneIfMissing);
   const scripts: string[] = [];
   for (const name of names.filter((each) => each.endsWith('.postinst')))
@@ -182,16 +192,18 @@ function publicKeyOf(read: () => ReturnType<typeof createPublicKey>): string[] {
 }
 
 /** Removes the links that a build has made to files which are gone: that of a certificate by its hash, say. */
-async function removeLinks(gone: readonly TreeFile[], stage: Stage, ctx: BuildContext): Promise<void> {
+async function removeLinks(gone: readonly TreeFile[], stage: Stage, ctx: BuildContext): Promise<string[]> {
   const { root } = paths;
-  const folder = await inRoot(root, '/etc', { follow: true });
-  if (gone.length === 0 || folder === undefined) return;
+  const folder = inRoot(root, '/etc', { follow: true });
+  if (gone.length === 0 || folder === undefined) return [];
   const args = [folder, '-xdev', '-type', 'l', '-newermt', `@${stage.sourceDateEpoch}`, '-printf', '%p\\0'];
   const links = (await ctx.runner.capture({ label: 'looking for links', file: 'find', args })).split('\0').slice(0, -1);
-  for (const link of links) {
-    const target = await inRoot(root, path.join('/', path.relative(root, link)), { follow: true });
-    if (gone.some(({ place }) => place === target)) await removeFile(link);
-  }
+  const dangling = links.filter((link) => {
+    const target = inRoot(root, path.join('/', path.relative(root, link)), { follow: true });
+    return gone.some(({ place }) => place === target);
+  });
+  for (const link of dangling) await removeFile(link);
+  return dangling;
 }
 
 function digest(bytes: Buffer): string {

@@ -25,6 +25,8 @@ export interface LayerPlan {
   readonly mustRun: boolean;
   /** What speaks against a layer of these inputs: what its steps looked up, and is not there any more. */
   readonly fault: (layer: Layer) => Promise<string | undefined>;
+  /** Begins what the steps wait for, as soon as it is known that they run. */
+  readonly begin?: () => void;
   /** Runs the steps in the open tree. */
   readonly make: () => Promise<Made>;
   /** Asked when they have failed, in the tree as they have left it: true if they are to run once more. */

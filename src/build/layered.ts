@@ -48,8 +48,8 @@ export class LayeredBuild {
   }
 
   /**
-   * Runs a row of plans, and what comes after it; again from the first plan, as often as layers are found to be damaged. That
-   * happens before anything was made on top of them.
+   * Runs a row of plans, and what comes after it; again from the first plan, as often as layers are found to be damaged.
+   * Nothing that was made on top of them is kept.
    */
   async sound<T>(body: () => Promise<T>): Promise<T> {
     const mark = this.#ctx.steps.mark();
@@ -59,6 +59,7 @@ export class LayeredBuild {
       } catch (error) {
         if (!(error instanceof DamagedLayers)) throw error;
         this.#ctx.steps.rewind(mark);
+        await this.#tree.discard();
         while (this.#tree.depth > 0) this.#tree.drop();
         this.#taken.clear();
         [this.#links, this.#below, this.releases] = [[], '', {}];
@@ -83,10 +84,11 @@ export class LayeredBuild {
     }
     try {
       if (plan.mustBeThere === true) throw await this.#noLayer(plan, inputs, faults);
-      await this.#taken.check();
+      plan.begin?.();
+      const checked = this.#check();
       await this.#explain(plan, inputs, faults);
       const started = Date.now();
-      const made = await this.#make(plan);
+      const made = await this.#make(plan, checked);
       Object.assign(this.releases, made.releases);
       const id = newId();
       const isKept = store !== undefined && made.isRepeatable && (await this.#begin(store, id, plan, made));
@@ -174,13 +176,16 @@ export class LayeredBuild {
     });
   }
 
-  /** Runs the steps, and again for as long as the user asks for it. */
-  async #make(plan: LayerPlan): Promise<Made> {
+  /** Runs the steps, and again for as long as the user asks for it. `checked`: the layers below are what was kept. */
+  async #make(plan: LayerPlan, checked: Promise<void>): Promise<Made> {
     for (;;) {
       try {
         await this.#open(lastOf(plan));
-        return await plan.make();
+        const made = await plan.make();
+        await checked;
+        return made;
       } catch (error) {
+        await checked;
         const canRetry = this.#tree.isLayered;
         const again = this.#ctx.runner.isStopped() ? false : ((await plan.onFailure?.(error, canRetry)) ?? false) && canRetry;
         if (!again) throw error;
@@ -216,10 +221,25 @@ export class LayeredBuild {
     }
   }
 
-  /** Opens the tree for what comes after the last layer. */
-  async open(): Promise<void> {
-    await this.#taken.check();
-    await this.#open('finalize');
+  /** Opens the tree and runs what comes after the last layer, while the layers below are looked at. */
+  async last<T>(body: () => Promise<T>): Promise<T> {
+    const checked = this.#check();
+    try {
+      await this.#open('finalize');
+      const result = await body();
+      await checked;
+      return result;
+    } catch (error) {
+      await checked;
+      throw error;
+    }
+  }
+
+  /** Begins to look at the layers below. What is made on damaged ones meanwhile is thrown away, and a failure on them says nothing. */
+  #check(): Promise<void> {
+    const checked = this.#taken.check();
+    checked.catch(() => {});
+    return checked;
   }
 
   /** Opens the tree in memory, or on disk where memory would not hold what the step leaves. */

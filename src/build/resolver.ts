@@ -49,7 +49,7 @@ export class Resolver {
   }
 
   async enter(): Promise<void> {
-    const place = await inRoot(this.#root, PLACE);
+    const place = inRoot(this.#root, PLACE);
     if (this.#host === '' || place === undefined) return;
     const stat = await statOrUndefined(place);
     if (stat !== undefined && !stat.isFile() && !stat.isSymbolicLink()) return;
@@ -68,7 +68,7 @@ export class Resolver {
   async leave(): Promise<void> {
     const own = this.#own;
     this.#own = undefined;
-    const place = await inRoot(this.#root, PLACE);
+    const place = inRoot(this.#root, PLACE);
     if (own === undefined || place === undefined) return;
     const text = (await readForeign(place))?.toString('latin1');
     if (text === undefined) return;

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { findProgram } from '../config/tools.ts';
-import { knownResultsSchema } from '../store/known-results.ts';
+import { knownResultsForm } from '../store/known-results.ts';
 import { keyOf } from '../store/layers.ts';
 import { readSealed } from '../store/sealed.ts';
 import { statOrUndefined } from '../system/files.ts';
@@ -56,7 +56,7 @@ export async function upToDate(key: string, rootfs: boolean, ctx: BuildContext):
   const { request } = ctx;
   // What lies below the tree's own folder is not compared.
   if (key === '' || request.noCache || request.rebuildFrom !== '' || rootfs) return undefined;
-  const known = await readSealed(path.join(paths.layers, 'results', request.output), knownResultsSchema);
+  const known = await readSealed(path.join(paths.layers, 'results', request.output), knownResultsForm);
   const isSame = known?.key === key && JSON.stringify(known.results) === JSON.stringify(request.results) && request.results.length > 0;
   return isSame ? known.files : undefined;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdtemp, readFile, readlink, writeFile } from 'node:fs/promises';
+import { lstatSync, readlinkSync } from 'node:fs';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Evaluation, fileNames } from '../config/evaluate.ts';
 import type { Customisation } from '../customize/customisation.ts';
@@ -168,11 +169,11 @@ async function digestsOf(folder: string, below: string): Promise<string[]> {
   for (const name of await namesIn(path.join(folder, below))) {
     const at = path.join(below, name);
     const file = path.join(folder, at);
-    const stat = await lstat(onDisk(file));
+    const stat = lstatSync(onDisk(file));
     const mode = stat.mode.toString(8);
     if (stat.isDirectory()) lines.push(`${mode} ${JSON.stringify(at)}`, ...(await digestsOf(folder, at)));
     else if (stat.isSymbolicLink())
-      lines.push(`link ${JSON.stringify(at)} ${JSON.stringify(textOf(await readlink(onDisk(file), { encoding: 'buffer' })))}`);
+      lines.push(`link ${JSON.stringify(at)} ${JSON.stringify(textOf(readlinkSync(onDisk(file), { encoding: 'buffer' })))}`);
     else if (stat.isFile()) lines.push(`${mode} ${JSON.stringify(at)} ${await sha256File(file)}`);
     else lines.push(`${mode} ${JSON.stringify(at)} ${stat.rdev}`);
   }
@@ -183,7 +184,7 @@ async function someFileNamesProject(folder: string, below: string): Promise<bool
   for (const name of await namesIn(path.join(folder, below))) {
     const at = path.join(below, name);
     const file = path.join(folder, at);
-    const stat = await lstat(onDisk(file));
+    const stat = lstatSync(onDisk(file));
     if (stat.isDirectory()) {
       if (!runAsSteps.includes(at) && (await someFileNamesProject(folder, at))) return true;
       continue;

@@ -44,7 +44,11 @@ export class StageTwo {
     this.#stage = stage;
     this.#sources = sources;
     this.#ctx = ctx;
-    if (this.#networkOfModules === 'own') ctx.network.begin();
+  }
+
+  /** Begins what modules wait for. */
+  begin(): void {
+    if (this.#networkOfModules === 'own') this.#ctx.network.begin();
   }
 
   /** Returns what the steps since the last call have done that a layer must know. */

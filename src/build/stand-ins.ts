@@ -18,12 +18,12 @@ export async function removeStandIns(root: string): Promise<void> {
   for (const place of await copiesOf(root, POLICY)) {
     await removeFile(place);
     // A package that has one by update-alternatives could not put its link there.
-    const choice = await inRoot(root, CHOICE);
+    const choice = inRoot(root, CHOICE);
     const isChosen = choice !== undefined && (await statOrUndefined(choice)) !== undefined;
     if (isChosen && path.basename(place) === path.basename(POLICY)) await symlink(CHOICE, place);
   }
   for (const name of DAEMONS) {
-    const [daemon, original] = [await inRoot(root, name), await inRoot(root, `${name}.realmfs`)];
+    const [daemon, original] = [inRoot(root, name), inRoot(root, `${name}.realmfs`)];
     if (daemon === undefined || original === undefined) continue;
     const isThere = (await statOrUndefined(original))?.isFile() === true;
     for (const copy of await copiesOf(root, name)) {
@@ -38,7 +38,7 @@ export async function removeStandIns(root: string): Promise<void> {
 
 /** The stand-ins beside a path and at it, under any name that begins like it. */
 async function copiesOf(root: string, name: string): Promise<string[]> {
-  const folder = await inRoot(root, path.dirname(name), { follow: true });
+  const folder = inRoot(root, path.dirname(name), { follow: true });
   const base = path.basename(name);
   const ours = await readForeign(`${paths.library}/chroot/stand-ins/${base}`);
   if (folder === undefined || ours === undefined) return [];
@@ -62,7 +62,7 @@ async function takePlace(program: string, place: string): Promise<void> {
 
 /** Makes dpkg forget the diversion: three lines in its list, of which the last names a package, or `:`. */
 async function endDiversion(root: string, name: string): Promise<void> {
-  const list = await inRoot(root, DIVERSIONS);
+  const list = inRoot(root, DIVERSIONS);
   const text = list === undefined ? undefined : (await readForeign(list))?.toString('latin1');
   if (list === undefined || text === undefined) return;
   const rest = text.replace(`${name}\n${name}.realmfs\n:\n`, '');

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
-import { BuilderError } from '../errors.ts';
 import type { SparseFile } from '../targets/target.ts';
 import { type BuildContext, paths } from './context.ts';
+import type { TreeEntry } from './tree-listing.ts';
 
 /** Bytes of a block of a file system, as targets count them. */
 const BLOCK = 4096;
@@ -9,8 +9,6 @@ const BLOCK = 4096;
 const LARGE = 1024 ** 2;
 /** Bytes of a name that old tools cannot take, though the kernel can. */
 const LONGEST_NAME = 255;
-/** Bytes of a path that a call of the kernel takes, without the end mark (PATH_MAX in linux/limits.h). */
-const LONGEST_PATH = 4095;
 
 /** What is known of a finished tree before anything is made of it. */
 export interface Survey {
@@ -23,56 +21,45 @@ export interface Survey {
   readonly longName?: string;
 }
 
-interface Counted {
-  treeSize: number;
-  treeEntries: number;
-  longName?: string;
-  readonly seen: Set<string>;
+/** Counts the entries of a finished tree. */
+export class Counter {
+  #treeSize = 0;
+  #treeEntries = 0;
+  #longName: string | undefined;
+  readonly #seen = new Set<string>();
   /** Files that are large or have holes: path, inode. */
-  readonly candidates: SparseFile[];
-}
+  readonly #candidates: SparseFile[] = [];
 
-/**
- * Looks once at every entry of the finished tree. Large files get one form: the same content has the same holes, whatever disk it lies on.
- * @throws BuilderError if there is a path that no list of files can hold.
- */
-export async function surveyTree(ctx: BuildContext): Promise<Survey> {
-  const counted: Counted = { treeSize: 0, treeEntries: 0, seen: new Set(), candidates: [] };
-  let rest = '';
-  const args = [paths.root, '-xdev', '-printf', '%y %s %b %n %D:%i %P\\0'];
-  await ctx.runner.stream({ label: 'find', file: 'find', args }, (chunk) => {
-    const records = (rest + chunk.toString('latin1')).split('\0');
-    rest = records.pop() ?? '';
-    for (const record of records) count(record, counted, ctx);
-  });
-  const { treeSize, treeEntries, longName, candidates } = counted;
-  const sparse = candidates.length === 0 ? [] : await settleHoles(candidates, ctx);
-  const holes = sparse.reduce((sum, file) => sum + file.holes, 0);
-  return { treeSize: treeSize - holes, treeEntries, sparse, ...(longName === undefined ? {} : { longName }) };
-}
-
-function count(record: string, counted: Counted, ctx: BuildContext): void {
-  const [, kind = '', bytes = '', sectors = '', links = '', inode = '', path = ''] =
-    /^(\S+) (\d+) (\d+) (\d+) (\S+) (.*)$/s.exec(record) ?? [];
-  if (paths.root.length + 1 + path.length > LONGEST_PATH)
-    throw new BuilderError(`the tree has a path of ${path.length} bytes, which is more than programs can name: ${path.slice(0, 100)}...`, {
-      step: ctx.steps.current,
-      hint: 'remove it in a hook or module',
-    });
-  if (path.length - path.lastIndexOf('/') - 1 >= LONGEST_NAME) counted.longName ??= path;
-  if (kind !== 'd' && links !== '1') {
-    if (counted.seen.has(inode)) return;
-    counted.seen.add(inode);
+  take({ kind, size, sectors, links, inode, path }: TreeEntry): void {
+    if (path.length - path.lastIndexOf('/') - 1 >= LONGEST_NAME) this.#longName ??= path;
+    if (kind !== 'd' && links !== 1) {
+      if (this.#seen.has(inode)) return;
+      this.#seen.add(inode);
+    }
+    this.#treeEntries += 1;
+    if (kind !== 'f') return;
+    this.#treeSize += Math.ceil(size / BLOCK) * BLOCK;
+    if (size >= LARGE || sectors * 512 < size) this.#candidates.push({ path, inode: inode.replace(/^.*:/, ''), holes: 0 });
   }
-  counted.treeEntries += 1;
-  if (kind !== 'f') return;
-  const size = Number(bytes);
-  counted.treeSize += Math.ceil(size / BLOCK) * BLOCK;
-  if (size >= LARGE || Number(sectors) * 512 < size) counted.candidates.push({ path, inode: inode.replace(/^.*:/, ''), holes: 0 });
+
+  /**
+   * Gives large files one form, and returns what was counted. The same content has the same holes, whatever disk it lies on.
+   * `hasChanged`: some had another form; they have their times again.
+   */
+  async finish(ctx: BuildContext): Promise<{ readonly survey: Survey; readonly hasChanged: boolean }> {
+    const none = { sparse: [], hasChanged: false };
+    const { sparse, hasChanged } = this.#candidates.length === 0 ? none : await settleHoles(this.#candidates, ctx);
+    const holes = sparse.reduce((sum, file) => sum + file.holes, 0);
+    const longName = this.#longName === undefined ? {} : { longName: this.#longName };
+    return { survey: { treeSize: this.#treeSize - holes, treeEntries: this.#treeEntries, sparse, ...longName }, hasChanged };
+  }
 }
 
 /** Gives large files one form, and returns those that are sparse. */
-async function settleHoles(candidates: readonly SparseFile[], ctx: BuildContext): Promise<SparseFile[]> {
+async function settleHoles(
+  candidates: readonly SparseFile[],
+  ctx: BuildContext,
+): Promise<{ readonly sparse: SparseFile[]; readonly hasChanged: boolean }> {
   const [list, kept] = [`${paths.work}/large-files`, `${paths.work}/large-file-attributes`];
   await writeFile(list, candidates.map(({ path }) => `${path}\0`).join(''), 'latin1');
   const args = [`${paths.program}/templates/sandbox/holes.pl`, paths.root, list, kept];
@@ -82,7 +69,7 @@ async function settleHoles(candidates: readonly SparseFile[], ctx: BuildContext)
     const file = candidates[Number(index)];
     if (file !== undefined) sparse.push({ ...file, holes: Number(holes) });
   }
-  return sparse;
+  return { sparse, hasChanged: text.endsWith('changed\n') };
 }
 
 /** The digests of sparse files are left out of lists from this size of their holes on, in bytes: zeros, too, take their time. */

@@ -5,7 +5,7 @@ import type { StepClock } from './context.ts';
 /** Layers that were taken are not what was kept: the row of layers begins again without them. */
 export class DamagedLayers extends Error {}
 
-/** The layers of the store that a build has taken. They are looked at before the tree is put together from them. */
+/** The layers of the store that a build has taken. They are looked at before anything that was made of them is kept. */
 export class TakenLayers {
   readonly #store: LayerStore | undefined;
   readonly #steps: StepClock;

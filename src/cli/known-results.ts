@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isRecordFile, recordNames, SIGNATURE } from '../records/names.ts';
-import { knownResultsSchema } from '../store/known-results.ts';
+import { knownResultsForm } from '../store/known-results.ts';
 import { readSealed, writeSealed } from '../store/sealed.ts';
 import { makeFolders, statOrUndefined } from '../system/files.ts';
 import { type HeldFolder, isPlainName } from '../system/held-folder.ts';
@@ -17,8 +17,8 @@ export const resultNames: string[] = [
 ];
 
 /** The names of the results of the last build that is remembered of an output folder. */
-export async function lastResults(cache: string, output: string): Promise<string[]> {
-  return (await readSealed(path.join(cache, 'layers', 'results', nameOf(output)), knownResultsSchema))?.files ?? [];
+export async function lastResults(cache: string, output: string): Promise<readonly string[]> {
+  return (await readSealed(path.join(cache, 'layers', 'results', nameOf(output)), knownResultsForm))?.files ?? [];
 }
 
 /** The names that results may take the place of: those of targets, and those of earlier builds as the cache or SHA256SUMS names them. */

@@ -114,8 +114,9 @@ export async function copyProject(options: {
     'pack() { tar --create --file=- --sort=name --mtime="$time" --owner=:0 --group=:0 --sparse --format=posix --no-unquote ' +
     '"${attributes[@]}" -- "$@" || (($? == 1)); }; ' +
     'unpack() { tar --extract --file=- --directory="$1" --same-permissions --no-same-owner "${attributes[@]}"; }; ' +
-    'copy() { local to=$1; shift; (($# == 0)) || pack "$@" | unpack "$to"; }; ' +
-    'copy "$1" "${names[@]:0:$3}"; copy "$2" "${names[@]:$3}"; chmod --recursive a+rX -- "$2"; touch --date="$time" -- "$1" "$2"';
+    '(($3 == 0)) || pack "${names[@]:0:$3}" | unpack "$1"; cd "$1"; ' +
+    '((${#names[@]} == $3)) || cp --archive --target-directory="$2" -- "${names[@]:$3}"; ' +
+    'chmod --recursive a+rX -- "$2"; touch --date="$time" -- "$1" "$2"';
   const args = [
     '-euo',
     'pipefail',

@@ -58,7 +58,7 @@ export const allTools: readonly Tool[] = [
     },
   ),
   ...tools('bash', { bash: 'runs our scripts and reads build.conf' }),
-  ...tools('findutils', { find: 'empties folders, sets times, looks for links in the tree' }),
+  ...tools('findutils', { find: 'empties folders, lists the tree, looks for links in it', xargs: 'sets times in the tree' }),
   ...tools('coreutils', {
     chmod: 'opens the copies of scripts to their readers',
     cp: 'copies the project, keeps layers and the tree',

@@ -2,8 +2,9 @@ import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError } from '../errors.ts';
 import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
-import { type FileEntry, parseMtree } from '../records/mtree.ts';
+import type { FileEntry } from '../records/mtree.ts';
 import { RECORD } from '../records/names.ts';
+import { parseMtree } from '../records/read-mtree.ts';
 import { hasCode, readForeign, sha256File, statOrUndefined } from '../system/files.ts';
 import { targets } from '../targets/all.ts';
 

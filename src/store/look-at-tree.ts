@@ -53,13 +53,6 @@ export async function look(
  * keeps it: the time of the last change cannot be set. A copy of the tree has another one. Undefined: the tree cannot be read.
  */
 export async function marksOf(trees: readonly string[], { runner }: TreeTools): Promise<(string | undefined)[]> {
-  // Two processes at the same time. The largest trees are the lowest ones: each gets one.
-  const [even, odd] = [0, 1].map((rest) => trees.filter((_, at) => at % 2 === rest)) as [string[], string[]];
-  const [evenMarks, oddMarks] = await Promise.all([marksBy(even, runner), marksBy(odd, runner)]);
-  return trees.map((_, at) => (at % 2 === 0 ? evenMarks : oddMarks)[Math.floor(at / 2)]);
-}
-
-async function marksBy(trees: readonly string[], runner: Runner): Promise<(string | undefined)[]> {
   if (trees.length === 0) return [];
   const chunks: Buffer[] = [];
   const args = [...trees, '-xdev', '-printf', '%P\\0%i %m %s %T@ %C@\\0'];

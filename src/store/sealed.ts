@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import { type ZodType, z } from 'zod';
 import { diskCode } from '../system/disk-faults.ts';
 import { makeFolders, readForeign, writeWhole } from '../system/files.ts';
 
@@ -26,20 +25,29 @@ export function unseal(text: string): unknown {
   return digestOf(sealed) === digest ? JSON.parse(sealed) : undefined;
 }
 
+/** What knows a form: a schema of zod, or what needs none. */
+interface Form<T> {
+  safeParse(value: unknown): { readonly success: true; readonly data: T } | { readonly success: false };
+}
+
 /** Reads a sealed file; undefined if there is none, if it was damaged, or has another form. Nothing but a regular file is opened. */
-export async function readSealed<T>(file: string, schema: ZodType<T>): Promise<T | undefined> {
+export async function readSealed<T>(file: string, form: Form<T>): Promise<T | undefined> {
+  const parsed = form.safeParse(await readAny(file));
+  return parsed.success ? parsed.data : undefined;
+}
+
+/** Whether a file is a sealed one, and is what was sealed. */
+export async function isSealed(file: string): Promise<boolean> {
+  return (await readAny(file)) !== undefined;
+}
+
+async function readAny(file: string): Promise<unknown> {
   const bytes = await readForeign(file, LONGEST).catch((error: unknown) => {
     // A disk that cannot give it back.
     if (error instanceof Error && 'code' in error) return undefined;
     throw error;
   });
-  const parsed = bytes === undefined ? undefined : schema.safeParse(unseal(bytes.toString('utf8')));
-  return parsed?.success === true ? parsed.data : undefined;
-}
-
-/** Whether a file is a sealed one, and is what was sealed. */
-export async function isSealed(file: string): Promise<boolean> {
-  return (await readSealed(file, z.object({}))) !== undefined;
+  return bytes === undefined ? undefined : unseal(bytes.toString('utf8'));
 }
 
 /** Writes a sealed file, whole. */

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { constants, createReadStream, createWriteStream } from 'node:fs';
-import { chown, type FileHandle, lstat, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { closeSync, constants, createReadStream, createWriteStream, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { chown, type FileHandle, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { naming } from './disk-faults.ts';
@@ -11,12 +11,17 @@ export async function isMissing(file: string): Promise<boolean> {
   return (await statOrUndefined(file)) === undefined;
 }
 
+/*
+ * What looks at one entry, or reads one small file, does so at once: a build does it thousands of times, and the way to another thread
+ * and back takes longer than the call.
+ */
+
 /** lstat, or undefined where nothing is. Other errors are thrown. */
 export async function statOrUndefined(file: string) {
   try {
-    return await lstat(onDisk(file));
+    return lstatSync(onDisk(file), { throwIfNoEntry: false });
   } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
+    if (hasCode(error, 'ENOTDIR')) return undefined;
     throw error;
   }
 }
@@ -62,9 +67,11 @@ export async function readInPieces(
 
 /** SHA-256 of a regular file as hex; a link is not followed. `signal` ends it, and its reason is thrown. */
 export async function sha256File(file: string, signal?: AbortSignal): Promise<string> {
+  const small = readForeignNow(file, AT_ONCE);
   const hash = createHash('sha256');
+  if (small !== undefined && small.bytes.length === small.stat.size) return hash.update(small.bytes).digest('hex');
   // A pipe would wait for somebody who writes.
-  const handle = await open(onDisk(file), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const handle = await open(onDisk(file), FOREIGN);
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw new Error(`${file} is no regular file`);
@@ -119,22 +126,44 @@ export async function sha256WhileWritten(file: string, written: Promise<unknown>
  * `limit` bytes. Undefined if it is anything else, or nothing.
  */
 export async function readForeign(file: string, limit = 64 * 1024 ** 2): Promise<Buffer | undefined> {
-  return withForeign(file, async (handle) => {
-    const { size } = await handle.stat();
-    return size <= limit ? readBounded(handle, size, limit) : undefined;
-  });
+  return readForeignNow(file, limit)?.bytes;
+}
+
+/** The same at once, and what is known of the file. */
+export function readForeignNow(file: string, limit: number): { readonly bytes: Buffer; readonly stat: Stats } | undefined {
+  let handle: number;
+  try {
+    handle = openSync(onDisk(file), FOREIGN);
+  } catch (error) {
+    return notOpened(error);
+  }
+  try {
+    const found = fstatSync(handle);
+    const bytes = found.isFile() && found.size <= limit ? readBounded(handle, found.size, limit) : undefined;
+    return bytes === undefined ? undefined : { bytes, stat: found };
+  } finally {
+    closeSync(handle);
+  }
 }
 
 /** Reads a file to its end, which may be further away by now than it was; undefined if that is more than `limit` bytes. */
-async function readBounded(handle: FileHandle, size: number, limit: number): Promise<Buffer | undefined> {
+function readBounded(handle: number, size: number, limit: number): Buffer | undefined {
   let buffer = Buffer.allocUnsafe(size + 1);
   for (let length = 0; ; ) {
-    const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length);
+    const bytesRead = readSync(handle, buffer, length, buffer.length - length, length);
     length += bytesRead;
     if (length > limit) return undefined;
     if (bytesRead === 0) return buffer.subarray(0, length);
     if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(2 * length, limit + 1));
   }
+}
+
+/** How a file is opened that somebody else could have put there. */
+const FOREIGN = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** For a place where nothing is, or a link, or a pipe or socket without another end. Other errors are thrown. */
+function notOpened(error: unknown): undefined {
+  if (!['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].some((code) => hasCode(error, code))) throw error;
 }
 
 /** Copies a file that somebody else could have put there: no link, no pipe, no device. False: it is anything else, or nothing. */
@@ -148,13 +177,8 @@ export async function copyForeign(from: string, to: string): Promise<boolean> {
 
 /** Opens a regular file that somebody else could have put there, and nothing else; undefined if it is anything else, or nothing. */
 export async function withForeign<T>(file: string, body: (handle: FileHandle) => Promise<T>): Promise<T | undefined> {
-  let handle: FileHandle;
-  try {
-    handle = await open(onDisk(file), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].some((code) => hasCode(error, code))) return undefined;
-    throw error;
-  }
+  const handle = await open(onDisk(file), FOREIGN).catch(notOpened);
+  if (handle === undefined) return undefined;
   try {
     return (await handle.stat()).isFile() ? await body(handle) : undefined;
   } finally {
@@ -164,6 +188,8 @@ export async function withForeign<T>(file: string, body: (handle: FileHandle) =>
 
 /** Whether one of the texts stands anywhere in a file. */
 export async function holds(file: string, texts: readonly string[]): Promise<boolean> {
+  const small = readForeignNow(file, AT_ONCE)?.bytes;
+  if (small !== undefined) return texts.some((wanted) => small.includes(wanted));
   const overlap = Math.max(...texts.map((text) => text.length));
   let before = '';
   for await (const chunk of createReadStream(onDisk(file), { encoding: 'latin1', highWaterMark: AT_ONCE })) {

@@ -1,6 +1,6 @@
-import { readlink } from 'node:fs/promises';
+import { lstatSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
-import { statOrUndefined } from './files.ts';
+import { onDisk, textOf } from './names.ts';
 
 /** Links that are followed on one way, as the kernel counts them. */
 const MOST_LINKS = 40;
@@ -16,7 +16,7 @@ export interface InRootOptions {
  * inside.ts.) Nobody may change the tree meanwhile. Undefined: a folder on the way is missing, or is none. The last part need not
  * be there; a link in its place is followed only if `follow` says so.
  */
-export async function inRoot(root: string, name: string, { follow = false }: InRootOptions = {}): Promise<string | undefined> {
+export function inRoot(root: string, name: string, { follow = false }: InRootOptions = {}): string | undefined {
   const left = partsOf(name);
   let at: string[] = [];
   let links = 0;
@@ -27,11 +27,11 @@ export async function inRoot(root: string, name: string, { follow = false }: InR
     }
     const here = path.join(root, ...at, part);
     if (left.length === 0 && !follow) return here;
-    const stat = await statOrUndefined(here);
+    const stat = lstatSync(onDisk(here), { throwIfNoEntry: false });
     if (stat?.isSymbolicLink()) {
       links += 1;
       if (links > MOST_LINKS) return undefined;
-      const target = await readlink(here);
+      const target = textOf(readlinkSync(onDisk(here), 'buffer'));
       if (target.startsWith('/')) at = [];
       left.unshift(...partsOf(target));
     } else if (left.length > 0 && !stat?.isDirectory()) return undefined;

@@ -1,5 +1,6 @@
 # The system calls of a sandbox: their numbers, and the filter of seccomp(2) that denies those of the kernel's
-# surface that no command of a build needs. Loaded by walls.pl.
+# surface that no command of a build needs. Loaded by walls.pl;
+# the numbers by xattrs.pl, too.
 #
 # The numbers are those of the kernel's unistd.h, architecture by architecture; calls that are newer than Linux 5.1
 # have one number on all of them. The filter is a classic BPF program (linux/filter.h, linux/seccomp.h).
@@ -9,16 +10,17 @@ use strict;
 
 # The numbers, behind the token of linux/audit.h.
 my @names = qw(mount umount2 pivot_root unshare clone keyctl add_key request_key bpf perf_event_open userfaultfd
-    open_by_handle_at prctl capget capset seccomp socket socketpair personality prlimit64);
+    open_by_handle_at prctl capget capset seccomp socket socketpair personality prlimit64 lgetxattr
+    llistxattr);
 my %architectures = (
-    x86_64 => [0xc000003e, 165, 166, 155, 272, 56, 250, 248, 249, 321, 298, 323, 304, 157, 125, 126, 317, 41, 53, 135, 302],
-    i386 => [0x40000003, 21, 52, 217, 310, 120, 288, 286, 287, 357, 336, 374, 342, 172, 184, 185, 354, 359, 360, 136, 340],
-    aarch64 => [0xc00000b7, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261],
-    riscv64 => [0xc00000f3, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261],
-    loongarch64 => [0xc0000102, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261],
-    arm => [0x40000028, 21, 52, 218, 337, 120, 311, 309, 310, 386, 364, 388, 371, 172, 184, 185, 383, 281, 288, 136, 369],
-    powerpc64le => [0xc0000015, 21, 52, 203, 282, 120, 271, 269, 270, 361, 319, 364, 346, 171, 183, 184, 358, 326, 333, 136, 325],
-    s390x => [0x80000016, 21, 52, 217, 303, 120, 280, 278, 279, 351, 331, 355, 336, 172, 184, 185, 348, 359, 360, 136, 334],
+    x86_64 => [0xc000003e, 165, 166, 155, 272, 56, 250, 248, 249, 321, 298, 323, 304, 157, 125, 126, 317, 41, 53, 135, 302, 192, 195],
+    i386 => [0x40000003, 21, 52, 217, 310, 120, 288, 286, 287, 357, 336, 374, 342, 172, 184, 185, 354, 359, 360, 136, 340, 230, 233],
+    aarch64 => [0xc00000b7, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261, 9, 12],
+    riscv64 => [0xc00000f3, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261, 9, 12],
+    loongarch64 => [0xc0000102, 40, 39, 41, 97, 220, 219, 217, 218, 280, 241, 282, 265, 167, 90, 91, 277, 198, 199, 92, 261, 9, 12],
+    arm => [0x40000028, 21, 52, 218, 337, 120, 311, 309, 310, 386, 364, 388, 371, 172, 184, 185, 383, 281, 288, 136, 369, 230, 233],
+    powerpc64le => [0xc0000015, 21, 52, 203, 282, 120, 271, 269, 270, 361, 319, 364, 346, 171, 183, 184, 358, 326, 333, 136, 325, 213, 216],
+    s390x => [0x80000016, 21, 52, 217, 303, 120, 280, 278, 279, 351, 331, 355, 336, 172, 184, 185, 348, 359, 360, 136, 334, 228, 231],
 );
 # Those whose programs run on the kernel of another one.
 my %beside = (x86_64 => 'i386', aarch64 => 'arm');

@@ -16,9 +16,11 @@ show_programs "$new"
 mkdir -p "$new"/{dev,proc,sys,tmp,etc/alternatives,"${2%/*}"}
 : >"$new$2"
 # What names of programs, of users and of libraries lead through.
-for file in passwd group nsswitch.conf ld.so.cache; do
-    [[ ! -f /etc/$file ]] || cp -- "/etc/$file" "$new/etc"
+files=()
+for file in /etc/{passwd,group,nsswitch.conf,ld.so.cache}; do
+    [[ ! -f $file ]] || files+=("$file")
 done
+((${#files[@]} == 0)) || cp --target-directory="$new/etc" -- "${files[@]}"
 # One call of mount makes the rest.
 {
     printf '%s\n' "/dev $new/dev none rbind" "$2 $new$2 none bind"

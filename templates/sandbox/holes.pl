@@ -4,7 +4,8 @@
 # a file, all others have none.
 #
 # Arguments: the tree; a file of paths below it, each ended by NUL: those of 1 MiB or more, and those that have holes; a file for
-# attributes, which is made. Prints for each sparse file the number of its path in the list and the bytes of its holes.
+# attributes, which is made. Prints for each sparse file the number of its path in the list and the bytes of its holes, and `changed`
+# if a file was given another form.
 use strict;
 use warnings;
 use Fcntl qw(O_RDWR O_RDONLY O_NOFOLLOW O_NONBLOCK SEEK_SET);
@@ -47,9 +48,12 @@ sub scan {
 
 sub run { system({ $_[0] } @_) == 0 or die "$_[0] has failed\n" }
 
+my $changed = 0;
+
 # Changes how a file lies on the disk, and nothing else of it: owner, times, attributes and capabilities stay.
 sub change {
     my ($path, $body) = @_;
+    $changed = 1;
     unlink $kept;
     run('cp', '--attributes-only', '--preserve=all', '--no-dereference', '--', $path, $kept);
     $body->();
@@ -100,3 +104,4 @@ if (@sparse) {
         change($path, sub { run('fallocate', '--length', $size, '--', $path) });
     }
 }
+print "changed\n" if $changed;

@@ -7,12 +7,14 @@
 set -Eeuo pipefail
 umask 022
 readonly base=/run/realmfs
-mkdir -p "$base/root"
-mount --bind "$RB_TREE" "$base/root"
+[[ -d $base/root ]] || mkdir "$base/root"
+# One call of mount makes it all. Others are written meanwhile.
+readonly table=$base/build/writer-$SRANDOM.fstab
+{
+    printf '%s\n' "$RB_TREE $base/root none bind,ro"
+    for part in build cache source; do printf '%s\n' "realmfs-mask $base/$part tmpfs ro,size=0,mode=0755"; done
+} >"$table"
+mount --all --fstab "$table"
 unset RB_TREE
-mount -o remount,bind,ro "$base/root"
-for part in build cache source; do
-    mount -t tmpfs -o ro,size=0,mode=0755 realmfs-mask "$base/$part"
-done
 cd "$base/root"
 exec perl "${BASH_SOURCE[0]%/*}/walls.pl" writer '' "$@"

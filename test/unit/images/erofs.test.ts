@@ -8,7 +8,7 @@ import { compareFiles } from '../../../src/images/compare.ts';
 import { erofsTree } from '../../../src/images/erofs.ts';
 import { countImage, listImage } from '../../../src/images/image-tree.ts';
 import { listTree } from '../../../src/records/list-tree.ts';
-import { parseMtree } from '../../../src/records/mtree.ts';
+import { parseMtree } from '../../../src/records/read-mtree.ts';
 import { randomFrom } from '../../helpers/random.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'erofs-'));

@@ -8,7 +8,7 @@ import { compareFiles } from '../../../src/images/compare.ts';
 import { PseudoFileReader } from '../../../src/images/pseudo-file.ts';
 import { SquashfsListing } from '../../../src/images/squashfs-listing.ts';
 import { listTree } from '../../../src/records/list-tree.ts';
-import { parseMtree } from '../../../src/records/mtree.ts';
+import { parseMtree } from '../../../src/records/read-mtree.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'squashfs-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -15,7 +15,7 @@ import { parsePax, timeOfPax } from '../../../src/images/tar-header.ts';
 import { SparseContent } from '../../../src/images/tar-sparse.ts';
 import { piecesOf } from '../../../src/images/tools.ts';
 import { listTree } from '../../../src/records/list-tree.ts';
-import { parseMtree } from '../../../src/records/mtree.ts';
+import { parseMtree } from '../../../src/records/read-mtree.ts';
 import { randomFrom } from '../../helpers/random.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'images-'));

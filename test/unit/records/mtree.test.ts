@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { listTree } from '../../../src/records/list-tree.ts';
-import { type FileEntry, MTREE_HEAD, mtreeLine, parseMtree } from '../../../src/records/mtree.ts';
+import { type FileEntry, MTREE_HEAD, mtreeLine } from '../../../src/records/mtree.ts';
+import { parseMtree } from '../../../src/records/read-mtree.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'mtree-'));
 afterAll(() => rmSync(folder, { recursive: true }));
