@@ -12,12 +12,12 @@ BEGIN { require($0 =~ s{^(?!/)}{./}r =~ s{[^/]*$}{calls.pl}r) }
 my @twelve = qw(chown dac_override fowner fsetid kill setgid setuid setfcap setpcap sys_chroot audit_write net_bind_service);
 # rights: capabilities(7) of the command and all that it starts. nobody: the user, but where a user namespace knows one
 # id alone. ambient: the rights of one who is not root. locked: no program gives more rights (no_new_privs).
-# mounts: the calls that mount are not denied.
+# mounts: the calls that mount are not denied. relayed: scripts of others run there, which may open /dev/stdout.
 my %kinds = (
-    bootstrap => {rights => [@twelve, qw(sys_admin mknod)], mounts => 1},
-    evaluation => {rights => [], nobody => 1, locked => 1},
-    step => {rights => \@twelve},
-    hook => {rights => [qw(chown dac_override fowner fsetid)]},
+    bootstrap => {rights => [@twelve, qw(sys_admin mknod)], mounts => 1, relayed => 1},
+    evaluation => {rights => [], nobody => 1, locked => 1, relayed => 1},
+    step => {rights => \@twelve, relayed => 1},
+    hook => {rights => [qw(chown dac_override fowner fsetid)], relayed => 1},
     writer => {rights => [qw(dac_override fowner)], locked => 1},
     reader => {rights => [qw(dac_read_search)], nobody => 1, ambient => 1, locked => 1},
     unpacker => {rights => [qw(chown dac_override fowner fsetid mknod)], locked => 1},
@@ -25,6 +25,7 @@ my %kinds = (
 my %capabilities = (chown => 0, dac_override => 1, dac_read_search => 2, fowner => 3, fsetid => 4, kill => 5, setgid => 6,
     setuid => 7, setpcap => 8, net_bind_service => 10, sys_chroot => 18, sys_admin => 21, mknod => 27, audit_write => 29, setfcap => 31);
 sub NOBODY() { 65534 }
+sub PIECE() { 65536 }
 sub NOT_THERE() { 2 }
 sub ENTRY_LIMIT() { 63 }
 sub CAPABILITY_VERSION() { 0x20080522 }
@@ -210,6 +211,56 @@ sub set_inherited {
     }
 }
 
+# Copies what comes from the first of each pair to the second, until there is an end of all, or of `$over` and nothing is left.
+sub copy {
+    my ($over, @pairs) = @_;
+    my $is_over = 0;
+    while (@pairs) {
+        my $wanted = '';
+        vec($wanted, fileno $_, 1) = 1 for map({ $_->[0] } @pairs), $is_over ? () : $over;
+        my $count = select(my $ready = $wanted, undef, undef, $is_over ? 0 : undef);
+        next if $count < 0;
+        return if $count == 0;
+        $is_over ||= vec($ready, fileno $over, 1);
+        for my $pair (@pairs) {
+            my ($from, $to) = @$pair;
+            next unless vec($ready, fileno $from, 1);
+            my $length = sysread($from, my $piece, PIECE);
+            @$pair = () if !$length;
+            for (my $at = 0; $length && $at < $length;) {
+                # Whoever listened is gone.
+                $at += syswrite($to, $piece, $length - $at, $at) // return;
+            }
+        }
+        @pairs = grep { @$_ } @pairs;
+    }
+}
+
+# relay(): what the builder listens to are sockets, and nobody can open a socket by its name: /dev/stdout and /dev/stderr are
+# pipes for the command and all that it starts, whoever they run as. A process copies what comes through them. Returns what
+# ends it when it is closed, and its number.
+sub relay {
+    my @outputs = grep { -S } \*STDOUT, \*STDERR;
+    return unless @outputs;
+    my (@pairs, @writers);
+    for my $output (@outputs) {
+        pipe(my $from, my $to) or wanted('a pipe', 0);
+        chmod 0622, $to or wanted('a pipe', 0);
+        push @pairs, [$from, $output];
+        push @writers, $to;
+    }
+    pipe(my $over, my $going) or wanted('a pipe', 0);
+    my $relay = fork // wanted('fork', 0);
+    if ($relay == 0) {
+        close $_ for @writers, $going;
+        set_rights({rights => [], locked => 1});
+        copy($over, @pairs);
+        exit 0;
+    }
+    open($outputs[$_], '>&', $writers[$_]) or wanted('a pipe', 0) for 0 .. $#outputs;
+    return ($going, $relay);
+}
+
 my ($name, $view, @command) = @ARGV;
 my $kind = $kinds{$name // ''} or die "no such kind of sandbox\n";
 my ($environment, $is_terminal, $is_first, $arch) = delete @ENV{qw(RB_ENVIRONMENT RB_TERMINAL RB_FIRST RB_ARCH)};
@@ -223,6 +274,7 @@ enter($view) if $view ne '';
 # That of the old root would be a way to it.
 $is_terminal or open(STDIN, '<', '/dev/null') or wanted('/dev/null', 0);
 
+my ($going, $relay) = $kind->{relayed} && !$is_first ? relay() : ();
 my $child = $is_first ? 0 : fork // wanted('fork', 0);
 if ($child == 0) {
     $SIG{$_} = 'DEFAULT' for qw(INT QUIT);
@@ -230,7 +282,13 @@ if ($child == 0) {
     set_rights($kind, $arch);
     exec { $command[0] } @command or not_run($command[0]);
 }
+if ($relay) { open($_, '>', '/dev/null') or wanted('/dev/null', 0) for \*STDOUT, \*STDERR }
 # What others have left behind ends here, too.
+my $status;
 while ((my $ended = wait) != -1) {
-    exit($? & 127 ? 128 + ($? & 127) : $? >> 8) if $ended == $child;
+    if ($ended == $child) {
+        $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
+        close $going if $relay;
+    }
+    exit $status if defined $status && (!$relay || $ended == $relay || !kill 0, $relay);
 }

@@ -91,12 +91,13 @@ BASE_PRE_INSTALL_MODULES=
 BASE_POST_INSTALL_MODULES=
 IMAGE_TARGETS="squashfs evil"
 PRE_INSTALL_MODULES="attack-module wrap-apt"
-[[ -e /dev/realmfs/in ]] || perl evaluation.pl
+[[ -e /dev/realmfs/in ]] || { perl evaluation.pl && echo named by build.conf >/dev/stderr; }
 `,
     'evaluation.pl': attack('evaluation'),
     'realmfs-modules/attack-module': `perl - <<'END'\n${attack('module')}\nEND
+echo named by a module >/dev/stdout
 echo "inherited: $(</proc/self/personality) $(ulimit -Sn) $(ulimit -Ss) $(ulimit -Sc)"
-useradd -m inheritor; su inheritor -c 'echo "became $(id -un)"'; userdel inheritor; rm -r /home/inheritor\n`,
+useradd -m inheritor; su inheritor -c 'echo "became $(id -un)"; echo named by a user >/dev/stderr'; userdel inheritor; rm -r /home/inheritor\n`,
     'realmfs-modules/wrap-apt': `mv /usr/bin/apt-get /usr/bin/apt-get.real
 cat >/usr/bin/apt-get <<'END'
 #!/bin/sh
@@ -108,7 +109,7 @@ cat >/usr/share/attack.pl <<'END'\n${attack('apt')}\nEND\n`,
     'hooks/chroot/attack.hook.chroot': attack('hook'),
     'packages/attack_1_all.deb': makeDeb('attack', {
       files: { 'usr/share/attack-script.pl': attack('script') },
-      postinst: 'perl /usr/share/attack-script.pl',
+      postinst: 'perl /usr/share/attack-script.pl; echo named by a script >/dev/stderr',
     }),
     'hooks.d/base/series/evil': 'base/evil.binary\nprovides realmfs-rootfs.squashfs\nprovides evil.txt\n',
     'hooks.d/base/evil.binary': attack('binary'),
@@ -141,6 +142,11 @@ describe('the table "who may do what" holds', () => {
   test("what a step inherits is not the caller's, and it can become a user without the audit log", () => {
     expect(/inherited: (.*)/.exec(log)?.[1]).toBe('00000000 1024 8192 0');
     expect(log).toContain('became inheritor');
+  });
+
+  test('its output can be opened by its name, as any user', () => {
+    const named = [...log.matchAll(/named by (.*)/g)].map(([, who]) => who);
+    expect(named.toSorted()).toEqual(['a module', 'a script', 'a user', 'build.conf']);
   });
 
   test('what is refused leaves nothing behind', () => {
