@@ -4,7 +4,7 @@ import { projectEntries } from '../config/entries.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { binaryVariables } from '../config/settings.ts';
 import { BuilderError, CommandError } from '../errors.ts';
-import type { Artifact } from '../events.ts';
+import type { Artifact } from '../messages/events.ts';
 import { SIGNATURE } from '../records/names.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';

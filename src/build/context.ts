@@ -1,5 +1,5 @@
-import type { BuildRequest } from '../config/request.ts';
-import type { Report } from '../events.ts';
+import type { Report } from '../messages/events.ts';
+import type { BuildRequest } from '../messages/request.ts';
 import { SANDBOX } from '../resources.ts';
 import type { StepNetwork } from '../sandbox/network.ts';
 import type { Locks } from '../store/locks.ts';

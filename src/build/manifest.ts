@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { findSetting, isSecret } from '../config/settings.ts';
-import type { Artifact } from '../events.ts';
+import type { Artifact } from '../messages/events.ts';
 import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
 import type { InstalledPackage } from '../records/packages.ts';
 import { version } from '../resources.ts';

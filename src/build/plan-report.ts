@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { ModuleReference } from '../config/config.ts';
 import { assignmentLine, type Evaluation, words } from '../config/evaluate.ts';
-import type { BuildRequest } from '../config/request.ts';
 import { isSecret, type Setting, settings } from '../config/settings.ts';
+import type { BuildRequest } from '../messages/request.ts';
 import { version } from '../resources.ts';
 import { findTarget } from '../targets/all.ts';
 import { hideCredentials } from './failures.ts';

@@ -1,7 +1,7 @@
 import { copyFile, stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { BuilderError } from '../errors.ts';
-import type { Artifact } from '../events.ts';
+import type { Artifact } from '../messages/events.ts';
 import { RECORD, recordNames } from '../records/names.ts';
 import { packageLines } from '../records/packages.ts';
 import { provenance } from '../records/provenance.ts';

@@ -2,7 +2,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Evaluation } from '../config/evaluate.ts';
-import type { Artifact } from '../events.ts';
+import type { Artifact } from '../messages/events.ts';
 import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
 import { together } from '../system/together.ts';
 import { findTarget } from '../targets/all.ts';

@@ -1,7 +1,7 @@
 import path from 'node:path';
-import type { BuildRequest } from '../config/request.ts';
 import { messageOf } from '../errors.ts';
-import type { BuildEvent } from '../events.ts';
+import type { BuildEvent } from '../messages/events.ts';
+import type { BuildRequest } from '../messages/request.ts';
 import { namedDisk } from '../system/disk-faults.ts';
 import type { HeldFolder } from '../system/held-folder.ts';
 import { withScope } from '../system/scope.ts';

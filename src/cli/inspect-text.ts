@@ -1,6 +1,6 @@
 import { descriptionOf } from '../images/inspect.ts';
-import type { Facts } from '../images/reading.ts';
 import type { InspectReport } from '../images/report.ts';
+import type { Facts } from '../messages/reading.ts';
 import { formatSize } from '../system/memory.ts';
 import { plainWord } from '../system/names.ts';
 import { dateText, labelled, table } from './text.ts';

@@ -1,9 +1,9 @@
 import path from 'node:path';
 import { readEnvFile } from '../config/env-file.ts';
 import { suggestion } from '../config/nearest.ts';
-import type { BuildRequest } from '../config/request.ts';
 import { findSetting, settingKeys } from '../config/settings.ts';
 import { UsageError } from '../errors.ts';
+import type { BuildRequest } from '../messages/request.ts';
 import { version } from '../resources.ts';
 import { memoryLimit, parseSize } from '../system/memory.ts';
 import type { CliOptions } from './options/types.ts';

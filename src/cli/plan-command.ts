@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { type PlanReport, plannedSchema, planReport } from '../build/plan-report.ts';
-import type { BuildRequest } from '../config/request.ts';
 import { BuilderError, type Failure, InterruptedError } from '../errors.ts';
-import type { BuildEvent } from '../events.ts';
+import type { BuildEvent } from '../messages/events.ts';
+import type { BuildRequest } from '../messages/request.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { namesOfOutput } from './known-results.ts';

@@ -1,6 +1,6 @@
 import { BuilderError, type Failure, InterruptedError } from '../errors.ts';
-import type { BuildEvent } from '../events.ts';
-import { type Reading, type ReadRequest, readingSchema } from '../images/reading.ts';
+import type { BuildEvent } from '../messages/events.ts';
+import { type Reading, type ReadRequest, readingSchema } from '../messages/reading.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { availableMemory } from '../system/memory.ts';
 import { checkTools, TMPFS_SHARE } from './preflight.ts';

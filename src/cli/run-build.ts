@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { BuilderError, type Failure, hintOf, InterruptedError, LockedError, messageOf, PreflightError, reasonOf } from '../errors.ts';
-import type { BuildEvent } from '../events.ts';
+import type { BuildEvent } from '../messages/events.ts';
 import { SANDBOX } from '../resources.ts';
 import { type Sandbox, type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { cacheDisk, type Disk, diskCodeOf, diskError, diskInLine, namedDisk, outputDisk } from '../system/disk-faults.ts';

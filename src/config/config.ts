@@ -1,11 +1,11 @@
 import { ConfigError, type Problem } from '../errors.ts';
+import type { BuildRequest } from '../messages/request.ts';
 import { findInside, readInside } from '../system/inside.ts';
 import { parseSize } from '../system/memory.ts';
 import type { Runner } from '../system/runner.ts';
 import { assignmentLine, checkScript, type Evaluation, fileNames, unknownOverrides, words } from './evaluate.ts';
 import { suggestion } from './nearest.ts';
 import { contradictions } from './package-words.ts';
-import type { BuildRequest } from './request.ts';
 import { findSetting, settings, splitTargets } from './settings.ts';
 import { type ExtraSources, readPins, readSources } from './sources.ts';
 

@@ -1,11 +1,11 @@
 import { quote } from 'shell-quote';
 import type { Problem } from '../errors.ts';
+import type { BuildRequest } from '../messages/request.ts';
 import { INSIDE } from '../resources.ts';
 import { readForeign } from '../system/files.ts';
 import { findInside } from '../system/inside.ts';
 import { namesIn } from '../system/names.ts';
 import type { Runner } from '../system/runner.ts';
-import type { BuildRequest } from './request.ts';
 import { findSetting, settings } from './settings.ts';
 
 /** A variable of build.conf: a string has one value. */

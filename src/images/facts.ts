@@ -1,8 +1,8 @@
+import type { Facts } from '../messages/reading.ts';
 import { COMPRESSED, decodeHeader, HASH_TREE, parseMetainfo, BLOCK as REALMFS_BLOCK } from '../targets/realmfs-format.ts';
 import { type Bytes, ImageError } from './bytes.ts';
 import { erofsFacts } from './erofs.ts';
 import { extFacts } from './ext.ts';
-import type { Facts } from './reading.ts';
 import type { Kind } from './recognise.ts';
 
 /** What the first blocks of an image say, beyond its kind. */

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import type { Reading } from '../messages/reading.ts';
 import { parseDpkgStatus } from '../records/dpkg-status.ts';
 import type { Manifest } from '../records/manifest-schema.ts';
 import { parseOsRelease } from '../records/os-release.ts';
@@ -6,7 +7,6 @@ import type { InstalledPackage } from '../records/packages.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { buildOf, filesOfBuild } from './beside.ts';
 import { countTree, textsOfTree } from './folder.ts';
-import type { Reading } from './reading.ts';
 import { kinds } from './recognise.ts';
 import { type InspectReport, type Made, REPORT_VERSION } from './report.ts';
 import { installedSizeOf, totalsOf } from './totals.ts';

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import type { Partition, Reading, ReadRequest } from '../messages/reading.ts';
 import { listTree } from '../records/list-tree.ts';
 import { BLOCK as REALMFS_BLOCK } from '../targets/realmfs-format.ts';
 import { type Bytes, head, ImageError, part, withBytes } from './bytes.ts';
@@ -8,7 +9,6 @@ import { factsOf } from './facts.ts';
 import { countImage, fileOfImage, type ImageTree, listImage, unreadable } from './image-tree.ts';
 import { partitionTable } from './partitions.ts';
 import { DPKG_STATUS, LONGEST, OS_RELEASE } from './places.ts';
-import type { Partition, Reading, ReadRequest } from './reading.ts';
 import { type Compression, HEAD, type Kind, type Recognised, recognise } from './recognise.ts';
 import { beginOf, expand, piecesOf, READER, type ReadContext, readSquashfs, readTarball, unpackErofs } from './tools.ts';
 

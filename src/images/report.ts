@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { factSchema, partitionSchema } from '../messages/reading.ts';
 import { packageSchema } from '../records/manifest-schema.ts';
-import { factSchema, partitionSchema } from './reading.ts';
 
 /** The version of what `inspect --json` and `diff --json` print. */
 export const REPORT_VERSION = 1;

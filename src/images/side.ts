@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
-import type { Artifact } from '../events.ts';
+import type { Artifact } from '../messages/events.ts';
+import type { Reading } from '../messages/reading.ts';
 import { parseDpkgStatus } from '../records/dpkg-status.ts';
 import type { Manifest } from '../records/manifest-schema.ts';
 import type { FileEntry } from '../records/mtree.ts';
@@ -11,7 +12,6 @@ import { buildOf, filesOfBuild, isListed, readManifest } from './beside.ts';
 import { ImageError } from './bytes.ts';
 import { isTree, textsOfTree } from './folder.ts';
 import { descriptionOf } from './inspect.ts';
-import type { Reading } from './reading.ts';
 
 /** One of the two things that `diff` compares. */
 export interface Side {

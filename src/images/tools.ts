@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } fro
 import { chmod, readFile, stat, statfs } from 'node:fs/promises';
 import { allTools, findProgram, installCommand } from '../config/tools.ts';
 import { CommandError, PreflightError } from '../errors.ts';
+import type { Reading, ReadRequest } from '../messages/reading.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { makeFolders } from '../system/files.ts';
@@ -12,7 +13,6 @@ import { ImageError } from './bytes.ts';
 import type { Turn } from './image-tree.ts';
 import { DPKG_STATUS, LONGEST, OS_RELEASE } from './places.ts';
 import { PseudoFileReader } from './pseudo-file.ts';
-import type { Reading, ReadRequest } from './reading.ts';
 import type { Compression } from './recognise.ts';
 import { SquashfsListing } from './squashfs-listing.ts';
 import { TarReader } from './tar.ts';

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { Readable, Writable } from 'node:stream';
-import type { BuildEvent } from '../events.ts';
+import type { BuildEvent } from '../messages/events.ts';
 import { programRoot } from '../resources.ts';
 import type { HeldFolder } from '../system/held-folder.ts';
 import { LineSplitter } from '../system/lines.ts';

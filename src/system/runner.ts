@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { execa } from 'execa';
 import { quote } from 'shell-quote';
 import { BuilderError, CommandError, InterruptedError } from '../errors.ts';
-import type { Report } from '../events.ts';
+import type { Report } from '../messages/events.ts';
 import { LineSplitter } from './lines.ts';
 
 /** A program to run, as data. */

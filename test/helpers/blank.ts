@@ -1,5 +1,5 @@
 import type { Evaluation } from '../../src/config/evaluate.ts';
-import type { BuildRequest } from '../../src/config/request.ts';
+import type { BuildRequest } from '../../src/messages/request.ts';
 
 /** A request that asks for nothing in particular: the base image. */
 export const blankRequest: BuildRequest = {

@@ -1,4 +1,4 @@
-import type { BuildEvent } from '../../src/events.ts';
+import type { BuildEvent } from '../../src/messages/events.ts';
 import { assertSuccess, type Command, type CommandResult, createRunner, type Runner } from '../../src/system/runner.ts';
 
 /** What a recorded command gives back; what is left out: success, without output. */

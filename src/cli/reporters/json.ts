@@ -1,4 +1,4 @@
-import { EVENT_VERSION } from '../../events.ts';
+import { EVENT_VERSION } from '../../messages/events.ts';
 import { jsonLine } from '../text.ts';
 import type { Reporter } from './reporter.ts';
 

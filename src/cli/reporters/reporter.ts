@@ -1,4 +1,4 @@
-import type { BuildEvent, Report } from '../../events.ts';
+import type { BuildEvent, Report } from '../../messages/events.ts';
 import { plainLines, plainWord } from '../../system/names.ts';
 
 /** Prints events; `close` ends what it has drawn. */

@@ -1,5 +1,5 @@
 import ora from 'ora';
-import type { BuildEvent } from '../../events.ts';
+import type { BuildEvent } from '../../messages/events.ts';
 import { plainWord } from '../../system/names.ts';
 import { formatSeconds, plainEvent, plainText, type Reporter, shellText, stepTitle, warningText } from './reporter.ts';
 

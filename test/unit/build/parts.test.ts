@@ -10,7 +10,7 @@ import { settingsInside, stepEnvironment } from '../../../src/build/stage.ts';
 import { debootstrapArguments } from '../../../src/build/stage-one.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { BuilderError, CommandError } from '../../../src/errors.ts';
-import type { BuildEvent } from '../../../src/events.ts';
+import type { BuildEvent } from '../../../src/messages/events.ts';
 import { manifestSchema } from '../../../src/records/manifest-schema.ts';
 import { bash } from '../../helpers/chroot-scripts.ts';
 import { fakeCommand, withFakes } from '../../helpers/fake-command.ts';

@@ -3,7 +3,7 @@ import { planBuild } from '../../../src/build/plan.ts';
 import { describePlan, originOf, PLAN_VERSION, type PlanInput, planReport, planSchema } from '../../../src/build/plan-report.ts';
 import type { Config } from '../../../src/config/config.ts';
 import type { Evaluation } from '../../../src/config/evaluate.ts';
-import type { BuildRequest } from '../../../src/config/request.ts';
+import type { BuildRequest } from '../../../src/messages/request.ts';
 import { blankEvaluation, blankRequest } from '../../helpers/blank.ts';
 
 const request: BuildRequest = {

@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { type Evaluation, parseEvaluation, settingsAfter, settingsBefore, unknownOverrides } from '../../../src/config/evaluate.ts';
-import type { BuildRequest } from '../../../src/config/request.ts';
 import { settingKeys } from '../../../src/config/settings.ts';
+import type { BuildRequest } from '../../../src/messages/request.ts';
 import { bash, chrootScripts } from '../../helpers/chroot-scripts.ts';
 
 type Given = Partial<Pick<BuildRequest, 'envFile' | 'environment' | 'overrides'>>;

@@ -20,7 +20,7 @@ import {
   toFailure,
   UsageError,
 } from '../../../src/errors.ts';
-import type { BuildEvent } from '../../../src/events.ts';
+import type { BuildEvent } from '../../../src/messages/events.ts';
 import { availableMemory } from '../../../src/system/memory.ts';
 import { heldFolders } from '../../helpers/held.ts';
 

@@ -11,9 +11,9 @@ import { byFolder, compareFiles, comparePackages } from '../../../src/images/com
 import { decodedPath, diffOf, diffReport, sameBytes } from '../../../src/images/diff.ts';
 import { diffSchema } from '../../../src/images/diff-report.ts';
 import { isTree, textsOfTree } from '../../../src/images/folder.ts';
-import type { Reading } from '../../../src/images/reading.ts';
 import type { InspectReport } from '../../../src/images/report.ts';
 import { loadSide, type Side } from '../../../src/images/side.ts';
+import type { Reading } from '../../../src/messages/reading.ts';
 import { aspectsOf } from '../../../src/records/compare.ts';
 import { parseDpkgStatus } from '../../../src/records/dpkg-status.ts';
 import type { Manifest } from '../../../src/records/manifest-schema.ts';

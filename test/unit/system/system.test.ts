@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { BuilderError, CommandError, InterruptedError } from '../../../src/errors.ts';
-import type { BuildEvent } from '../../../src/events.ts';
+import type { BuildEvent } from '../../../src/messages/events.ts';
 import { sha256WhileWritten } from '../../../src/system/files.ts';
 import { LineSplitter } from '../../../src/system/lines.ts';
 import { formatSize, parseSize, parseTime } from '../../../src/system/memory.ts';

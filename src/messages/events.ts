@@ -1,4 +1,4 @@
-import type { Failure } from './errors.ts';
+import type { Failure } from '../errors.ts';
 
 /** The version of the event stream; it stands in every event that `--progress json` prints. */
 export const EVENT_VERSION = 1;
