@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
+import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from '../host/mirrors.ts';
 import { together } from '../system/together.ts';
 import { rootDir } from '../targets/root-dir.ts';
 import { type BuildContext, paths } from './context.ts';
@@ -7,7 +8,6 @@ import { shellIn } from './cut-layer.ts';
 import { type FinishedTree, finalize } from './finalize.ts';
 import { makeSeal } from './layer-inputs.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from './layer-steps.ts';
-import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from './mirror.ts';
 import { type BuildPlan, planBuild } from './plan.ts';
 import { type ReadProject, readConfig } from './read-project.ts';
 import { resultsKey, upToDate } from './results.ts';

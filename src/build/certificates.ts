@@ -1,10 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Customisation } from '../customize/customisation.ts';
-
+import type { Mirrors } from '../host/mirrors.ts';
 import { readInside } from '../system/inside.ts';
 import { paths } from './context.ts';
-import type { Mirrors } from './mirror.ts';
 import type { BuildPlan } from './plan.ts';
 
 /** The package that has the authorities which vouch for https servers. */

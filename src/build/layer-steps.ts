@@ -1,5 +1,6 @@
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { ConfigError, InterruptedError } from '../errors.ts';
+import type { Mirrors } from '../host/mirrors.ts';
 import { LayerStore } from '../store/layer-store.ts';
 import { waitFor } from '../store/locks.ts';
 import { prune } from '../store/prune.ts';
@@ -13,7 +14,6 @@ import { isToBeAsked, planCut } from './cut-layer.ts';
 import { type Cut, cutSteps } from './cuts.ts';
 import { bootstrapLayerInputs, buildInputs } from './layer-inputs.ts';
 import { LayeredBuild } from './layered.ts';
-import type { Mirrors } from './mirror.ts';
 import { PackageStep } from './package-step.ts';
 import type { BuildPlan } from './plan.ts';
 import { findProxy } from './release.ts';

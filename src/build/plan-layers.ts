@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Evaluation } from '../config/evaluate.ts';
+import type { Mirrors } from '../host/mirrors.ts';
 import { lastBuild } from '../store/last-build.ts';
 import { stateFault } from '../store/layer-check.ts';
 import { keyOf, type Layer, layersOf } from '../store/layers.ts';
@@ -10,7 +11,6 @@ import { type BuildContext, paths } from './context.ts';
 import { cutSteps } from './cuts.ts';
 import { differences } from './differences.ts';
 import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, makeSeal, runsAlways } from './layer-inputs.ts';
-import type { Mirrors } from './mirror.ts';
 import type { BuildPlan } from './plan.ts';
 import { BELOW_RUNS, RUNS_WITH } from './plan-report.ts';
 import { frameworkDigest, readSources } from './sources.ts';

@@ -1,12 +1,12 @@
 import { fileNames } from '../config/evaluate.ts';
 import { copyProgram } from '../config/project.ts';
 import { PreflightError } from '../errors.ts';
+import { hostRepositories } from '../host/mirrors.ts';
 import { hasCode } from '../system/files.ts';
 import { readInside } from '../system/inside.ts';
 import { findMirrors, needsProgram } from './build.ts';
 import { type BuildContext, paths } from './context.ts';
 import { checkNoCacheSteps } from './layer-steps.ts';
-import { hostRepositories } from './mirror.ts';
 import { planBuild } from './plan.ts';
 import { planLayers } from './plan-layers.ts';
 import { describePlan, type Planned } from './plan-report.ts';

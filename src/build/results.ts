@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { type Evaluation, words } from '../config/evaluate.ts';
-import { findProgram } from '../config/tools.ts';
+import { findProgram } from '../host/tools.ts';
 import { knownResultsForm } from '../store/known-results.ts';
 import { keyOf } from '../store/layers.ts';
 import { readSealed } from '../store/sealed.ts';

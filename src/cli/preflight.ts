@@ -1,7 +1,7 @@
 import { readdir, readFile, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { allTools, findProgram, installCommand, type Tool } from '../config/tools.ts';
 import { PreflightError } from '../errors.ts';
+import { allTools, findProgram, installCommand, type Tool } from '../host/tools.ts';
 import { CACHE_HINT } from '../system/disk-faults.ts';
 import { availableMemory, formatSize } from '../system/memory.ts';
 

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { chmod, readFile, stat, statfs } from 'node:fs/promises';
-import { allTools, findProgram, installCommand } from '../config/tools.ts';
 import { CommandError, PreflightError } from '../errors.ts';
+import { allTools, findProgram, installCommand } from '../host/tools.ts';
 import type { Reading, ReadRequest } from '../messages/reading.ts';
 import { SANDBOX } from '../resources.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { chooseMirrors, hostRepositories } from '../../src/build/mirror.ts';
+import { chooseMirrors, hostRepositories } from '../../src/host/mirrors.ts';
 import { realRunner } from './runners.ts';
 import { makeSigningKey, newKey, type SigningKey, type StoredKey } from './signing.ts';
 

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { hideCredentials } from '../../build/failures.ts';
-import { chooseMirrors, hostRepositories, type Mirrors } from '../../build/mirror.ts';
 import { knownSuites } from '../../build/stage-one.ts';
 import { suggestion } from '../../config/nearest.ts';
 import { CommandError } from '../../errors.ts';
+import { chooseMirrors, hostRepositories, type Mirrors } from '../../host/mirrors.ts';
 import { parseKeyring } from '../../store/keyring.ts';
 import { hasCode } from '../../system/files.ts';
 import type { Command, Runner } from '../../system/runner.ts';

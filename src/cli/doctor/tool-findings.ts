@@ -1,5 +1,5 @@
 import { hideCredentials } from '../../build/failures.ts';
-import { findProgram, type Tool } from '../../config/tools.ts';
+import { findProgram, type Tool } from '../../host/tools.ts';
 import type { Command, Runner } from '../../system/runner.ts';
 import { howItEnded } from '../../system/runner.ts';
 import type { DoctorReport } from './report.ts';

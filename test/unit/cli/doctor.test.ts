@@ -10,8 +10,8 @@ import { firstVersion, lastWords, lookAtTools } from '../../../src/cli/doctor/to
 import { doctorCommand, doctorFailure, judgeNode, problemsOf } from '../../../src/cli/doctor-command.ts';
 import { parseArguments } from '../../../src/cli/options.ts';
 import { SMALLEST_BUILD } from '../../../src/cli/preflight.ts';
-import { allTools, installCommand, type Tool } from '../../../src/config/tools.ts';
 import { InterruptedError } from '../../../src/errors.ts';
+import { allTools, installCommand, type Tool } from '../../../src/host/tools.ts';
 import type { Command } from '../../../src/system/runner.ts';
 import { realRunner, recordingRunner } from '../../helpers/runners.ts';
 import { makeSigningKey } from '../../helpers/signing.ts';
