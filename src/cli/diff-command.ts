@@ -1,6 +1,6 @@
 import { PreflightError } from '../errors.ts';
-import { type Diff, diffOf, diffReport, sameBytes } from '../images/diff.ts';
-import { loadSide, type Side } from '../images/side.ts';
+import { type Diff, diffOf, diffReport, sameBytes } from '../inspect/diff.ts';
+import { loadSide, type Side } from '../inspect/diff-side.ts';
 import { diffText } from './diff-text.ts';
 import { placeOf, unknownFolder } from './inspect-command.ts';
 import type { DiffOptions } from './options/types.ts';

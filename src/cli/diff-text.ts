@@ -1,7 +1,7 @@
-import { byFolder, type FileChange, isSame } from '../images/compare.ts';
-import { type Diff, decodedPath } from '../images/diff.ts';
-import type { Side } from '../images/side.ts';
-import { installedSizeOf, totalsOf } from '../images/totals.ts';
+import { byFolder, type FileChange, isSame } from '../inspect/compare.ts';
+import { type Diff, decodedPath } from '../inspect/diff.ts';
+import type { Side } from '../inspect/diff-side.ts';
+import { installedSizeOf, totalsOf } from '../inspect/totals.ts';
 import type { FileEntry } from '../records/mtree.ts';
 import { formatSize } from '../system/memory.ts';
 import { plainWord } from '../system/names.ts';

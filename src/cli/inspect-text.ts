@@ -1,5 +1,5 @@
-import { descriptionOf } from '../images/inspect.ts';
-import type { InspectReport } from '../images/report.ts';
+import { descriptionOf } from '../inspect/inspect.ts';
+import type { InspectReport } from '../inspect/inspect-report.ts';
 import type { Facts } from '../messages/reading.ts';
 import { formatSize } from '../system/memory.ts';
 import { plainWord } from '../system/names.ts';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { hideCredentials } from '../build/failures.ts';
 import { findSetting, isSecret, settingKeys } from '../config/settings.ts';
 import { BuilderError, InterruptedError, UsageError } from '../errors.ts';
-import { readManifest } from '../images/beside.ts';
+import { readManifest } from '../inspect/build-beside.ts';
 import type { BuildEvent } from '../messages/events.ts';
 import type { Manifest } from '../records/manifest-schema.ts';
 import { programRoot } from '../resources.ts';

@@ -1,7 +1,7 @@
 import { open, readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { BuilderError } from '../errors.ts';
-import { readManifest } from '../images/beside.ts';
+import { readManifest } from '../inspect/build-beside.ts';
 import { likelyCause, type Surroundings } from '../records/cause.ts';
 import { aspectsOf, firstDifference, inputChanges } from '../records/compare.ts';
 import { identityOf, LARGEST_IDENTITY } from '../records/identity.ts';

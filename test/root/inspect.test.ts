@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { diffSchema } from '../../src/images/diff-report.ts';
-import { inspectSchema } from '../../src/images/report.ts';
+import { diffSchema } from '../../src/inspect/diff-report.ts';
+import { inspectSchema } from '../../src/inspect/inspect-report.ts';
 import { listTree } from '../../src/records/list-tree.ts';
 import { type Manifest, manifestSchema } from '../../src/records/manifest-schema.ts';
 import { COMPRESSED, encodeHeader, metainfoText } from '../../src/targets/realmfs-format.ts';

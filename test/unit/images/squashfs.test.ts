@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ImageError } from '../../../src/images/bytes.ts';
-import { compareFiles } from '../../../src/images/compare.ts';
 import { PseudoFileReader } from '../../../src/images/pseudo-file.ts';
 import { SquashfsListing } from '../../../src/images/squashfs-listing.ts';
+import { compareFiles } from '../../../src/inspect/compare.ts';
 import { listTree } from '../../../src/records/list-tree.ts';
 import { parseMtree } from '../../../src/records/read-mtree.ts';
 

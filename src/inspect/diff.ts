@@ -3,8 +3,8 @@ import type { InstalledPackage } from '../records/packages.ts';
 import { sha256File } from '../system/files.ts';
 import { compareFiles, comparePackages, type Differences, type FileChange, isSame, type PackageChange } from './compare.ts';
 import type { DiffReport } from './diff-report.ts';
-import { REPORT_VERSION } from './report.ts';
-import type { Side } from './side.ts';
+import type { Side } from './diff-side.ts';
+import { REPORT_VERSION } from './inspect-report.ts';
 import { installedSizeOf, totalsOf } from './totals.ts';
 
 /** What differs, as the commands need it. */

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { PreflightError } from '../errors.ts';
+import { ImageError } from '../images/bytes.ts';
 import type { Artifact } from '../messages/events.ts';
 import type { Reading } from '../messages/reading.ts';
 import { parseDpkgStatus } from '../records/dpkg-status.ts';
@@ -8,10 +9,9 @@ import type { FileEntry } from '../records/mtree.ts';
 import type { InstalledPackage } from '../records/packages.ts';
 import { parseMtree } from '../records/read-mtree.ts';
 import { statOrUndefined } from '../system/files.ts';
-import { buildOf, filesOfBuild, isListed, readManifest } from './beside.ts';
-import { ImageError } from './bytes.ts';
-import { isTree, textsOfTree } from './folder.ts';
+import { buildOf, filesOfBuild, isListed, readManifest } from './build-beside.ts';
 import { descriptionOf } from './inspect.ts';
+import { isTree, textsOfTree } from './root-folder.ts';
 
 /** One of the two things that `diff` compares. */
 export interface Side {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { aspects } from '../records/compare.ts';
 import { packageSchema } from '../records/manifest-schema.ts';
 import { fileTypes } from '../records/mtree.ts';
-import { REPORT_VERSION } from './report.ts';
+import { REPORT_VERSION } from './inspect-report.ts';
 
 const sideSchema = z.object({
   path: z.string(),

@@ -1,6 +1,6 @@
+import type { Totals } from '../images/image-tree.ts';
 import type { FileEntry } from '../records/mtree.ts';
 import type { InstalledPackage } from '../records/packages.ts';
-import type { Totals } from './image-tree.ts';
 
 /** Bytes of all files of a list; one with several names counts once. */
 export function totalsOf(files: ReadonlyMap<string, FileEntry>): Totals {

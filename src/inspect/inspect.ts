@@ -1,14 +1,14 @@
 import path from 'node:path';
+import { kinds } from '../images/recognise.ts';
 import type { Reading } from '../messages/reading.ts';
 import { parseDpkgStatus } from '../records/dpkg-status.ts';
 import type { Manifest } from '../records/manifest-schema.ts';
 import { parseOsRelease } from '../records/os-release.ts';
 import type { InstalledPackage } from '../records/packages.ts';
 import { statOrUndefined } from '../system/files.ts';
-import { buildOf, filesOfBuild } from './beside.ts';
-import { countTree, textsOfTree } from './folder.ts';
-import { kinds } from './recognise.ts';
-import { type InspectReport, type Made, REPORT_VERSION } from './report.ts';
+import { buildOf, filesOfBuild } from './build-beside.ts';
+import { type InspectReport, type Made, REPORT_VERSION } from './inspect-report.ts';
+import { countTree, textsOfTree } from './root-folder.ts';
 import { installedSizeOf, totalsOf } from './totals.ts';
 
 const NOTHING = {

@@ -1,8 +1,8 @@
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
+import type { Totals } from '../images/image-tree.ts';
+import { DPKG_STATUS, LONGEST, OS_RELEASE } from '../images/places.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
-import type { Totals } from './image-tree.ts';
-import { DPKG_STATUS, LONGEST, OS_RELEASE } from './places.ts';
 
 /** Whether a folder is the root of a tree: it has etc/, and says what it is or which packages it has. */
 export async function isTree(folder: string): Promise<boolean> {
