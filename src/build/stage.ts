@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { quote } from 'shell-quote';
+import { KEYRINGS } from '../config/apt-sources.ts';
 import { overrideLines, shellLines } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING, settings } from '../config/settings.ts';
-import { KEYRINGS } from '../config/sources.ts';
 import { INSIDE } from '../resources.ts';
 import type { BuildPlan } from './plan.ts';
 

@@ -3,11 +3,11 @@ import type { BuildRequest } from '../messages/request.ts';
 import { findInside, readInside } from '../system/inside.ts';
 import { parseSize } from '../system/memory.ts';
 import type { Runner } from '../system/runner.ts';
+import { type ExtraSources, readPins, readSources } from './apt-sources.ts';
 import { assignmentLine, checkScript, type Evaluation, fileNames, unknownOverrides, words } from './evaluate.ts';
 import { suggestion } from './nearest.ts';
 import { contradictions } from './package-words.ts';
 import { findSetting, settings, splitTargets } from './settings.ts';
-import { type ExtraSources, readPins, readSources } from './sources.ts';
 
 /** Where a module comes from, in the order of the look-up. */
 export type ModuleOrigin = 'function' | 'project' | 'built-in';

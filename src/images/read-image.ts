@@ -8,9 +8,9 @@ import { extObstacle, extTree } from './ext.ts';
 import { factsOf } from './facts.ts';
 import { countImage, fileOfImage, type ImageTree, listImage, unreadable } from './image-tree.ts';
 import { partitionTable } from './partitions.ts';
-import { DPKG_STATUS, LONGEST, OS_RELEASE } from './places.ts';
+import { beginOf, expand, piecesOf, READER, type ReadContext, readSquashfs, readTarball, unpackErofs } from './programs.ts';
 import { type Compression, HEAD, type Kind, type Recognised, recognise } from './recognise.ts';
-import { beginOf, expand, piecesOf, READER, type ReadContext, readSquashfs, readTarball, unpackErofs } from './tools.ts';
+import { DPKG_STATUS, LONGEST, OS_RELEASE } from './system-files.ts';
 
 const NOTHING = { compression: '', facts: {}, partitions: null, osRelease: null, dpkgStatus: null, totals: null, files: null, notes: [] };
 

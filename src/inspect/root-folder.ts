@@ -1,7 +1,7 @@
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Totals } from '../images/image-tree.ts';
-import { DPKG_STATUS, LONGEST, OS_RELEASE } from '../images/places.ts';
+import { DPKG_STATUS, LONGEST, OS_RELEASE } from '../images/system-files.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
 
 /** Whether a folder is the root of a tree: it has etc/, and says what it is or which packages it has. */

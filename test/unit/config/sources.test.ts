@@ -1,7 +1,7 @@
 import { symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readPins, readSources } from '../../../src/config/sources.ts';
+import { readPins, readSources } from '../../../src/config/apt-sources.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 const project = tempRoot({ 'keys/tools.gpg': 'key', 'keys/key.txt': 'key', 'tools.sources': '' });

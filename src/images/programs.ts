@@ -11,10 +11,10 @@ import type { Command, Runner } from '../system/runner.ts';
 import { boundOf, LONGEST_RUN } from './bounds.ts';
 import { ImageError } from './bytes.ts';
 import type { Turn } from './image-tree.ts';
-import { DPKG_STATUS, LONGEST, OS_RELEASE } from './places.ts';
 import { PseudoFileReader } from './pseudo-file.ts';
 import type { Compression } from './recognise.ts';
 import { SquashfsListing } from './squashfs-listing.ts';
+import { DPKG_STATUS, LONGEST, OS_RELEASE } from './system-files.ts';
 import { TarReader } from './tar.ts';
 
 /** The folders of the sandbox of `inspect` and `diff`. */
