@@ -1,5 +1,8 @@
 import { chmod, copyFile, lstat, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { type BuildContext, paths } from '../builder/model/context.ts';
+import { explain } from '../builder/model/failures.ts';
+import { linkFree } from '../builder/project/project-file.ts';
 import { projectEntries } from '../config/entries.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { binaryVariables } from '../config/settings.ts';
@@ -11,10 +14,7 @@ import { sandboxed } from '../sandbox/namespaces.ts';
 import { makeFolders, statOrUndefined, syncPath } from '../system/files.ts';
 import { commandLine } from '../system/runner.ts';
 import { rootDir } from '../targets/root-dir.ts';
-import { type BuildContext, paths } from './context.ts';
-import { explain } from './failures.ts';
 import { exitText } from './module-failure.ts';
-import { linkFree } from './project-file.ts';
 import type { Stage } from './stage.ts';
 
 /** A file in the output folder, and what has made it. */

@@ -1,10 +1,12 @@
 import path from 'node:path';
+import { type BuildContext, paths } from '../builder/model/context.ts';
+import { hasShell, isForeign, type StagePlan } from '../builder/model/plan.ts';
+import type { Sources } from '../builder/project/step-texts.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { type Failure, toFailure } from '../errors.ts';
 import type { Layer } from '../store/layers.ts';
 import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from './asked.ts';
 import { BaseFiles } from './base-files.ts';
-import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './cuts.ts';
 import { Folders } from './folders.ts';
 import { drawnSince, parseDrawn } from './identities.ts';
@@ -12,8 +14,6 @@ import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-in
 import type { LayerPlan, Made } from './layer-plan.ts';
 import type { LayeredBuild } from './layered.ts';
 import type { PackageStep } from './package-step.ts';
-import { hasShell, isForeign, type StagePlan } from './plan.ts';
-import type { Sources } from './sources.ts';
 import type { Stage } from './stage.ts';
 import type { StageTwo } from './stage-two.ts';
 

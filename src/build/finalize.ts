@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { type BuildContext, paths } from '../builder/model/context.ts';
 import { noneIfMissing, readForeign, removeFile, statOrUndefined } from '../system/files.ts';
 import { byBytes, bytesOf } from '../system/names.ts';
 import { inRoot } from '../system/rooted.ts';
 import { together } from '../system/together.ts';
 import { aptFolders, DPKG_SETTINGS } from './apt-folders.ts';
-import { type BuildContext, paths } from './context.ts';
 import { type Drawn, mayBeIdentity, removeIdentities } from './identities.ts';
 import { buildArchives } from './package-step.ts';
 import { MARK, ownText } from './resolver.ts';

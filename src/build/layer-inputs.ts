@@ -1,4 +1,8 @@
 import { realpath } from 'node:fs/promises';
+import { type BuildContext, paths } from '../builder/model/context.ts';
+import { type BuildPlan, hasShell } from '../builder/model/plan.ts';
+import { linkFree } from '../builder/project/project-file.ts';
+import type { Sources } from '../builder/project/step-texts.ts';
 import type { Config } from '../config/config.ts';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { DEBIAN_KEYRING, findSetting, isSecret } from '../config/settings.ts';
@@ -6,12 +10,8 @@ import { version } from '../resources.ts';
 import { LAYER_FORMAT, type Layer } from '../store/layers.ts';
 import { readSalt, Seal } from '../store/seal.ts';
 import { sha256File } from '../system/files.ts';
-import { type BuildContext, paths } from './context.ts';
 import { type BuildInputs, type Cut, inputsOf, mustRun } from './cuts.ts';
 import { MORE_TO_COME } from './differences.ts';
-import { type BuildPlan, hasShell } from './plan.ts';
-import { linkFree } from './project-file.ts';
-import type { Sources } from './sources.ts';
 import { finalSettings, type Stage, signedBy } from './stage.ts';
 import { bootstrapInputs, type Origin } from './stage-one.ts';
 

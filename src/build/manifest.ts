@@ -1,4 +1,8 @@
 import path from 'node:path';
+import { type BuildContext, paths } from '../builder/model/context.ts';
+import { hideCredentials } from '../builder/model/failures.ts';
+import { linkFree } from '../builder/project/project-file.ts';
+import { fileOf, type Sources, sha256 } from '../builder/project/step-texts.ts';
 import { findSetting, isSecret } from '../config/settings.ts';
 import type { Artifact } from '../messages/events.ts';
 import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
@@ -7,10 +11,6 @@ import { version } from '../resources.ts';
 import { sha256File, statOrUndefined } from '../system/files.ts';
 import { insideOf } from '../system/inside.ts';
 import { namesIn, plainWord } from '../system/names.ts';
-import { type BuildContext, paths } from './context.ts';
-import { hideCredentials } from './failures.ts';
-import { linkFree } from './project-file.ts';
-import { fileOf, type Sources, sha256 } from './sources.ts';
 import type { Stage } from './stage.ts';
 
 /** SHA256SUMS in the form that `sha256sum --check` reads. */

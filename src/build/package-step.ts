@@ -1,5 +1,7 @@
 import { mkdtemp, realpath, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { type BuildContext, paths } from '../builder/model/context.ts';
+import { linkFree } from '../builder/project/project-file.ts';
 import type { ModuleReference } from '../config/config.ts';
 import { DEBIAN_KEYRING } from '../config/settings.ts';
 import type { LiveArchives } from '../customize/live-build.ts';
@@ -13,9 +15,7 @@ import { isMissing, sha256File } from '../system/files.ts';
 import { together } from '../system/together.ts';
 import { type Answer, asksAnyway, knownAnswers, rememberQuestion } from './asked.ts';
 import { ownAuthorities } from './certificates.ts';
-import { type BuildContext, paths } from './context.ts';
 import { fetching, notCached } from './fetching.ts';
-import { linkFree } from './project-file.ts';
 import { ownSettings, type Stage, signedBy } from './stage.ts';
 import type { StageTwo } from './stage-two.ts';
 

@@ -1,4 +1,7 @@
 import path from 'node:path';
+import { type BuildContext, paths } from '../builder/model/context.ts';
+import type { BuildPlan } from '../builder/model/plan.ts';
+import { frameworkDigest, readSources } from '../builder/project/step-texts.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import type { Mirrors } from '../host/mirrors.ts';
 import { lastBuild } from '../store/last-build.ts';
@@ -7,13 +10,10 @@ import { keyOf, type Layer, layersOf } from '../store/layers.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
 import { secondsSinceAsked } from './asked.ts';
 import { bootstrapPackages } from './certificates.ts';
-import { type BuildContext, paths } from './context.ts';
 import { cutSteps } from './cuts.ts';
 import { differences } from './differences.ts';
 import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, makeSeal, runsAlways } from './layer-inputs.ts';
-import type { BuildPlan } from './plan.ts';
 import { BELOW_RUNS, RUNS_WITH } from './plan-report.ts';
-import { frameworkDigest, readSources } from './sources.ts';
 
 /** Whether a step would come from a layer, and if not, or not for sure, why. */
 export interface StepState {

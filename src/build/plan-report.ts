@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { hideCredentials } from '../builder/model/failures.ts';
+import { type BuildPlan, isModule, type StepSource } from '../builder/model/plan.ts';
 import type { ModuleReference } from '../config/config.ts';
 import { assignmentLine, type Evaluation, words } from '../config/evaluate.ts';
 import { isSecret, type Setting, settings } from '../config/settings.ts';
@@ -6,9 +8,7 @@ import type { HostRepository, Mirrors } from '../host/mirrors.ts';
 import type { BuildRequest } from '../messages/request.ts';
 import { version } from '../resources.ts';
 import { findTarget } from '../targets/all.ts';
-import { hideCredentials } from './failures.ts';
 import { shownPlace } from './module-failure.ts';
-import { type BuildPlan, isModule, type StepSource } from './plan.ts';
 import type { StepState } from './plan-layers.ts';
 
 /** The version of the form of `plan --json`. */

@@ -1,4 +1,6 @@
 import path from 'node:path';
+import { type BuildContext, paths } from '../builder/model/context.ts';
+import type { Sources } from '../builder/project/step-texts.ts';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { findProgram } from '../host/tools.ts';
 import { knownResultsForm } from '../store/known-results.ts';
@@ -7,11 +9,9 @@ import { readSealed } from '../store/sealed.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { findTarget } from '../targets/all.ts';
 import { hookVariables } from './binary-hooks.ts';
-import { type BuildContext, paths } from './context.ts';
 import { mustRun } from './cuts.ts';
 import { manifestInputs } from './manifest.ts';
 import { buildArchives } from './package-step.ts';
-import type { Sources } from './sources.ts';
 import { ownSettings, type Stage } from './stage.ts';
 
 /** The key of what comes out of a build: the tree, the targets, and what stands in the manifest. Empty: it cannot be told. */

@@ -1,4 +1,6 @@
 import { chmod, copyFile, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import { type BuildContext, paths } from '../builder/model/context.ts';
+import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from '../builder/model/failures.ts';
 import type { Config } from '../config/config.ts';
 import { CommandError, FetchError, PreflightError } from '../errors.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
@@ -7,9 +9,7 @@ import { makeFolders, sha256File, statOrUndefined } from '../system/files.ts';
 import type { Command } from '../system/runner.ts';
 import { leaveLists } from './apt-folders.ts';
 import { aptLists } from './asked.ts';
-import { type BuildContext, paths } from './context.ts';
 import { splitCredentials } from './credentials.ts';
-import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from './failures.ts';
 import { fetching, notCached } from './fetching.ts';
 import { BootstrapProgress } from './progress.ts';
 import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease, keptRelease } from './release.ts';

@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
+import { type BuildContext, paths } from '../builder/model/context.ts';
 import { BuilderError, CommandError } from '../errors.ts';
 import { sandboxed } from '../sandbox/namespaces.ts';
 import { removeFile } from '../system/files.ts';
 import type { Runner } from '../system/runner.ts';
 import type { Target, TargetCommand, TargetTools } from '../targets/target.ts';
-import { type BuildContext, paths } from './context.ts';
 import type { Survey } from './survey.ts';
 
 /** Characters of a name that are shown. */

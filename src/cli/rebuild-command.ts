@@ -1,6 +1,6 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { hideCredentials } from '../build/failures.ts';
+import { hideCredentials } from '../builder/model/failures.ts';
 import { findSetting, isSecret, settingKeys } from '../config/settings.ts';
 import { BuilderError, InterruptedError, UsageError } from '../errors.ts';
 import { readManifest } from '../inspect/build-beside.ts';

@@ -1,4 +1,4 @@
-import { hideCredentials } from '../../build/failures.ts';
+import { hideCredentials } from '../../builder/model/failures.ts';
 import { findProgram, type Tool } from '../../host/tools.ts';
 import type { Command, Runner } from '../../system/runner.ts';
 import { howItEnded } from '../../system/runner.ts';

@@ -1,7 +1,7 @@
 import path from 'node:path';
-import { ConfigError } from '../errors.ts';
-import { findInside } from '../system/inside.ts';
-import { paths } from './context.ts';
+import { ConfigError } from '../../errors.ts';
+import { findInside } from '../../system/inside.ts';
+import { paths } from '../model/context.ts';
 
 /**
  * The path of a file of the project's copy without a link in it: what a build opens, it opens by this. A file elsewhere

@@ -1,5 +1,5 @@
 import { statfs } from 'node:fs/promises';
-import { availableMemory, formatSize } from '../system/memory.ts';
+import { availableMemory, formatSize } from '../../system/memory.ts';
 import { paths } from './context.ts';
 
 const MIB = 1024 ** 2;

@@ -1,9 +1,9 @@
-import type { Report } from '../messages/events.ts';
-import type { BuildRequest } from '../messages/request.ts';
-import { SANDBOX } from '../resources.ts';
-import type { StepNetwork } from '../sandbox/network.ts';
-import type { Locks } from '../store/locks.ts';
-import type { Runner } from '../system/runner.ts';
+import type { Report } from '../../messages/events.ts';
+import type { BuildRequest } from '../../messages/request.ts';
+import { SANDBOX } from '../../resources.ts';
+import type { StepNetwork } from '../../sandbox/network.ts';
+import type { Locks } from '../../store/locks.ts';
+import type { Runner } from '../../system/runner.ts';
 
 /** The folders of a build inside its sandbox. */
 export const paths = {

@@ -1,9 +1,9 @@
-import type { Config, ModuleOrigin, ModuleReference } from '../config/config.ts';
-import { type Customisation, noCustomisation } from '../customize/customisation.ts';
-import type { Hook } from '../customize/hooks.ts';
-import type { Placement } from '../customize/placement.ts';
-import type { BuildRequest } from '../messages/request.ts';
-import { rootDir } from '../targets/root-dir.ts';
+import type { Config, ModuleOrigin, ModuleReference } from '../../config/config.ts';
+import { type Customisation, noCustomisation } from '../../customize/customisation.ts';
+import type { Hook } from '../../customize/hooks.ts';
+import type { Placement } from '../../customize/placement.ts';
+import type { BuildRequest } from '../../messages/request.ts';
+import { rootDir } from '../../targets/root-dir.ts';
 
 /** What a step runs: a module, a hook, a folder that is copied onto the root, or debconf's answers. */
 export type StepOrigin = ModuleOrigin | 'hook' | 'folder' | 'preseed';

@@ -1,20 +1,20 @@
+import { shellIn } from '../build/cut-layer.ts';
+import { type FinishedTree, finalize } from '../build/finalize.ts';
+import { makeSeal } from '../build/layer-inputs.ts';
+import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from '../build/layer-steps.ts';
+import { resultsKey, upToDate } from '../build/results.ts';
+import { makeResults } from '../build/results-of-tree.ts';
+import { defaultMirror } from '../build/stage-one.ts';
+import type { StageTwo } from '../build/stage-two.ts';
 import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from '../host/mirrors.ts';
 import { together } from '../system/together.ts';
 import { rootDir } from '../targets/root-dir.ts';
-import { type BuildContext, paths } from './context.ts';
-import { shellIn } from './cut-layer.ts';
-import { type FinishedTree, finalize } from './finalize.ts';
-import { makeSeal } from './layer-inputs.ts';
-import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from './layer-steps.ts';
-import { type BuildPlan, planBuild } from './plan.ts';
-import { type ReadProject, readConfig } from './read-project.ts';
-import { resultsKey, upToDate } from './results.ts';
-import { makeResults } from './results-of-tree.ts';
-import { frameworkDigest, readSources, type Sources } from './sources.ts';
-import { defaultMirror } from './stage-one.ts';
-import type { StageTwo } from './stage-two.ts';
+import { type BuildContext, paths } from './model/context.ts';
+import { type BuildPlan, planBuild } from './model/plan.ts';
+import { type ReadProject, readConfig } from './project/read-project.ts';
+import { frameworkDigest, readSources, type Sources } from './project/step-texts.ts';
 
 /** What a build has left in the staging folder. */
 export interface BuildResult {

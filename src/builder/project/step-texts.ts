@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readlinkSync } from 'node:fs';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Evaluation, fileNames } from '../config/evaluate.ts';
-import type { Customisation } from '../customize/customisation.ts';
-import { entryLine } from '../customize/placement.ts';
-import { holds, readForeign, sha256File } from '../system/files.ts';
-import { findInside, readInside } from '../system/inside.ts';
-import { bytesOf, namesIn, onDisk, textOf } from '../system/names.ts';
-import type { Runner } from '../system/runner.ts';
-import { paths } from './context.ts';
-import type { StepSource } from './plan.ts';
+import { type Evaluation, fileNames } from '../../config/evaluate.ts';
+import type { Customisation } from '../../customize/customisation.ts';
+import { entryLine } from '../../customize/placement.ts';
+import { holds, readForeign, sha256File } from '../../system/files.ts';
+import { findInside, readInside } from '../../system/inside.ts';
+import { bytesOf, namesIn, onDisk, textOf } from '../../system/names.ts';
+import type { Runner } from '../../system/runner.ts';
+import { paths } from '../model/context.ts';
+import type { StepSource } from '../model/plan.ts';
 import { linkFree } from './project-file.ts';
 
 /** How a file names the project folder. */

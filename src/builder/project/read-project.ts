@@ -1,19 +1,19 @@
-import { type Config, makeConfig } from '../config/config.ts';
-import { checkScript, type Evaluation } from '../config/evaluate.ts';
-import { contradictions } from '../config/package-words.ts';
-import { copyProject, projectContents } from '../config/project.ts';
-import { type Customisation, noCustomisation, readCustomisation } from '../customize/customisation.ts';
-import type { Findings } from '../customize/problems.ts';
-import { seriesNames } from '../customize/series.ts';
-import { BuilderError, ConfigError, PreflightError } from '../errors.ts';
-import { findProgram, installCommand } from '../host/tools.ts';
-import { isMissing } from '../system/files.ts';
-import { together } from '../system/together.ts';
-import { targetNames, targetsOf } from '../targets/all.ts';
-import { isRealmfsName } from '../targets/realmfs-format.ts';
-import { type BuildContext, paths } from './context.ts';
-import { evaluate } from './evaluation.ts';
-import { checkKeyring, knownSuites } from './stage-one.ts';
+import { checkKeyring, knownSuites } from '../../build/stage-one.ts';
+import { type Config, makeConfig } from '../../config/config.ts';
+import { checkScript, type Evaluation } from '../../config/evaluate.ts';
+import { contradictions } from '../../config/package-words.ts';
+import { copyProject, projectContents } from '../../config/project.ts';
+import { type Customisation, noCustomisation, readCustomisation } from '../../customize/customisation.ts';
+import type { Findings } from '../../customize/problems.ts';
+import { seriesNames } from '../../customize/series.ts';
+import { BuilderError, ConfigError, PreflightError } from '../../errors.ts';
+import { findProgram, installCommand } from '../../host/tools.ts';
+import { isMissing } from '../../system/files.ts';
+import { together } from '../../system/together.ts';
+import { targetNames, targetsOf } from '../../targets/all.ts';
+import { isRealmfsName } from '../../targets/realmfs-format.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { evaluate } from './run-evaluation.ts';
 
 /** What a project says. */
 export interface ReadProject {

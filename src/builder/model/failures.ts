@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { BuilderError, CommandError, FetchError } from '../errors.ts';
+import { BuilderError, CommandError, FetchError } from '../../errors.ts';
 import {
   CACHE_HINT,
   type Disk,
@@ -11,7 +11,7 @@ import {
   isFull,
   namedDisk,
   OUTPUT_HINT,
-} from '../system/disk-faults.ts';
+} from '../../system/disk-faults.ts';
 import { paths } from './context.ts';
 
 const fetchFault =

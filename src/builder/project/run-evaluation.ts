@@ -1,12 +1,12 @@
 import { chmod, readFile, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Evaluation, parseEvaluation, settingsAfter, settingsBefore } from '../config/evaluate.ts';
-import { binaryVariables, settings } from '../config/settings.ts';
-import { ConfigError, type Problem } from '../errors.ts';
-import type { BuildRequest } from '../messages/request.ts';
-import { INSIDE, SANDBOX } from '../resources.ts';
-import { sandboxed } from '../sandbox/namespaces.ts';
-import type { CommandResult, Runner } from '../system/runner.ts';
+import { type Evaluation, parseEvaluation, settingsAfter, settingsBefore } from '../../config/evaluate.ts';
+import { binaryVariables, settings } from '../../config/settings.ts';
+import { ConfigError, type Problem } from '../../errors.ts';
+import type { BuildRequest } from '../../messages/request.ts';
+import { INSIDE, SANDBOX } from '../../resources.ts';
+import { sandboxed } from '../../sandbox/namespaces.ts';
+import type { CommandResult, Runner } from '../../system/runner.ts';
 
 /** Where the evaluation has the project. */
 const PROJECT = `${INSIDE}/project/`;
