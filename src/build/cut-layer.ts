@@ -1,11 +1,11 @@
 import path from 'node:path';
+import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from '../builder/archive/answers.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { hasShell, isForeign, type StagePlan } from '../builder/model/plan.ts';
 import type { Sources } from '../builder/project/step-texts.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { type Failure, toFailure } from '../errors.ts';
 import type { Layer } from '../store/layers.ts';
-import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from './asked.ts';
 import { BaseFiles } from './base-files.ts';
 import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './cuts.ts';
 import { Folders } from './folders.ts';

@@ -1,5 +1,8 @@
 import { mkdtemp, realpath, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { type Answer, asksAnyway, knownAnswers, rememberQuestion } from '../builder/archive/answers.ts';
+import { ownAuthorities } from '../builder/archive/certificates.ts';
+import { fetching, notCached } from '../builder/archive/fetch-lock.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { linkFree } from '../builder/project/project-file.ts';
 import type { ModuleReference } from '../config/config.ts';
@@ -13,9 +16,6 @@ import { parseNewer, parseUris } from '../store/apt-output.ts';
 import { PackageHarvest } from '../store/packages.ts';
 import { isMissing, sha256File } from '../system/files.ts';
 import { together } from '../system/together.ts';
-import { type Answer, asksAnyway, knownAnswers, rememberQuestion } from './asked.ts';
-import { ownAuthorities } from './certificates.ts';
-import { fetching, notCached } from './fetching.ts';
 import { ownSettings, type Stage, signedBy } from './stage.ts';
 import type { StageTwo } from './stage-two.ts';
 

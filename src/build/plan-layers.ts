@@ -1,4 +1,6 @@
 import path from 'node:path';
+import { secondsSinceAsked } from '../builder/archive/answers.ts';
+import { bootstrapPackages } from '../builder/archive/certificates.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import type { BuildPlan } from '../builder/model/plan.ts';
 import { frameworkDigest, readSources } from '../builder/project/step-texts.ts';
@@ -8,8 +10,6 @@ import { lastBuild } from '../store/last-build.ts';
 import { stateFault } from '../store/layer-check.ts';
 import { keyOf, type Layer, layersOf } from '../store/layers.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
-import { secondsSinceAsked } from './asked.ts';
-import { bootstrapPackages } from './certificates.ts';
 import { cutSteps } from './cuts.ts';
 import { differences } from './differences.ts';
 import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, makeSeal, runsAlways } from './layer-inputs.ts';

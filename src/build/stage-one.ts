@@ -1,4 +1,8 @@
 import { chmod, copyFile, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import { aptLists } from '../builder/archive/answers.ts';
+import { splitCredentials } from '../builder/archive/credentials.ts';
+import { fetching, notCached } from '../builder/archive/fetch-lock.ts';
+import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease, keptRelease } from '../builder/archive/release.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from '../builder/model/failures.ts';
 import type { Config } from '../config/config.ts';
@@ -8,11 +12,7 @@ import { PackageHarvest } from '../store/packages.ts';
 import { makeFolders, sha256File, statOrUndefined } from '../system/files.ts';
 import type { Command } from '../system/runner.ts';
 import { leaveLists } from './apt-folders.ts';
-import { aptLists } from './asked.ts';
-import { splitCredentials } from './credentials.ts';
-import { fetching, notCached } from './fetching.ts';
 import { BootstrapProgress } from './progress.ts';
-import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease, keptRelease } from './release.ts';
 
 const SUITE_SCRIPTS = '/usr/share/debootstrap/scripts';
 const DEBOOTSTRAP = '/usr/sbin/debootstrap';

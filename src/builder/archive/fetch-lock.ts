@@ -1,7 +1,7 @@
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { FetchError } from '../errors.ts';
-import { removeBadLists } from '../store/apt-lists.ts';
-import { waitFor } from '../store/locks.ts';
+import { FetchError } from '../../errors.ts';
+import { removeBadLists } from '../../store/apt-lists.ts';
+import { waitFor } from '../../store/locks.ts';
+import { type BuildContext, paths } from '../model/context.ts';
 
 /** Seconds after which an unfinished copy is one of a build that was killed. */
 const LEFT = 24 * 3600;

@@ -1,10 +1,10 @@
 import { readdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { listsMark } from '../store/packages.ts';
-import { readSealed, writeSealed } from '../store/sealed.ts';
-import { makeFolders, removeFile, sha256File, statOrUndefined } from '../system/files.ts';
+import { listsMark } from '../../store/packages.ts';
+import { readSealed, writeSealed } from '../../store/sealed.ts';
+import { makeFolders, removeFile, sha256File, statOrUndefined } from '../../system/files.ts';
+import { type BuildContext, paths } from '../model/context.ts';
 
 /** What apt sees as its lists. */
 export const aptLists = `${paths.apt}/lists`;

@@ -1,10 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { paths } from '../builder/model/context.ts';
-import type { BuildPlan } from '../builder/model/plan.ts';
-import type { Customisation } from '../customize/customisation.ts';
-import type { Mirrors } from '../host/mirrors.ts';
-import { readInside } from '../system/inside.ts';
+import type { Customisation } from '../../customize/customisation.ts';
+import type { Mirrors } from '../../host/mirrors.ts';
+import { readInside } from '../../system/inside.ts';
+import { paths } from '../model/context.ts';
+import type { BuildPlan } from '../model/plan.ts';
 
 /** The package that has the authorities which vouch for https servers. */
 const AUTHORITIES = 'ca-certificates';

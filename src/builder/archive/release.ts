@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { certificateHint, hideCredentials } from '../builder/model/failures.ts';
-import type { Config } from '../config/config.ts';
-import { FetchError } from '../errors.ts';
-import { checkSignature, releaseField, type SignedRelease } from '../store/index-file.ts';
-import { makeFolders, statOrUndefined } from '../system/files.ts';
-import { commandLine, howItEnded } from '../system/runner.ts';
+import type { Config } from '../../config/config.ts';
+import { FetchError } from '../../errors.ts';
+import { checkSignature, releaseField, type SignedRelease } from '../../store/index-file.ts';
+import { makeFolders, statOrUndefined } from '../../system/files.ts';
+import { commandLine, howItEnded } from '../../system/runner.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { certificateHint, hideCredentials } from '../model/failures.ts';
 import { authoritiesFile } from './certificates.ts';
 import { splitCredentials } from './credentials.ts';
-import { notCached } from './fetching.ts';
+import { notCached } from './fetch-lock.ts';
 
 /** The Release file that a build is made from. */
 export interface BaseRelease {
