@@ -3,6 +3,8 @@ import path from 'node:path';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { explain } from '../builder/model/failures.ts';
 import { linkFree } from '../builder/project/project-file.ts';
+import { exitText } from '../builder/steps/step-failure.ts';
+import type { Stage } from '../builder/steps/step-settings.ts';
 import { projectEntries } from '../config/entries.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { binaryVariables } from '../config/settings.ts';
@@ -14,8 +16,6 @@ import { sandboxed } from '../sandbox/namespaces.ts';
 import { makeFolders, statOrUndefined, syncPath } from '../system/files.ts';
 import { commandLine } from '../system/runner.ts';
 import { rootDir } from '../targets/root-dir.ts';
-import { exitText } from './module-failure.ts';
-import type { Stage } from './stage.ts';
 
 /** A file in the output folder, and what has made it. */
 type Result = Pick<Artifact, 'target' | 'file'>;

@@ -3,19 +3,19 @@ import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from '../build
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { hasShell, isForeign, type StagePlan } from '../builder/model/plan.ts';
 import type { Sources } from '../builder/project/step-texts.ts';
+import { BaseFiles } from '../builder/steps/base-files.ts';
+import { Folders } from '../builder/steps/folders.ts';
+import type { PackageStep } from '../builder/steps/packages.ts';
+import type { StageTwo } from '../builder/steps/step-runner.ts';
+import type { Stage } from '../builder/steps/step-settings.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import { type Failure, toFailure } from '../errors.ts';
 import type { Layer } from '../store/layers.ts';
-import { BaseFiles } from './base-files.ts';
 import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './cuts.ts';
-import { Folders } from './folders.ts';
 import { drawnSince, parseDrawn } from './identities.ts';
 import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
 import type { LayerPlan, Made } from './layer-plan.ts';
 import type { LayeredBuild } from './layered.ts';
-import type { PackageStep } from './package-step.ts';
-import type { Stage } from './stage.ts';
-import type { StageTwo } from './stage-two.ts';
 
 /** The exit code of a shell by which its `retry` says what it wants. */
 const RETRY = 77;

@@ -3,13 +3,13 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { type BuildContext, paths } from '../builder/model/context.ts';
+import type { Stage } from '../builder/steps/step-settings.ts';
 import { globPattern } from '../customize/placement.ts';
 import { type Identity, identityOf, LARGEST_IDENTITY } from '../records/identity.ts';
 import { noneIfMissing, readForeign, readForeignNow, removeFile, statOrUndefined } from '../system/files.ts';
 import { byBytes, textOf } from '../system/names.ts';
 import { inRoot } from '../system/rooted.ts';
 import { makeFirstBoot } from './first-boot.ts';
-import type { Stage } from './stage.ts';
 import type { TreeEntry } from './tree-listing.ts';
 
 /** Files that the package step has written and that belong to one machine: paths, and SHA-256 of their content. */

@@ -4,6 +4,10 @@ import { findProxy } from '../builder/archive/release.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import type { BuildPlan } from '../builder/model/plan.ts';
 import type { Sources } from '../builder/project/step-texts.ts';
+import { askArchive, stageOne } from '../builder/steps/bootstrap.ts';
+import { PackageStep } from '../builder/steps/packages.ts';
+import { StageTwo } from '../builder/steps/step-runner.ts';
+import type { Stage } from '../builder/steps/step-settings.ts';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { ConfigError, InterruptedError } from '../errors.ts';
 import type { Mirrors } from '../host/mirrors.ts';
@@ -17,10 +21,6 @@ import { isToBeAsked, planCut } from './cut-layer.ts';
 import { type Cut, cutSteps } from './cuts.ts';
 import { bootstrapLayerInputs, buildInputs } from './layer-inputs.ts';
 import { LayeredBuild } from './layered.ts';
-import { PackageStep } from './package-step.ts';
-import type { Stage } from './stage.ts';
-import { askArchive, stageOne } from './stage-one.ts';
-import { StageTwo } from './stage-two.ts';
 import { canBeUpper, Tree } from './tree.ts';
 
 /** A build's layers. Where the disk cannot hold any, the build is made without. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { hideCredentials } from '../builder/model/failures.ts';
 import { type BuildPlan, isModule, type StepSource } from '../builder/model/plan.ts';
+import { shownPlace } from '../builder/steps/step-failure.ts';
 import type { ModuleReference } from '../config/config.ts';
 import { assignmentLine, type Evaluation, words } from '../config/evaluate.ts';
 import { isSecret, type Setting, settings } from '../config/settings.ts';
@@ -8,7 +9,6 @@ import type { HostRepository, Mirrors } from '../host/mirrors.ts';
 import type { BuildRequest } from '../messages/request.ts';
 import { version } from '../resources.ts';
 import { findTarget } from '../targets/all.ts';
-import { shownPlace } from './module-failure.ts';
 import type { StepState } from './plan-layers.ts';
 
 /** The version of the form of `plan --json`. */

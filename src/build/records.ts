@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { explained } from '../builder/model/failures.ts';
 import type { Sources } from '../builder/project/step-texts.ts';
+import type { Stage } from '../builder/steps/step-settings.ts';
 import { BuilderError } from '../errors.ts';
 import type { Artifact } from '../messages/events.ts';
 import { RECORD, recordNames } from '../records/names.ts';
@@ -12,7 +13,6 @@ import { spdxDocument } from '../records/spdx.ts';
 import { version } from '../resources.ts';
 import { hasCode, sha256File, syncPath, writeWhole } from '../system/files.ts';
 import { makeManifest, sumsText } from './manifest.ts';
-import type { Stage } from './stage.ts';
 import { type Survey, unlisted } from './survey.ts';
 import type { TreeLists } from './tree-lists.ts';
 

@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import type { Sources } from '../builder/project/step-texts.ts';
+import { buildArchives } from '../builder/steps/packages.ts';
+import { ownSettings, type Stage } from '../builder/steps/step-settings.ts';
 import { type Evaluation, words } from '../config/evaluate.ts';
 import { findProgram } from '../host/tools.ts';
 import { knownResultsForm } from '../store/known-results.ts';
@@ -11,8 +13,6 @@ import { findTarget } from '../targets/all.ts';
 import { hookVariables } from './binary-hooks.ts';
 import { mustRun } from './cuts.ts';
 import { manifestInputs } from './manifest.ts';
-import { buildArchives } from './package-step.ts';
-import { ownSettings, type Stage } from './stage.ts';
 
 /** The key of what comes out of a build: the tree, the targets, and what stands in the manifest. Empty: it cannot be told. */
 export async function resultsKey(stage: Stage, top: string, evaluation: Evaluation, sources: Sources, ctx: BuildContext): Promise<string> {

@@ -4,6 +4,7 @@ import pLimit from 'p-limit';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { explained } from '../builder/model/failures.ts';
 import { freeMemory } from '../builder/model/memory-budget.ts';
+import type { Stage } from '../builder/steps/step-settings.ts';
 import type { Evaluation } from '../config/evaluate.ts';
 import type { Artifact } from '../messages/events.ts';
 import { sha256File, sha256WhileWritten, syncPath } from '../system/files.ts';
@@ -12,7 +13,6 @@ import { findTarget } from '../targets/all.ts';
 import type { Target, TargetInput } from '../targets/target.ts';
 import { runBinaryHooks } from './binary-hooks.ts';
 import { makeOrderedTree, type OrderedTree, sizeOfCopy } from './ordered-tree.ts';
-import type { Stage } from './stage.ts';
 import type { Survey } from './survey.ts';
 import { checkLimits, toolsIn } from './target-tools.ts';
 

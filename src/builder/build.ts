@@ -4,8 +4,6 @@ import { makeSeal } from '../build/layer-inputs.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from '../build/layer-steps.ts';
 import { resultsKey, upToDate } from '../build/results.ts';
 import { makeResults } from '../build/results-of-tree.ts';
-import { defaultMirror } from '../build/stage-one.ts';
-import type { StageTwo } from '../build/stage-two.ts';
 import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from '../host/mirrors.ts';
@@ -15,6 +13,8 @@ import { type BuildContext, paths } from './model/context.ts';
 import { type BuildPlan, planBuild } from './model/plan.ts';
 import { type ReadProject, readConfig } from './project/read-project.ts';
 import { frameworkDigest, readSources, type Sources } from './project/step-texts.ts';
+import { defaultMirror } from './steps/bootstrap.ts';
+import type { StageTwo } from './steps/step-runner.ts';
 
 /** What a build has left in the staging folder. */
 export interface BuildResult {

@@ -1,4 +1,3 @@
-import { checkKeyring, knownSuites } from '../../build/stage-one.ts';
 import { type Config, makeConfig } from '../../config/config.ts';
 import { checkScript, type Evaluation } from '../../config/evaluate.ts';
 import { contradictions } from '../../config/package-words.ts';
@@ -13,6 +12,7 @@ import { together } from '../../system/together.ts';
 import { targetNames, targetsOf } from '../../targets/all.ts';
 import { isRealmfsName } from '../../targets/realmfs-format.ts';
 import { type BuildContext, paths } from '../model/context.ts';
+import { checkKeyring, knownSuites } from '../steps/bootstrap.ts';
 import { evaluate } from './run-evaluation.ts';
 
 /** What a project says. */

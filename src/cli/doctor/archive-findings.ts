@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { knownSuites } from '../../build/stage-one.ts';
 import { hideCredentials } from '../../builder/model/failures.ts';
+import { knownSuites } from '../../builder/steps/bootstrap.ts';
 import { suggestion } from '../../config/nearest.ts';
 import { CommandError } from '../../errors.ts';
 import { chooseMirrors, hostRepositories, type Mirrors } from '../../host/mirrors.ts';

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { shownPlace } from '../../../src/build/module-failure.ts';
-import { aptProgress, BootstrapProgress } from '../../../src/build/progress.ts';
-import { settingsInside } from '../../../src/build/stage.ts';
-import { debootstrapArguments } from '../../../src/build/stage-one.ts';
 import { errorLines, explain, guiltyPackage, hideCredentials } from '../../../src/builder/model/failures.ts';
 import { planBuild } from '../../../src/builder/model/plan.ts';
+import { debootstrapArguments } from '../../../src/builder/steps/bootstrap.ts';
+import { aptProgress, BootstrapProgress } from '../../../src/builder/steps/progress.ts';
+import { shownPlace } from '../../../src/builder/steps/step-failure.ts';
+import { settingsInside } from '../../../src/builder/steps/step-settings.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { CommandError, FetchError, PreflightError } from '../../../src/errors.ts';
 import { chooseMirrors, parseRepositories } from '../../../src/host/mirrors.ts';

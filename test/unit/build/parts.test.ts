@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { sumsText } from '../../../src/build/manifest.ts';
-import { shownPlace } from '../../../src/build/module-failure.ts';
-import { aptProgress, BootstrapProgress } from '../../../src/build/progress.ts';
-import { settingsInside, stepEnvironment } from '../../../src/build/stage.ts';
-import { debootstrapArguments } from '../../../src/build/stage-one.ts';
 import { paths, StepClock } from '../../../src/builder/model/context.ts';
 import { errorLines, explain, guiltyPackage, hideCredentials, renamed } from '../../../src/builder/model/failures.ts';
 import { planBuild } from '../../../src/builder/model/plan.ts';
+import { debootstrapArguments } from '../../../src/builder/steps/bootstrap.ts';
+import { aptProgress, BootstrapProgress } from '../../../src/builder/steps/progress.ts';
+import { shownPlace } from '../../../src/builder/steps/step-failure.ts';
+import { settingsInside, stepEnvironment } from '../../../src/builder/steps/step-settings.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { BuilderError, CommandError } from '../../../src/errors.ts';
 import { chooseMirrors, hostRepositories, parseRepositories } from '../../../src/host/mirrors.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readlink } from 'node:fs/promises';
-import { readForeign, statOrUndefined } from '../system/files.ts';
-import { inRoot } from '../system/rooted.ts';
+import { readForeign, statOrUndefined } from '../../system/files.ts';
+import { inRoot } from '../../system/rooted.ts';
 
 /** Files that base modules write before the packages, and that a project may bring itself. */
 const written: readonly string[] = [

@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
-import { errorLines, guiltyPackage } from '../builder/model/failures.ts';
-import { type BuilderError, CommandError, ConfigError } from '../errors.ts';
-import { INSIDE } from '../resources.ts';
-import { readForeign } from '../system/files.ts';
-import { textOf } from '../system/names.ts';
-import type { CommandResult } from '../system/runner.ts';
+import { type BuilderError, CommandError, ConfigError } from '../../errors.ts';
+import { INSIDE } from '../../resources.ts';
+import { readForeign } from '../../system/files.ts';
+import { textOf } from '../../system/names.ts';
+import type { CommandResult } from '../../system/runner.ts';
+import { errorLines, guiltyPackage } from '../model/failures.ts';
 
 /** Names in one message. */
 const MOST_NAMES = 100;

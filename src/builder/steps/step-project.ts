@@ -1,12 +1,12 @@
 import { link, mkdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
-import { paths } from '../builder/model/context.ts';
-import type { StepSource } from '../builder/model/plan.ts';
-import { linkFree } from '../builder/project/project-file.ts';
-import { fileBelow, type Sources } from '../builder/project/step-texts.ts';
-import { PROJECT_TIME } from '../config/project.ts';
-import { hasCode, removeFile } from '../system/files.ts';
-import { onDisk } from '../system/names.ts';
+import { PROJECT_TIME } from '../../config/project.ts';
+import { hasCode, removeFile } from '../../system/files.ts';
+import { onDisk } from '../../system/names.ts';
+import { paths } from '../model/context.ts';
+import type { StepSource } from '../model/plan.ts';
+import { linkFree } from '../project/project-file.ts';
+import { fileBelow, type Sources } from '../project/step-texts.ts';
 
 /** Characters of all that one step looks up: it stands in the layer. */
 const MOST_LOOKED_UP = 4 * 1024 ** 2;

@@ -1,10 +1,10 @@
 import path from 'node:path';
 import { quote } from 'shell-quote';
-import type { BuildPlan } from '../builder/model/plan.ts';
-import { KEYRINGS } from '../config/apt-sources.ts';
-import { overrideLines, shellLines } from '../config/evaluate.ts';
-import { DEBIAN_KEYRING, settings } from '../config/settings.ts';
-import { INSIDE } from '../resources.ts';
+import { KEYRINGS } from '../../config/apt-sources.ts';
+import { overrideLines, shellLines } from '../../config/evaluate.ts';
+import { DEBIAN_KEYRING, settings } from '../../config/settings.ts';
+import { INSIDE } from '../../resources.ts';
+import type { BuildPlan } from '../model/plan.ts';
 
 /** What the steps of stage two need to know, beside the plan. */
 export interface Stage {

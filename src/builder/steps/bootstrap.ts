@@ -1,16 +1,16 @@
 import { chmod, copyFile, readdir, readFile, realpath, rm } from 'node:fs/promises';
-import { aptLists } from '../builder/archive/answers.ts';
-import { splitCredentials } from '../builder/archive/credentials.ts';
-import { fetching, notCached } from '../builder/archive/fetch-lock.ts';
-import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease, keptRelease } from '../builder/archive/release.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from '../builder/model/failures.ts';
-import type { Config } from '../config/config.ts';
-import { CommandError, FetchError, PreflightError } from '../errors.ts';
-import { sandboxed } from '../sandbox/namespaces.ts';
-import { PackageHarvest } from '../store/packages.ts';
-import { makeFolders, sha256File, statOrUndefined } from '../system/files.ts';
-import type { Command } from '../system/runner.ts';
+import type { Config } from '../../config/config.ts';
+import { CommandError, FetchError, PreflightError } from '../../errors.ts';
+import { sandboxed } from '../../sandbox/namespaces.ts';
+import { PackageHarvest } from '../../store/packages.ts';
+import { makeFolders, sha256File, statOrUndefined } from '../../system/files.ts';
+import type { Command } from '../../system/runner.ts';
+import { aptLists } from '../archive/answers.ts';
+import { splitCredentials } from '../archive/credentials.ts';
+import { fetching, notCached } from '../archive/fetch-lock.ts';
+import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease, keptRelease } from '../archive/release.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from '../model/failures.ts';
 import { leaveLists } from './apt-folders.ts';
 import { BootstrapProgress } from './progress.ts';
 

@@ -1,8 +1,8 @@
 import { lstatSync } from 'node:fs';
 import { copyFile, mkdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
-import { removeFile, statOrUndefined } from '../system/files.ts';
-import { inRoot } from '../system/rooted.ts';
+import { removeFile, statOrUndefined } from '../../system/files.ts';
+import { inRoot } from '../../system/rooted.ts';
 
 /** What apt makes anew of its lists whenever it wants. */
 const caches: readonly string[] = ['/var/cache/apt/pkgcache.bin', '/var/cache/apt/srcpkgcache.bin'];

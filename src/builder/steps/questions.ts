@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import path from 'node:path';
-import { textOf } from '../system/names.ts';
+import { textOf } from '../../system/names.ts';
 
 /** Bytes of one question; a path has 4096 at most. */
 const LONGEST = 8 * 1024;

@@ -1,6 +1,6 @@
 import { lutimes, readFile, readlink, symlink, utimes, writeFile } from 'node:fs/promises';
-import { readForeign, removeFile, statOrUndefined } from '../system/files.ts';
-import { inRoot } from '../system/rooted.ts';
+import { readForeign, removeFile, statOrUndefined } from '../../system/files.ts';
+import { inRoot } from '../../system/rooted.ts';
 
 const PLACE = '/etc/resolv.conf';
 /** Behind a name server of the build; a resolver reads no further than the address. */

@@ -1,14 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import type { StepSource } from '../builder/model/plan.ts';
-import { linkFree } from '../builder/project/project-file.ts';
-import type { Customisation } from '../customize/customisation.ts';
-import type { PlacedEntry, Placement } from '../customize/placement.ts';
-import { BuilderError } from '../errors.ts';
-import { copyForeign } from '../system/files.ts';
-import { bytesOf } from '../system/names.ts';
-import type { StageTwo } from './stage-two.ts';
+import type { Customisation } from '../../customize/customisation.ts';
+import type { PlacedEntry, Placement } from '../../customize/placement.ts';
+import { BuilderError } from '../../errors.ts';
+import { copyForeign } from '../../system/files.ts';
+import { bytesOf } from '../../system/names.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import type { StepSource } from '../model/plan.ts';
+import { linkFree } from '../project/project-file.ts';
+import type { StageTwo } from './step-runner.ts';
 
 /** Files beside a script, by their names in its `in/` folder. */
 type Files = Record<string, string>;
