@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from '../builder/archive/answers.ts';
+import { drawnSince, parseDrawn } from '../builder/finish/identities.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { hasShell, isForeign, type StagePlan } from '../builder/model/plan.ts';
 import type { Sources } from '../builder/project/step-texts.ts';
@@ -12,7 +13,6 @@ import type { Evaluation } from '../config/evaluate.ts';
 import { type Failure, toFailure } from '../errors.ts';
 import type { Layer } from '../store/layers.ts';
 import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './cuts.ts';
-import { drawnSince, parseDrawn } from './identities.ts';
 import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
 import type { LayerPlan, Made } from './layer-plan.ts';
 import type { LayeredBuild } from './layered.ts';

@@ -1,5 +1,7 @@
 import { copyFile, stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
+import { type Survey, unlisted } from '../builder/finish/survey.ts';
+import type { TreeLists } from '../builder/finish/tree-lists.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { explained } from '../builder/model/failures.ts';
 import type { Sources } from '../builder/project/step-texts.ts';
@@ -13,8 +15,6 @@ import { spdxDocument } from '../records/spdx.ts';
 import { version } from '../resources.ts';
 import { hasCode, sha256File, syncPath, writeWhole } from '../system/files.ts';
 import { makeManifest, sumsText } from './manifest.ts';
-import { type Survey, unlisted } from './survey.ts';
-import type { TreeLists } from './tree-lists.ts';
 
 /** Memory for the newest objects of the thread that lists files, in MiB. */
 const YOUNG_MEBIBYTES = 8;

@@ -1,6 +1,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
+import type { Survey } from '../builder/finish/survey.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { explained } from '../builder/model/failures.ts';
 import { freeMemory } from '../builder/model/memory-budget.ts';
@@ -13,7 +14,6 @@ import { findTarget } from '../targets/all.ts';
 import type { Target, TargetInput } from '../targets/target.ts';
 import { runBinaryHooks } from './binary-hooks.ts';
 import { makeOrderedTree, type OrderedTree, sizeOfCopy } from './ordered-tree.ts';
-import type { Survey } from './survey.ts';
 import { checkLimits, toolsIn } from './target-tools.ts';
 
 /** Files that are hashed at the same time. */

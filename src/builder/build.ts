@@ -1,5 +1,4 @@
 import { shellIn } from '../build/cut-layer.ts';
-import { type FinishedTree, finalize } from '../build/finalize.ts';
 import { makeSeal } from '../build/layer-inputs.ts';
 import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from '../build/layer-steps.ts';
 import { resultsKey, upToDate } from '../build/results.ts';
@@ -9,6 +8,7 @@ import { copyProgram } from '../config/project.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from '../host/mirrors.ts';
 import { together } from '../system/together.ts';
 import { rootDir } from '../targets/root-dir.ts';
+import { type FinishedTree, finalize } from './finish/finalize.ts';
 import { type BuildContext, paths } from './model/context.ts';
 import { type BuildPlan, planBuild } from './model/plan.ts';
 import { type ReadProject, readConfig } from './project/read-project.ts';

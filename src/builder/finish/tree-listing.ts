@@ -1,8 +1,8 @@
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { BuilderError } from '../errors.ts';
-import { bytesOf, onDisk, textOf } from '../system/names.ts';
+import { BuilderError } from '../../errors.ts';
+import { bytesOf, onDisk, textOf } from '../../system/names.ts';
+import { type BuildContext, paths } from '../model/context.ts';
 
 /** Bytes of a path that a call of the kernel takes, without the end mark (PATH_MAX in linux/limits.h). */
 const LONGEST_PATH = 4095;

@@ -2,13 +2,13 @@ import { createHash, createPrivateKey, createPublicKey, X509Certificate } from '
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import type { Stage } from '../builder/steps/step-settings.ts';
-import { globPattern } from '../customize/placement.ts';
-import { type Identity, identityOf, LARGEST_IDENTITY } from '../records/identity.ts';
-import { noneIfMissing, readForeign, readForeignNow, removeFile, statOrUndefined } from '../system/files.ts';
-import { byBytes, textOf } from '../system/names.ts';
-import { inRoot } from '../system/rooted.ts';
+import { globPattern } from '../../customize/placement.ts';
+import { type Identity, identityOf, LARGEST_IDENTITY } from '../../records/identity.ts';
+import { noneIfMissing, readForeign, readForeignNow, removeFile, statOrUndefined } from '../../system/files.ts';
+import { byBytes, textOf } from '../../system/names.ts';
+import { inRoot } from '../../system/rooted.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import type { Stage } from '../steps/step-settings.ts';
 import { makeFirstBoot } from './first-boot.ts';
 import type { TreeEntry } from './tree-listing.ts';
 

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
-import { parseDpkgStatus } from '../records/dpkg-status.ts';
-import { LICENCE_FIELD, parseLicences } from '../records/licences.ts';
-import type { InstalledPackage } from '../records/packages.ts';
-import { noneIfMissing, readForeignNow } from '../system/files.ts';
-import { inRoot } from '../system/rooted.ts';
+import { parseDpkgStatus } from '../../records/dpkg-status.ts';
+import { LICENCE_FIELD, parseLicences } from '../../records/licences.ts';
+import type { InstalledPackage } from '../../records/packages.ts';
+import { noneIfMissing, readForeignNow } from '../../system/files.ts';
+import { inRoot } from '../../system/rooted.ts';
 
 /** What the records of a build say of the finished tree. */
 export interface TreeLists {

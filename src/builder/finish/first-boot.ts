@@ -1,10 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { paths } from '../builder/model/context.ts';
-import type { Draw } from '../records/identity.ts';
-import { readForeign, statOrUndefined } from '../system/files.ts';
-import { inRoot } from '../system/rooted.ts';
+import type { Draw } from '../../records/identity.ts';
+import { readForeign, statOrUndefined } from '../../system/files.ts';
+import { inRoot } from '../../system/rooted.ts';
+import { paths } from '../model/context.ts';
 import type { IdentityFile, TreeFile } from './identities.ts';
 
 const SCRIPT = '/usr/lib/realmfs/first-boot-identities';

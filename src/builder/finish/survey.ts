@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import type { SparseFile } from '../targets/target.ts';
+import type { SparseFile } from '../../targets/target.ts';
+import { type BuildContext, paths } from '../model/context.ts';
 import type { TreeEntry } from './tree-listing.ts';
 
 /** Bytes of a block of a file system, as targets count them. */

@@ -1,8 +1,8 @@
 import { chmod, chown, copyFile, readdir, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { paths } from '../builder/model/context.ts';
-import { noneIfMissing, readForeign, removeFile, statOrUndefined } from '../system/files.ts';
-import { inRoot } from '../system/rooted.ts';
+import { noneIfMissing, readForeign, removeFile, statOrUndefined } from '../../system/files.ts';
+import { inRoot } from '../../system/rooted.ts';
+import { paths } from '../model/context.ts';
 
 const POLICY = '/usr/sbin/policy-rc.d';
 const CHOICE = '/etc/alternatives/policy-rc.d';
