@@ -1,6 +1,9 @@
 import path from 'node:path';
 import { secondsSinceAsked } from '../builder/archive/answers.ts';
 import { bootstrapPackages } from '../builder/archive/certificates.ts';
+import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, makeSeal, runsAlways } from '../builder/layers/layer-key.ts';
+import { cutSteps } from '../builder/layers/step-groups.ts';
+import { differences } from '../builder/layers/why-it-runs.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import type { BuildPlan } from '../builder/model/plan.ts';
 import { frameworkDigest, readSources } from '../builder/project/step-texts.ts';
@@ -10,9 +13,6 @@ import { lastBuild } from '../store/last-build.ts';
 import { stateFault } from '../store/layer-check.ts';
 import { keyOf, type Layer, layersOf } from '../store/layers.ts';
 import { readForeign, statOrUndefined } from '../system/files.ts';
-import { cutSteps } from './cuts.ts';
-import { differences } from './differences.ts';
-import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, makeSeal, runsAlways } from './layer-inputs.ts';
 import { BELOW_RUNS, RUNS_WITH } from './plan-report.ts';
 
 /** Whether a step would come from a layer, and if not, or not for sure, why. */

@@ -1,4 +1,5 @@
 import { findMirrors, needsProgram } from '../builder/build.ts';
+import { checkNoCacheSteps } from '../builder/layers/run-layers.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import { planBuild } from '../builder/model/plan.ts';
 import { readConfig } from '../builder/project/read-project.ts';
@@ -8,7 +9,6 @@ import { PreflightError } from '../errors.ts';
 import { hostRepositories } from '../host/mirrors.ts';
 import { hasCode } from '../system/files.ts';
 import { readInside } from '../system/inside.ts';
-import { checkNoCacheSteps } from './layer-steps.ts';
 import { planLayers } from './plan-layers.ts';
 import { describePlan, type Planned } from './plan-report.ts';
 

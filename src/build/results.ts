@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { mustRun } from '../builder/layers/step-groups.ts';
 import { type BuildContext, paths } from '../builder/model/context.ts';
 import type { Sources } from '../builder/project/step-texts.ts';
 import { buildArchives } from '../builder/steps/packages.ts';
@@ -11,7 +12,6 @@ import { readSealed } from '../store/sealed.ts';
 import { statOrUndefined } from '../system/files.ts';
 import { findTarget } from '../targets/all.ts';
 import { hookVariables } from './binary-hooks.ts';
-import { mustRun } from './cuts.ts';
 import { manifestInputs } from './manifest.ts';
 
 /** The key of what comes out of a build: the tree, the targets, and what stands in the manifest. Empty: it cannot be told. */

@@ -1,6 +1,3 @@
-import { shellIn } from '../build/cut-layer.ts';
-import { makeSeal } from '../build/layer-inputs.ts';
-import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from '../build/layer-steps.ts';
 import { resultsKey, upToDate } from '../build/results.ts';
 import { makeResults } from '../build/results-of-tree.ts';
 import type { Config } from '../config/config.ts';
@@ -9,6 +6,9 @@ import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } f
 import { together } from '../system/together.ts';
 import { rootDir } from '../targets/root-dir.ts';
 import { type FinishedTree, finalize } from './finish/finalize.ts';
+import { makeSeal } from './layers/layer-key.ts';
+import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from './layers/run-layers.ts';
+import { shellIn } from './layers/step-job.ts';
 import { type BuildContext, paths } from './model/context.ts';
 import { type BuildPlan, planBuild } from './model/plan.ts';
 import { type ReadProject, readConfig } from './project/read-project.ts';

@@ -1,6 +1,6 @@
-import type { StepClock } from '../builder/model/context.ts';
-import type { Damage, LayerStore } from '../store/layer-store.ts';
-import type { Layer } from '../store/layers.ts';
+import type { Damage, LayerStore } from '../../store/layer-store.ts';
+import type { Layer } from '../../store/layers.ts';
+import type { StepClock } from '../model/context.ts';
 
 /** Layers that were taken are not what was kept: the row of layers begins again without them. */
 export class DamagedLayers extends Error {}

@@ -1,15 +1,15 @@
 import path from 'node:path';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { explain } from '../builder/model/failures.ts';
-import { shortage } from '../builder/model/memory-budget.ts';
-import { PreflightError, reasonOf } from '../errors.ts';
-import { type LastBuild, lastBuild, rememberBuild } from '../store/last-build.ts';
-import type { LayerStore } from '../store/layer-store.ts';
-import { keyOf, type Layer, newId } from '../store/layers.ts';
-import { differences } from './differences.ts';
-import type { LayerPlan, Made } from './layer-plan.ts';
+import { PreflightError, reasonOf } from '../../errors.ts';
+import { type LastBuild, lastBuild, rememberBuild } from '../../store/last-build.ts';
+import type { LayerStore } from '../../store/layer-store.ts';
+import { keyOf, type Layer, newId } from '../../store/layers.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { explain } from '../model/failures.ts';
+import { shortage } from '../model/memory-budget.ts';
+import type { LayerPlan, Made } from './layer-job.ts';
+import { MOST_LOWERS, type Tree } from './overlay-tree.ts';
 import { DamagedLayers, TakenLayers } from './taken-layers.ts';
-import { MOST_LOWERS, type Tree } from './tree.ts';
+import { differences } from './why-it-runs.ts';
 
 /** Reasons that are told of one step. */
 const MOST_REASONS = 5;

@@ -1,21 +1,21 @@
 import path from 'node:path';
-import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from '../builder/archive/answers.ts';
-import { drawnSince, parseDrawn } from '../builder/finish/identities.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { hasShell, isForeign, type StagePlan } from '../builder/model/plan.ts';
-import type { Sources } from '../builder/project/step-texts.ts';
-import { BaseFiles } from '../builder/steps/base-files.ts';
-import { Folders } from '../builder/steps/folders.ts';
-import type { PackageStep } from '../builder/steps/packages.ts';
-import type { StageTwo } from '../builder/steps/step-runner.ts';
-import type { Stage } from '../builder/steps/step-settings.ts';
-import type { Evaluation } from '../config/evaluate.ts';
-import { type Failure, toFailure } from '../errors.ts';
-import type { Layer } from '../store/layers.ts';
-import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './cuts.ts';
-import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-inputs.ts';
-import type { LayerPlan, Made } from './layer-plan.ts';
-import type { LayeredBuild } from './layered.ts';
+import type { Evaluation } from '../../config/evaluate.ts';
+import { type Failure, toFailure } from '../../errors.ts';
+import type { Layer } from '../../store/layers.ts';
+import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from '../archive/answers.ts';
+import { drawnSince, parseDrawn } from '../finish/identities.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { hasShell, isForeign, type StagePlan } from '../model/plan.ts';
+import type { Sources } from '../project/step-texts.ts';
+import { BaseFiles } from '../steps/base-files.ts';
+import { Folders } from '../steps/folders.ts';
+import type { PackageStep } from '../steps/packages.ts';
+import type { StageTwo } from '../steps/step-runner.ts';
+import type { Stage } from '../steps/step-settings.ts';
+import type { LayerPlan, Made } from './layer-job.ts';
+import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-key.ts';
+import type { LayeredBuild } from './layer-stack.ts';
+import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './step-groups.ts';
 
 /** The exit code of a shell by which its `retry` says what it wants. */
 const RETRY = 77;

@@ -1,4 +1,4 @@
-import { isSecret } from '../config/settings.ts';
+import { isSecret } from '../../config/settings.ts';
 
 /** Lines of a change, and characters of a line or value. */
 const MOST_LINES = 6;

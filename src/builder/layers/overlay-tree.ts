@@ -1,8 +1,8 @@
 import { lstat, mkdir, readdir, readFile, statfs, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { BuilderError, PreflightError } from '../errors.ts';
-import { makeFolders, statOrUndefined } from '../system/files.ts';
-import type { Runner } from '../system/runner.ts';
+import { BuilderError, PreflightError } from '../../errors.ts';
+import { makeFolders, statOrUndefined } from '../../system/files.ts';
+import type { Runner } from '../../system/runner.ts';
 
 /** Where a tree is, and how it is made. */
 export interface TreeFolders {

@@ -1,19 +1,19 @@
 import { realpath } from 'node:fs/promises';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { type BuildPlan, hasShell } from '../builder/model/plan.ts';
-import { linkFree } from '../builder/project/project-file.ts';
-import type { Sources } from '../builder/project/step-texts.ts';
-import { bootstrapInputs, type Origin } from '../builder/steps/bootstrap.ts';
-import { finalSettings, type Stage, signedBy } from '../builder/steps/step-settings.ts';
-import type { Config } from '../config/config.ts';
-import { type Evaluation, words } from '../config/evaluate.ts';
-import { DEBIAN_KEYRING, findSetting, isSecret } from '../config/settings.ts';
-import { version } from '../resources.ts';
-import { LAYER_FORMAT, type Layer } from '../store/layers.ts';
-import { readSalt, Seal } from '../store/seal.ts';
-import { sha256File } from '../system/files.ts';
-import { type BuildInputs, type Cut, inputsOf, mustRun } from './cuts.ts';
-import { MORE_TO_COME } from './differences.ts';
+import type { Config } from '../../config/config.ts';
+import { type Evaluation, words } from '../../config/evaluate.ts';
+import { DEBIAN_KEYRING, findSetting, isSecret } from '../../config/settings.ts';
+import { version } from '../../resources.ts';
+import { LAYER_FORMAT, type Layer } from '../../store/layers.ts';
+import { readSalt, Seal } from '../../store/seal.ts';
+import { sha256File } from '../../system/files.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { type BuildPlan, hasShell } from '../model/plan.ts';
+import { linkFree } from '../project/project-file.ts';
+import type { Sources } from '../project/step-texts.ts';
+import { bootstrapInputs, type Origin } from '../steps/bootstrap.ts';
+import { finalSettings, type Stage, signedBy } from '../steps/step-settings.ts';
+import { type BuildInputs, type Cut, inputsOf, mustRun } from './step-groups.ts';
+import { MORE_TO_COME } from './why-it-runs.ts';
 
 /** All inputs of a cut that are known before it runs, without the layer below. `handedOn`: the text of the shell that it hands on. */
 export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs, handedOn: string): Promise<Record<string, string>> {

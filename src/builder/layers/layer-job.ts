@@ -1,4 +1,4 @@
-import type { Layer } from '../store/layers.ts';
+import type { Layer } from '../../store/layers.ts';
 
 /** What the steps of a cut have left beside the tree. */
 export interface Made {

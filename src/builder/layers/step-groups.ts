@@ -1,11 +1,11 @@
-import { hasShell, type StagePlan } from '../builder/model/plan.ts';
-import { asInput, type Sources } from '../builder/project/step-texts.ts';
-import type { Config } from '../config/config.ts';
-import type { Evaluation } from '../config/evaluate.ts';
-import { findSetting } from '../config/settings.ts';
-import type { Seal } from '../store/seal.ts';
-import { joinLines, namesLines, namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../store/shell-text.ts';
-import { STEP_ORDER } from './differences.ts';
+import type { Config } from '../../config/config.ts';
+import type { Evaluation } from '../../config/evaluate.ts';
+import { findSetting } from '../../config/settings.ts';
+import type { Seal } from '../../store/seal.ts';
+import { joinLines, namesLines, namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../../store/shell-text.ts';
+import { hasShell, type StagePlan } from '../model/plan.ts';
+import { asInput, type Sources } from '../project/step-texts.ts';
+import { STEP_ORDER } from './why-it-runs.ts';
 
 /** Settings that the builder itself uses up: they are inputs of a step only if it names them. */
 const consumed: readonly string[] = [
