@@ -1,5 +1,3 @@
-import { resultsKey, upToDate } from '../build/results.ts';
-import { makeResults } from '../build/results-of-tree.ts';
 import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
 import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from '../host/mirrors.ts';
@@ -13,6 +11,8 @@ import { type BuildContext, paths } from './model/context.ts';
 import { type BuildPlan, planBuild } from './model/plan.ts';
 import { type ReadProject, readConfig } from './project/read-project.ts';
 import { frameworkDigest, readSources, type Sources } from './project/step-texts.ts';
+import { makeResults } from './results/make-results.ts';
+import { resultsKey, upToDate } from './results/up-to-date.ts';
 import { defaultMirror } from './steps/bootstrap.ts';
 import type { StageTwo } from './steps/step-runner.ts';
 

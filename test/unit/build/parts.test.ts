@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { sumsText } from '../../../src/build/manifest.ts';
 import { paths, StepClock } from '../../../src/builder/model/context.ts';
 import { errorLines, explain, guiltyPackage, hideCredentials, renamed } from '../../../src/builder/model/failures.ts';
 import { planBuild } from '../../../src/builder/model/plan.ts';
+import { sumsText } from '../../../src/builder/results/manifest.ts';
 import { debootstrapArguments } from '../../../src/builder/steps/bootstrap.ts';
 import { aptProgress, BootstrapProgress } from '../../../src/builder/steps/progress.ts';
 import { shownPlace } from '../../../src/builder/steps/step-failure.ts';

@@ -1,19 +1,19 @@
 import { copyFile, stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
-import { type Survey, unlisted } from '../builder/finish/survey.ts';
-import type { TreeLists } from '../builder/finish/tree-lists.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { explained } from '../builder/model/failures.ts';
-import type { Sources } from '../builder/project/step-texts.ts';
-import type { Stage } from '../builder/steps/step-settings.ts';
-import { BuilderError } from '../errors.ts';
-import type { Artifact } from '../messages/events.ts';
-import { RECORD, recordNames } from '../records/names.ts';
-import { packageLines } from '../records/packages.ts';
-import { provenance } from '../records/provenance.ts';
-import { spdxDocument } from '../records/spdx.ts';
-import { version } from '../resources.ts';
-import { hasCode, sha256File, syncPath, writeWhole } from '../system/files.ts';
+import { BuilderError } from '../../errors.ts';
+import type { Artifact } from '../../messages/events.ts';
+import { RECORD, recordNames } from '../../records/names.ts';
+import { packageLines } from '../../records/packages.ts';
+import { provenance } from '../../records/provenance.ts';
+import { spdxDocument } from '../../records/spdx.ts';
+import { version } from '../../resources.ts';
+import { hasCode, sha256File, syncPath, writeWhole } from '../../system/files.ts';
+import { type Survey, unlisted } from '../finish/survey.ts';
+import type { TreeLists } from '../finish/tree-lists.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { explained } from '../model/failures.ts';
+import type { Sources } from '../project/step-texts.ts';
+import type { Stage } from '../steps/step-settings.ts';
 import { makeManifest, sumsText } from './manifest.ts';
 
 /** Memory for the newest objects of the thread that lists files, in MiB. */

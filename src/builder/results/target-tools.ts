@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import type { Survey } from '../builder/finish/survey.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { BuilderError, CommandError } from '../errors.ts';
-import { sandboxed } from '../sandbox/namespaces.ts';
-import { removeFile } from '../system/files.ts';
-import type { Runner } from '../system/runner.ts';
-import type { Target, TargetCommand, TargetTools } from '../targets/target.ts';
+import { BuilderError, CommandError } from '../../errors.ts';
+import { sandboxed } from '../../sandbox/namespaces.ts';
+import { removeFile } from '../../system/files.ts';
+import type { Runner } from '../../system/runner.ts';
+import type { Target, TargetCommand, TargetTools } from '../../targets/target.ts';
+import type { Survey } from '../finish/survey.ts';
+import { type BuildContext, paths } from '../model/context.ts';
 
 /** Characters of a name that are shown. */
 const SHOWN = 40;

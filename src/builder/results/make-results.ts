@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
-import type { FinishedTree } from '../builder/finish/finalize.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import type { Sources } from '../builder/project/step-texts.ts';
-import type { Stage } from '../builder/steps/step-settings.ts';
-import type { Evaluation } from '../config/evaluate.ts';
+import type { Evaluation } from '../../config/evaluate.ts';
+import type { FinishedTree } from '../finish/finalize.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import type { Sources } from '../project/step-texts.ts';
+import type { Stage } from '../steps/step-settings.ts';
 import { listFiles, writeRecords } from './records.ts';
 import { writeTargets } from './targets.ts';
 

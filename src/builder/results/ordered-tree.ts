@@ -1,11 +1,11 @@
 import { mkdir, readFile, rmdir } from 'node:fs/promises';
-import type { Survey } from '../builder/finish/survey.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { freeMemory } from '../builder/model/memory-budget.ts';
-import { CommandError } from '../errors.ts';
-import { formatSize } from '../system/memory.ts';
-import type { Runner } from '../system/runner.ts';
-import { tarArguments } from '../targets/tarball.ts';
+import { CommandError } from '../../errors.ts';
+import { formatSize } from '../../system/memory.ts';
+import type { Runner } from '../../system/runner.ts';
+import { tarArguments } from '../../targets/tarball.ts';
+import type { Survey } from '../finish/survey.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { freeMemory } from '../model/memory-budget.ts';
 
 /** Bytes of a copy in memory beside its content, for each entry. */
 const OF_ENTRY = 4096;

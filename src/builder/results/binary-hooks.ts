@@ -1,21 +1,21 @@
 import { chmod, copyFile, lstat, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { explain } from '../builder/model/failures.ts';
-import { linkFree } from '../builder/project/project-file.ts';
-import { exitText } from '../builder/steps/step-failure.ts';
-import type { Stage } from '../builder/steps/step-settings.ts';
-import { projectEntries } from '../config/entries.ts';
-import type { Evaluation } from '../config/evaluate.ts';
-import { binaryVariables } from '../config/settings.ts';
-import { BuilderError, CommandError } from '../errors.ts';
-import type { Artifact } from '../messages/events.ts';
-import { SIGNATURE } from '../records/names.ts';
-import { SANDBOX } from '../resources.ts';
-import { sandboxed } from '../sandbox/namespaces.ts';
-import { makeFolders, statOrUndefined, syncPath } from '../system/files.ts';
-import { commandLine } from '../system/runner.ts';
-import { rootDir } from '../targets/root-dir.ts';
+import { projectEntries } from '../../config/entries.ts';
+import type { Evaluation } from '../../config/evaluate.ts';
+import { binaryVariables } from '../../config/settings.ts';
+import { BuilderError, CommandError } from '../../errors.ts';
+import type { Artifact } from '../../messages/events.ts';
+import { SIGNATURE } from '../../records/names.ts';
+import { SANDBOX } from '../../resources.ts';
+import { sandboxed } from '../../sandbox/namespaces.ts';
+import { makeFolders, statOrUndefined, syncPath } from '../../system/files.ts';
+import { commandLine } from '../../system/runner.ts';
+import { rootDir } from '../../targets/root-dir.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { explain } from '../model/failures.ts';
+import { linkFree } from '../project/project-file.ts';
+import { exitText } from '../steps/step-failure.ts';
+import type { Stage } from '../steps/step-settings.ts';
 
 /** A file in the output folder, and what has made it. */
 type Result = Pick<Artifact, 'target' | 'file'>;

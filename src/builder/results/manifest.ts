@@ -1,17 +1,17 @@
 import path from 'node:path';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { hideCredentials } from '../builder/model/failures.ts';
-import { linkFree } from '../builder/project/project-file.ts';
-import { fileOf, type Sources, sha256 } from '../builder/project/step-texts.ts';
-import type { Stage } from '../builder/steps/step-settings.ts';
-import { findSetting, isSecret } from '../config/settings.ts';
-import type { Artifact } from '../messages/events.ts';
-import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../records/manifest-schema.ts';
-import type { InstalledPackage } from '../records/packages.ts';
-import { version } from '../resources.ts';
-import { sha256File, statOrUndefined } from '../system/files.ts';
-import { insideOf } from '../system/inside.ts';
-import { namesIn, plainWord } from '../system/names.ts';
+import { findSetting, isSecret } from '../../config/settings.ts';
+import type { Artifact } from '../../messages/events.ts';
+import { MANIFEST_FORMAT, type Manifest, manifestSchema } from '../../records/manifest-schema.ts';
+import type { InstalledPackage } from '../../records/packages.ts';
+import { version } from '../../resources.ts';
+import { sha256File, statOrUndefined } from '../../system/files.ts';
+import { insideOf } from '../../system/inside.ts';
+import { namesIn, plainWord } from '../../system/names.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { hideCredentials } from '../model/failures.ts';
+import { linkFree } from '../project/project-file.ts';
+import { fileOf, type Sources, sha256 } from '../project/step-texts.ts';
+import type { Stage } from '../steps/step-settings.ts';
 
 /** SHA256SUMS in the form that `sha256sum --check` reads. */
 export function sumsText(artifacts: readonly Artifact[]): string {

@@ -1,16 +1,16 @@
 import path from 'node:path';
-import { mustRun } from '../builder/layers/step-groups.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import type { Sources } from '../builder/project/step-texts.ts';
-import { buildArchives } from '../builder/steps/packages.ts';
-import { ownSettings, type Stage } from '../builder/steps/step-settings.ts';
-import { type Evaluation, words } from '../config/evaluate.ts';
-import { findProgram } from '../host/tools.ts';
-import { knownResultsForm } from '../store/known-results.ts';
-import { keyOf } from '../store/layers.ts';
-import { readSealed } from '../store/sealed.ts';
-import { statOrUndefined } from '../system/files.ts';
-import { findTarget } from '../targets/all.ts';
+import { type Evaluation, words } from '../../config/evaluate.ts';
+import { findProgram } from '../../host/tools.ts';
+import { knownResultsForm } from '../../store/known-results.ts';
+import { keyOf } from '../../store/layers.ts';
+import { readSealed } from '../../store/sealed.ts';
+import { statOrUndefined } from '../../system/files.ts';
+import { findTarget } from '../../targets/all.ts';
+import { mustRun } from '../layers/step-groups.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import type { Sources } from '../project/step-texts.ts';
+import { buildArchives } from '../steps/packages.ts';
+import { ownSettings, type Stage } from '../steps/step-settings.ts';
 import { hookVariables } from './binary-hooks.ts';
 import { manifestInputs } from './manifest.ts';
 
