@@ -1,9 +1,9 @@
 import { closeSync, writeSync } from 'node:fs';
 import { readFile, unlink } from 'node:fs/promises';
-import { planOnly } from './build/plan-only.ts';
 import { build } from './builder/build.ts';
 import { paths, StepClock } from './builder/model/context.ts';
 import { disks, hideCredentials } from './builder/model/failures.ts';
+import { planOnly } from './builder/preview/preview.ts';
 import { InterruptedError, toFailure } from './errors.ts';
 import { readImage } from './images/read-image.ts';
 import type { BuildEvent } from './messages/events.ts';

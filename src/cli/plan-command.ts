@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { type PlanReport, plannedSchema, planReport } from '../build/plan-report.ts';
+import { type PlanReport, plannedSchema, planReport } from '../builder/preview/describe.ts';
 import { BuilderError, type Failure, InterruptedError } from '../errors.ts';
 import type { BuildEvent } from '../messages/events.ts';
 import type { BuildRequest } from '../messages/request.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { describePlan, originOf, PLAN_VERSION, type PlanInput, planReport, planSchema } from '../../../src/build/plan-report.ts';
 import { planBuild } from '../../../src/builder/model/plan.ts';
+import { describePlan, originOf, PLAN_VERSION, type PlanInput, planReport, planSchema } from '../../../src/builder/preview/describe.ts';
 import type { Config } from '../../../src/config/config.ts';
 import type { Evaluation } from '../../../src/config/evaluate.ts';
 import type { BuildRequest } from '../../../src/messages/request.ts';

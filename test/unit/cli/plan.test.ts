@@ -1,7 +1,7 @@
 import { mkdirSync, realpathSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { PlanReport } from '../../../src/build/plan-report.ts';
+import type { PlanReport } from '../../../src/builder/preview/describe.ts';
 import { commandNames } from '../../../src/cli/options/commands.ts';
 import { parseArguments, unknownWord } from '../../../src/cli/options.ts';
 import { findOutput } from '../../../src/cli/output-folder.ts';

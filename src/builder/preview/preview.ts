@@ -1,16 +1,16 @@
-import { findMirrors, needsProgram } from '../builder/build.ts';
-import { checkNoCacheSteps } from '../builder/layers/run-layers.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import { planBuild } from '../builder/model/plan.ts';
-import { readConfig } from '../builder/project/read-project.ts';
-import { fileNames } from '../config/evaluate.ts';
-import { copyProgram } from '../config/project.ts';
-import { PreflightError } from '../errors.ts';
-import { hostRepositories } from '../host/mirrors.ts';
-import { hasCode } from '../system/files.ts';
-import { readInside } from '../system/inside.ts';
-import { planLayers } from './plan-layers.ts';
-import { describePlan, type Planned } from './plan-report.ts';
+import { fileNames } from '../../config/evaluate.ts';
+import { copyProgram } from '../../config/project.ts';
+import { PreflightError } from '../../errors.ts';
+import { hostRepositories } from '../../host/mirrors.ts';
+import { hasCode } from '../../system/files.ts';
+import { readInside } from '../../system/inside.ts';
+import { findMirrors, needsProgram } from '../build.ts';
+import { checkNoCacheSteps } from '../layers/run-layers.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import { planBuild } from '../model/plan.ts';
+import { readConfig } from '../project/read-project.ts';
+import { planLayers } from './cached-steps.ts';
+import { describePlan, type Planned } from './describe.ts';
 
 /** Reads the configuration as a build does, and says what a build would do. */
 export async function planOnly(ctx: BuildContext): Promise<Planned> {

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { hideCredentials } from '../builder/model/failures.ts';
-import { type BuildPlan, isModule, type StepSource } from '../builder/model/plan.ts';
-import { shownPlace } from '../builder/steps/step-failure.ts';
-import type { ModuleReference } from '../config/config.ts';
-import { assignmentLine, type Evaluation, words } from '../config/evaluate.ts';
-import { isSecret, type Setting, settings } from '../config/settings.ts';
-import type { HostRepository, Mirrors } from '../host/mirrors.ts';
-import type { BuildRequest } from '../messages/request.ts';
-import { version } from '../resources.ts';
-import { findTarget } from '../targets/all.ts';
-import type { StepState } from './plan-layers.ts';
+import type { ModuleReference } from '../../config/config.ts';
+import { assignmentLine, type Evaluation, words } from '../../config/evaluate.ts';
+import { isSecret, type Setting, settings } from '../../config/settings.ts';
+import type { HostRepository, Mirrors } from '../../host/mirrors.ts';
+import type { BuildRequest } from '../../messages/request.ts';
+import { version } from '../../resources.ts';
+import { findTarget } from '../../targets/all.ts';
+import { hideCredentials } from '../model/failures.ts';
+import { type BuildPlan, isModule, type StepSource } from '../model/plan.ts';
+import { shownPlace } from '../steps/step-failure.ts';
+import type { StepState } from './cached-steps.ts';
 
 /** The version of the form of `plan --json`. */
 export const PLAN_VERSION = 1;

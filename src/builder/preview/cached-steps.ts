@@ -1,19 +1,19 @@
 import path from 'node:path';
-import { secondsSinceAsked } from '../builder/archive/answers.ts';
-import { bootstrapPackages } from '../builder/archive/certificates.ts';
-import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, makeSeal, runsAlways } from '../builder/layers/layer-key.ts';
-import { cutSteps } from '../builder/layers/step-groups.ts';
-import { differences } from '../builder/layers/why-it-runs.ts';
-import { type BuildContext, paths } from '../builder/model/context.ts';
-import type { BuildPlan } from '../builder/model/plan.ts';
-import { frameworkDigest, readSources } from '../builder/project/step-texts.ts';
-import type { Evaluation } from '../config/evaluate.ts';
-import type { Mirrors } from '../host/mirrors.ts';
-import { lastBuild } from '../store/last-build.ts';
-import { stateFault } from '../store/layer-check.ts';
-import { keyOf, type Layer, layersOf } from '../store/layers.ts';
-import { readForeign, statOrUndefined } from '../system/files.ts';
-import { BELOW_RUNS, RUNS_WITH } from './plan-report.ts';
+import type { Evaluation } from '../../config/evaluate.ts';
+import type { Mirrors } from '../../host/mirrors.ts';
+import { lastBuild } from '../../store/last-build.ts';
+import { stateFault } from '../../store/layer-check.ts';
+import { keyOf, type Layer, layersOf } from '../../store/layers.ts';
+import { readForeign, statOrUndefined } from '../../system/files.ts';
+import { secondsSinceAsked } from '../archive/answers.ts';
+import { bootstrapPackages } from '../archive/certificates.ts';
+import { bootstrapLayerInputs, buildInputs, layerFault, layerInputs, makeSeal, runsAlways } from '../layers/layer-key.ts';
+import { cutSteps } from '../layers/step-groups.ts';
+import { differences } from '../layers/why-it-runs.ts';
+import { type BuildContext, paths } from '../model/context.ts';
+import type { BuildPlan } from '../model/plan.ts';
+import { frameworkDigest, readSources } from '../project/step-texts.ts';
+import { BELOW_RUNS, RUNS_WITH } from './describe.ts';
 
 /** Whether a step would come from a layer, and if not, or not for sure, why. */
 export interface StepState {
