@@ -2,7 +2,7 @@ import { closeSync, writeSync } from 'node:fs';
 import { readFile, unlink } from 'node:fs/promises';
 import { build } from './builder/build.ts';
 import { paths, StepClock } from './builder/model/context.ts';
-import { disks, hideCredentials } from './builder/model/failures.ts';
+import { disks } from './builder/model/failures.ts';
 import { planOnly } from './builder/preview/preview.ts';
 import { InterruptedError, toFailure } from './errors.ts';
 import { readImage } from './images/read-image.ts';
@@ -11,6 +11,7 @@ import { readRequestSchema } from './messages/reading.ts';
 import { buildRequestSchema } from './messages/request.ts';
 import { StepNetwork } from './sandbox/network.ts';
 import { openLocks } from './store/locks.ts';
+import { hideCredentials } from './system/credentials.ts';
 import { namedDisk } from './system/disk-faults.ts';
 import { createRunner, type Runner } from './system/runner.ts';
 

@@ -1,14 +1,14 @@
 import { readFileSync, readlinkSync, realpathSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { buildCommand, shellCommand } from './cli/build-command.ts';
-import type { CacheOptions } from './cli/cache-command.ts';
-import type { DoctorOptions } from './cli/doctor-command.ts';
 import { failureText, sudoCommand } from './cli/error-report.ts';
 import { checkedSetting, makeRequest } from './cli/make-request.ts';
 import { withValues } from './cli/options/shared.ts';
 import type {
+  CacheOptions,
   CliOptions,
   DiffOptions,
+  DoctorOptions,
   InspectOptions,
   MakeHooksOptions,
   Parsed,

@@ -1,20 +1,18 @@
-import type { Config } from '../config/config.ts';
 import { copyProgram } from '../config/project.ts';
-import { chooseMirrors, type HostRepository, knownRepositories, type Mirrors } from '../host/mirrors.ts';
+import { type HostRepository, knownRepositories } from '../host/mirrors.ts';
 import { together } from '../system/together.ts';
 import { rootDir } from '../targets/root-dir.ts';
+import { findMirrors } from './archive/mirrors.ts';
 import { type FinishedTree, finalize } from './finish/finalize.ts';
 import { makeSeal } from './layers/layer-key.ts';
-import { bootstrapLayer, checkNoCacheSteps, checkStepName, openLayers, pruneLayers, stageTwoLayers, tidy } from './layers/run-layers.ts';
-import { shellIn } from './layers/step-job.ts';
+import { bootstrapLayer, openLayers, pruneLayers, stageTwoLayers, tidy } from './layers/run-layers.ts';
 import { type BuildContext, paths } from './model/context.ts';
-import { type BuildPlan, planBuild } from './model/plan.ts';
+import { checkNoCacheSteps, checkStepName, needsProgram, planBuild } from './model/plan.ts';
 import { type ReadProject, readConfig } from './project/read-project.ts';
 import { frameworkDigest, readSources, type Sources } from './project/step-texts.ts';
 import { makeResults } from './results/make-results.ts';
 import { resultsKey, upToDate } from './results/up-to-date.ts';
-import { defaultMirror } from './steps/bootstrap.ts';
-import type { StageTwo } from './steps/step-runner.ts';
+import { type StageTwo, shellIn } from './steps/step-runner.ts';
 
 /** What a build has left in the staging folder. */
 export interface BuildResult {
@@ -88,21 +86,4 @@ async function lookAround(step: string, steps: StageTwo, ctx: BuildContext): Pro
 async function readAll(ctx: BuildContext): Promise<ReadProject & { sources: Sources; hosts: HostRepository[] }> {
   const [read, hosts, framework] = await together([readConfig(ctx), knownRepositories(paths.layers, ctx.runner), frameworkDigest()]);
   return { ...read, sources: readSources(read.evaluation, read.customisation, framework, ctx.runner), hosts };
-}
-
-/** The module that puts the program into the image. */
-const SELF = 'install-realmfs-builder';
-
-/** Whether a step puts the program into the image. */
-export function needsProgram(plan: BuildPlan): boolean {
-  return plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in');
-}
-
-/** The mirrors of a build; warns if one is missing. */
-export async function findMirrors(config: Config, hosts: readonly HostRepository[], ctx: BuildContext): Promise<Mirrors> {
-  const found = chooseMirrors({ main: config.mirror, security: config.securityMirror }, hosts);
-  const mirrors = found.main === '' ? chooseMirrors({ main: await defaultMirror(), security: config.securityMirror }, []) : found;
-  if (mirrors.security === '')
-    ctx.steps.warn('no mirror of security updates is known: the image names none (DEBIAN_SECURITY_MIRROR sets one)');
-  return mirrors;
 }

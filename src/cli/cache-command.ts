@@ -11,19 +11,11 @@ import { HeldFolder } from '../system/held-folder.ts';
 import { createRunner } from '../system/runner.ts';
 import { CACHE_VERSION, duText, goneText, json, listText, verifyText } from './cache-text.ts';
 import { verifyCache } from './cache-verify.ts';
-import type { CacheAction } from './options/types.ts';
+import type { CacheOptions } from './options/types.ts';
 import { checkCache } from './place.ts';
 import { removeLeftScratch } from './scratch.ts';
 import { emptyFolder } from './staging.ts';
 import { jsonLine } from './text.ts';
-
-/** What the command line of `cache` says. */
-export interface CacheOptions extends PruneOptions {
-  readonly action: CacheAction;
-  readonly json: boolean;
-  /** verify: remove what does not hold. */
-  readonly repair: boolean;
-}
 
 /** Where the cache is, and what bounds it. */
 export interface CacheSurroundings {

@@ -13,14 +13,8 @@ import { networkOfModules, rightsOfRoot, tryArchitecture, tryFeatures } from './
 import type { DoctorReport, Finding } from './doctor/report.ts';
 import { judgeMemory, lookAtCache, lookAtOutput } from './doctor/space-findings.ts';
 import { lookAtTools } from './doctor/tool-findings.ts';
+import type { DoctorOptions } from './options/types.ts';
 import { findPlace, type Owner } from './place.ts';
-
-/** What the command line of `realmfs-builder doctor` says. */
-export interface DoctorOptions {
-  readonly json: boolean;
-  /** Where results would go. */
-  readonly directory: string;
-}
 
 /** What the command needs from its surroundings. */
 export interface DoctorSurroundings {

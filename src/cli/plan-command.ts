@@ -1,7 +1,7 @@
 import path from 'node:path';
-import { type PlanReport, plannedSchema, planReport } from '../builder/preview/describe.ts';
 import { BuilderError, type Failure, InterruptedError } from '../errors.ts';
 import type { BuildEvent } from '../messages/events.ts';
+import { type PlanReport, plannedSchema, planReport } from '../messages/plan.ts';
 import type { BuildRequest } from '../messages/request.ts';
 import { type SandboxEnd, startSandbox } from '../sandbox/launcher.ts';
 import { statOrUndefined } from '../system/files.ts';

@@ -1,4 +1,4 @@
-import { BELOW_RUNS, type PlanReport, RUNS_WITH } from '../builder/preview/describe.ts';
+import { BELOW_RUNS, type PlanReport, RUNS_WITH } from '../messages/plan.ts';
 import { plainWord } from '../system/names.ts';
 import { table } from './text.ts';
 

@@ -1,12 +1,12 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { hideCredentials } from '../builder/model/failures.ts';
 import { findSetting, isSecret, settingKeys } from '../config/settings.ts';
 import { BuilderError, InterruptedError, UsageError } from '../errors.ts';
 import { readManifest } from '../inspect/build-beside.ts';
 import type { BuildEvent } from '../messages/events.ts';
 import type { Manifest } from '../records/manifest-schema.ts';
 import { programRoot } from '../resources.ts';
+import { hideCredentials } from '../system/credentials.ts';
 import { hasCode } from '../system/files.ts';
 import { HeldFolder, isPlainName } from '../system/held-folder.ts';
 import { type Command, createRunner } from '../system/runner.ts';

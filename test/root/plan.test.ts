@@ -3,7 +3,7 @@ import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, writeFileS
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type PlanReport, planSchema } from '../../src/builder/preview/describe.ts';
+import { type PlanReport, planSchema } from '../../src/messages/plan.ts';
 import { sleep } from '../helpers/kills.ts';
 import { asUser, bare, Machine, type Run, type RunOptions, type Snapshot } from '../helpers/machine.ts';
 

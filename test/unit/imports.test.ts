@@ -6,10 +6,27 @@ const src = path.resolve(import.meta.dirname, '../../src');
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
 const entries = ['cli.ts', 'main.ts', 'builder.ts', 'file-list.ts', 'tree-thread.ts'];
 
-/** Who may import whom, downwards; folders of one line share types alone. `.` is errors.ts, events.ts and resources.ts. */
-const layers = [['cli'], ['build', 'images'], ['customize', 'records', 'targets', 'store', 'sandbox', 'config'], ['system'], ['.']];
+/**
+ * Who may import whom, downwards; folders of one line share types alone, and the launcher and the builder nothing. `.` is errors.ts
+ * and resources.ts.
+ */
+const layers = [
+  ['cli', 'builder'],
+  ['inspect'],
+  ['images'],
+  ['host'],
+  ['customize', 'records', 'targets', 'store', 'sandbox', 'config'],
+  ['system'],
+  ['messages'],
+  ['.'],
+];
+const worlds = ['cli', 'builder'];
+/** The rooms of the builder, downwards; build.ts stands above all. */
+const rooms = ['preview', 'results', 'layers', 'finish', 'steps', 'archive', 'project', 'model'];
 const layerOf = (folder: string): number => layers.findIndex((names) => names.includes(folder));
 const folderOf = (file: string): string => (path.dirname(file) === '.' ? '.' : (file.split('/')[0] ?? ''));
+/** -1: it lies in no room. */
+const roomOf = (file: string): number => rooms.indexOf(file.split('/')[1] ?? '');
 
 interface Import {
   readonly target: string;
@@ -48,8 +65,21 @@ test('imports are found in all their forms', () => {
   ]);
 });
 
-test('every folder has its place', () => {
+test('every folder has its place, and every file of the builder its room', () => {
   expect(files.filter((file) => layerOf(folderOf(file)) < 0)).toEqual([]);
+  expect(files.filter((file) => folderOf(file) === 'builder' && roomOf(file) < 0)).toEqual(['builder/build.ts']);
+});
+
+test('no files import each other in a circle', () => {
+  const next = new Map(files.map((file) => [file, imports(readFileSync(path.join(src, file), 'utf8'), file).map(({ target }) => target)]));
+  const done = new Set<string>();
+  const visit = (file: string, way: readonly string[]): void => {
+    expect(way, 'a circle').not.toContain(file);
+    if (done.has(file)) return;
+    for (const target of next.get(file) ?? []) visit(target, [...way, file]);
+    done.add(file);
+  };
+  for (const file of files) visit(file, []);
 });
 
 test.each(files)('%s', (file) => {
@@ -58,8 +88,12 @@ test.each(files)('%s', (file) => {
     expect(files, `${file} imports ${target}`).toContain(target);
     if (file !== 'cli.ts') expect(entries, `${file} imports an entry`).not.toContain(target);
     const to = folderOf(target);
-    if (entries.includes(file) || from === to) continue;
+    if (entries.includes(file)) continue;
+    if (from === 'builder' && to === 'builder')
+      expect(roomOf(target), `${file} imports ${target}, of a room above it`).toBeGreaterThanOrEqual(roomOf(file));
+    if (from === to) continue;
     expect(layerOf(to), `${file} imports ${target}`).toBeGreaterThanOrEqual(layerOf(from));
+    if (worlds.includes(from)) expect(worlds, `${file} imports ${target}: the launcher and the builder talk by messages`).not.toContain(to);
     if (layerOf(from) === layerOf(to)) expect(typesOnly, `${file} imports more than types from ${target}`).toBe(true);
   }
 });

@@ -91,3 +91,8 @@ async function ageOf(file: string): Promise<number> {
   const age = stat === undefined ? Number.POSITIVE_INFINITY : (Date.now() - stat.mtimeMs) / 1000;
   return age < 0 ? Number.POSITIVE_INFINITY : age;
 }
+
+/** Whether the archive of a layer is to be asked: with --offline, never; nor for a shell, which is to show what was built. */
+export async function isToBeAsked(folder: string, { request }: BuildContext): Promise<boolean> {
+  return !request.offline && request.shell === null && (await secondsSinceAsked(folder)) >= request.archiveAge;
+}

@@ -3,12 +3,12 @@ import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
 import { FetchError } from '../../errors.ts';
 import { checkSignature, releaseField, type SignedRelease } from '../../store/index-file.ts';
+import { hideCredentials, splitCredentials } from '../../system/credentials.ts';
 import { makeFolders, statOrUndefined } from '../../system/files.ts';
 import { commandLine, howItEnded } from '../../system/runner.ts';
 import { type BuildContext, paths } from '../model/context.ts';
-import { certificateHint, hideCredentials } from '../model/failures.ts';
+import { certificateHint } from '../model/failures.ts';
 import { authoritiesFile } from './certificates.ts';
-import { splitCredentials } from './credentials.ts';
 import { notCached } from './fetch-lock.ts';
 
 /** The Release file that a build is made from. */

@@ -5,7 +5,7 @@ import type { Draw } from '../../records/identity.ts';
 import { readForeign, statOrUndefined } from '../../system/files.ts';
 import { inRoot } from '../../system/rooted.ts';
 import { paths } from '../model/context.ts';
-import type { IdentityFile, TreeFile } from './identities.ts';
+import type { IdentityFile, TreeFile } from './tree-file.ts';
 
 const SCRIPT = '/usr/lib/realmfs/first-boot-identities';
 const UNITS = '/usr/lib/systemd/system';

@@ -1,39 +1,17 @@
 import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
 import { globPattern } from '../../customize/placement.ts';
-import { type Identity, identityOf, LARGEST_IDENTITY } from '../../records/identity.ts';
+import { identityOf, LARGEST_IDENTITY } from '../../records/identity.ts';
 import { noneIfMissing, readForeign, readForeignNow, removeFile, statOrUndefined } from '../../system/files.ts';
 import { byBytes, textOf } from '../../system/names.ts';
 import { inRoot } from '../../system/rooted.ts';
 import { type BuildContext, paths } from '../model/context.ts';
+import type { Drawn } from '../model/drawn.ts';
 import type { Stage } from '../steps/step-settings.ts';
 import { makeFirstBoot } from './first-boot.ts';
+import type { IdentityFile, TreeFile } from './tree-file.ts';
 import type { TreeEntry } from './tree-listing.ts';
-
-/** Files that the package step has written and that belong to one machine: paths, and SHA-256 of their content. */
-export type Drawn = Readonly<Record<string, string>>;
-const drawnSchema = z.record(z.string(), z.string());
-
-/** Reads what stands in a layer's facts. */
-export function parseDrawn(text: string | undefined): Drawn {
-  return drawnSchema.parse(JSON.parse(text ?? '{}'));
-}
-
-/** A file of the tree. */
-export interface TreeFile {
-  readonly path: string;
-  readonly place: string;
-  readonly bytes: Buffer;
-  readonly mode: number;
-  /** `UID:GID`. */
-  readonly owner: string;
-}
-/** One that belongs to one machine. */
-export interface IdentityFile extends TreeFile {
-  readonly identity: Identity;
-}
 
 /** Where nothing of it lies, or what lies there is looked after in another way; below the root. */
 const leftOut: readonly string[] = [

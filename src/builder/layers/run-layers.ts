@@ -1,4 +1,4 @@
-import { type Evaluation, words } from '../../config/evaluate.ts';
+import type { Evaluation } from '../../config/evaluate.ts';
 import { ConfigError, InterruptedError } from '../../errors.ts';
 import type { Mirrors } from '../../host/mirrors.ts';
 import { LayerStore } from '../../store/layer-store.ts';
@@ -7,7 +7,7 @@ import { prune } from '../../store/prune.ts';
 import type { Seal } from '../../store/seal.ts';
 import { trashOf } from '../../store/take-away.ts';
 import { tidyCache } from '../../store/tidy.ts';
-import { rememberAsked } from '../archive/answers.ts';
+import { isToBeAsked, rememberAsked } from '../archive/answers.ts';
 import { bootstrapPackages, ownAuthorities } from '../archive/certificates.ts';
 import { findProxy } from '../archive/release.ts';
 import { type BuildContext, paths } from '../model/context.ts';
@@ -21,7 +21,7 @@ import { bootstrapLayerInputs, buildInputs } from './layer-key.ts';
 import { LayeredBuild } from './layer-stack.ts';
 import { canBeUpper, Tree } from './overlay-tree.ts';
 import { type Cut, cutSteps } from './step-groups.ts';
-import { isToBeAsked, planCut } from './step-job.ts';
+import { planCut } from './step-job.ts';
 
 /** A build's layers. Where the disk cannot hold any, the build is made without. */
 export async function openLayers(ctx: BuildContext): Promise<LayeredBuild> {
@@ -57,25 +57,6 @@ export async function pruneLayers(ctx: BuildContext): Promise<void> {
     if (error instanceof InterruptedError) return;
     ctx.steps.warn(`old layers could not be removed: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-/** @throws ConfigError if `--rebuild-from` names no step. */
-export function checkStepName(name: string, plan: BuildPlan): void {
-  const known = ['bootstrap', ...plan.stageTwo.map(({ step }) => step)];
-  if (name === '' || known.some((step) => step === name || step.replace(/^\w+\//, '') === name)) return;
-  throw new ConfigError([{ message: `--rebuild-from: there is no step ${name} (${known.join(', ')})` }]);
-}
-
-/** @throws ConfigError if `NOCACHE_STEPS` names what is neither a step nor a module of one. */
-export function checkNoCacheSteps(evaluation: Evaluation, plan: BuildPlan): void {
-  const known = [
-    ...plan.stageTwo.flatMap(({ step, module }) => [step, module.name]),
-    ...plan.binaryHooks.flatMap(({ step, hook }) => [step, hook.file]),
-  ];
-  const wrong = words(evaluation.variables.get('NOCACHE_STEPS')).filter((name) => !known.includes(name));
-  if (wrong.length === 0) return;
-  const steps = [...plan.stageTwo, ...plan.binaryHooks].map(({ step }) => step).join(', ');
-  throw new ConfigError([{ message: `NOCACHE_STEPS: there is no step ${wrong.join(', ')} (${steps})` }]);
 }
 
 /** Stage one, from a layer or from debootstrap. */

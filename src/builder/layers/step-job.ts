@@ -1,16 +1,17 @@
 import path from 'node:path';
 import type { Evaluation } from '../../config/evaluate.ts';
-import { type Failure, toFailure } from '../../errors.ts';
+import { toFailure } from '../../errors.ts';
 import type { Layer } from '../../store/layers.ts';
-import { aptLists, releasesIn, rememberAsked, secondsSinceAsked } from '../archive/answers.ts';
-import { drawnSince, parseDrawn } from '../finish/identities.ts';
+import { aptLists, isToBeAsked, releasesIn, rememberAsked } from '../archive/answers.ts';
+import { drawnSince } from '../finish/identities.ts';
 import { type BuildContext, paths } from '../model/context.ts';
+import { parseDrawn } from '../model/drawn.ts';
 import { hasShell, isForeign, type StagePlan } from '../model/plan.ts';
 import type { Sources } from '../project/step-texts.ts';
 import { BaseFiles } from '../steps/base-files.ts';
 import { Folders } from '../steps/folders.ts';
 import type { PackageStep } from '../steps/packages.ts';
-import type { StageTwo } from '../steps/step-runner.ts';
+import { type StageTwo, shellIn } from '../steps/step-runner.ts';
 import type { Stage } from '../steps/step-settings.ts';
 import type { LayerPlan, Made } from './layer-job.ts';
 import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-key.ts';
@@ -131,11 +132,6 @@ async function handedOn(runner: StageTwo): Promise<string> {
   return runner.state === undefined ? '' : runner.handedBack(runner.state);
 }
 
-/** Whether the archive of a layer is to be asked: with --offline, never; nor for a shell, which is to show what was built. */
-export async function isToBeAsked(folder: string, { request }: BuildContext): Promise<boolean> {
-  return !request.offline && request.shell === null && (await secondsSinceAsked(folder)) >= request.archiveAge;
-}
-
 /** Whether the Release files of a layer's packages are still those of the archive; asks it if that was not done for a while. */
 async function archiveFault(layer: Layer, { runner, packages, layers }: CutContext, ctx: BuildContext): Promise<string | undefined> {
   const { folder, meta } = layer;
@@ -155,17 +151,4 @@ async function archiveFault(layer: Layer, { runner, packages, layers }: CutConte
   runner.state = before;
   if (newer === undefined) await rememberAsked(folder);
   return newer?.join('; ');
-}
-
-/** Opens the terminal's shell in the tree, or runs one command there. Nothing of it is kept. */
-export async function shellIn(
-  step: string,
-  runner: StageTwo,
-  ctx: BuildContext,
-  after?: { readonly failure: Failure; readonly canRetry: boolean },
-): Promise<number> {
-  ctx.report({ kind: 'shell-start', step, ...(after === undefined ? {} : { failure: after.failure }) });
-  const code = await runner.shell(step, { command: ctx.request.shell?.command ?? null, canRetry: after?.canRetry === true });
-  ctx.report({ kind: 'shell-end', code });
-  return code;
 }

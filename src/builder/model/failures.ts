@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { BuilderError, CommandError, FetchError } from '../../errors.ts';
+import { hideCredentials } from '../../system/credentials.ts';
 import {
   CACHE_HINT,
   type Disk,
@@ -37,12 +38,6 @@ export function certificateHint(lines: readonly string[]): string | undefined {
   return isUntrusted
     ? 'if an authority of yours vouches for the server, put its certificate into overlay/usr/local/share/ca-certificates/NAME.crt: fetches and the image trust it then'
     : undefined;
-}
-
-/** Removes user and password from the addresses in a text. */
-export function hideCredentials(text: string): string {
-  // Names of apt's lists are made of addresses.
-  return text.replace(/\b(https?\\*:\/\/)[^/\s"]+@/g, '$1***@').replace(/(\/lists\/)[^/\s"@]+@/g, '$1***@');
 }
 
 /** The disks of a build. */

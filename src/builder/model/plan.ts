@@ -1,7 +1,9 @@
 import type { Config, ModuleOrigin, ModuleReference } from '../../config/config.ts';
+import { type Evaluation, words } from '../../config/evaluate.ts';
 import { type Customisation, noCustomisation } from '../../customize/customisation.ts';
 import type { Hook } from '../../customize/hooks.ts';
 import type { Placement } from '../../customize/placement.ts';
+import { ConfigError } from '../../errors.ts';
 import type { BuildRequest } from '../../messages/request.ts';
 import { rootDir } from '../../targets/root-dir.ts';
 
@@ -88,4 +90,31 @@ export function hasShell({ module }: StagePlan): boolean {
 /** Whether a step runs a module. */
 export function isModule(source: StepSource): source is ModuleReference {
   return source.origin === 'function' || source.origin === 'project' || source.origin === 'built-in';
+}
+
+/** The module that puts the program into the image. */
+const SELF = 'install-realmfs-builder';
+
+/** Whether a step puts the program into the image. */
+export function needsProgram(plan: BuildPlan): boolean {
+  return plan.stageTwo.some(({ module }) => module.name === SELF && module.origin === 'built-in');
+}
+
+/** @throws ConfigError if `--rebuild-from` names no step. */
+export function checkStepName(name: string, plan: BuildPlan): void {
+  const known = ['bootstrap', ...plan.stageTwo.map(({ step }) => step)];
+  if (name === '' || known.some((step) => step === name || step.replace(/^\w+\//, '') === name)) return;
+  throw new ConfigError([{ message: `--rebuild-from: there is no step ${name} (${known.join(', ')})` }]);
+}
+
+/** @throws ConfigError if `NOCACHE_STEPS` names what is neither a step nor a module of one. */
+export function checkNoCacheSteps(evaluation: Evaluation, plan: BuildPlan): void {
+  const known = [
+    ...plan.stageTwo.flatMap(({ step, module }) => [step, module.name]),
+    ...plan.binaryHooks.flatMap(({ step, hook }) => [step, hook.file]),
+  ];
+  const wrong = words(evaluation.variables.get('NOCACHE_STEPS')).filter((name) => !known.includes(name));
+  if (wrong.length === 0) return;
+  const steps = [...plan.stageTwo, ...plan.binaryHooks].map(({ step }) => step).join(', ');
+  throw new ConfigError([{ message: `NOCACHE_STEPS: there is no step ${wrong.join(', ')} (${steps})` }]);
 }

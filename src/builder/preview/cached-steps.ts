@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Evaluation } from '../../config/evaluate.ts';
 import type { Mirrors } from '../../host/mirrors.ts';
+import { BELOW_RUNS, RUNS_WITH, type StepState } from '../../messages/plan.ts';
 import { lastBuild } from '../../store/last-build.ts';
 import { stateFault } from '../../store/layer-check.ts';
 import { keyOf, type Layer, layersOf } from '../../store/layers.ts';
@@ -13,13 +14,6 @@ import { differences } from '../layers/why-it-runs.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import type { BuildPlan } from '../model/plan.ts';
 import { frameworkDigest, readSources } from '../project/step-texts.ts';
-import { BELOW_RUNS, RUNS_WITH } from './describe.ts';
-
-/** Whether a step would come from a layer, and if not, or not for sure, why. */
-export interface StepState {
-  readonly cached: boolean;
-  readonly why: readonly string[];
-}
 
 /** Looks at the store as a build would, and changes nothing. Undefined: the store cannot be seen. */
 export async function planLayers(

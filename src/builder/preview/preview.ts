@@ -2,15 +2,15 @@ import { fileNames } from '../../config/evaluate.ts';
 import { copyProgram } from '../../config/project.ts';
 import { PreflightError } from '../../errors.ts';
 import { hostRepositories } from '../../host/mirrors.ts';
+import type { Planned } from '../../messages/plan.ts';
 import { hasCode } from '../../system/files.ts';
 import { readInside } from '../../system/inside.ts';
-import { findMirrors, needsProgram } from '../build.ts';
-import { checkNoCacheSteps } from '../layers/run-layers.ts';
+import { findMirrors } from '../archive/mirrors.ts';
 import { type BuildContext, paths } from '../model/context.ts';
-import { planBuild } from '../model/plan.ts';
+import { checkNoCacheSteps, needsProgram, planBuild } from '../model/plan.ts';
 import { readConfig } from '../project/read-project.ts';
 import { planLayers } from './cached-steps.ts';
-import { describePlan, type Planned } from './describe.ts';
+import { describePlan } from './describe.ts';
 
 /** Reads the configuration as a build does, and says what a build would do. */
 export async function planOnly(ctx: BuildContext): Promise<Planned> {

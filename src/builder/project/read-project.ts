@@ -6,13 +6,13 @@ import { type Customisation, noCustomisation, readCustomisation } from '../../cu
 import type { Findings } from '../../customize/problems.ts';
 import { seriesNames } from '../../customize/series.ts';
 import { BuilderError, ConfigError, PreflightError } from '../../errors.ts';
+import { knownSuites } from '../../host/suites.ts';
 import { findProgram, installCommand } from '../../host/tools.ts';
-import { isMissing } from '../../system/files.ts';
+import { isMissing, statOrUndefined } from '../../system/files.ts';
 import { together } from '../../system/together.ts';
 import { targetNames, targetsOf } from '../../targets/all.ts';
 import { isRealmfsName } from '../../targets/realmfs-format.ts';
 import { type BuildContext, paths } from '../model/context.ts';
-import { checkKeyring, knownSuites } from '../steps/bootstrap.ts';
 import { evaluate } from './run-evaluation.ts';
 
 /** What a project says. */
@@ -123,6 +123,17 @@ async function checkArchitecture(arch: string, host: string, ctx: BuildContext):
     throw new PreflightError(`this machine (${host}) is not known to run programs for ${arch}`, {
       step: 'preflight',
       hint: 'install arch-test, and for a foreign architecture qemu-user-static and binfmt-support',
+    });
+  }
+}
+
+/** Refuses a keyring that is not there: debootstrap would go on without one. */
+async function checkKeyring(config: Config): Promise<void> {
+  const keyring = await statOrUndefined(config.keyring);
+  if (keyring === undefined || (keyring.isFile() && keyring.size === 0)) {
+    throw new PreflightError(`there is no keyring at ${config.keyring}`, {
+      step: 'preflight',
+      hint: 'install it (apt-get install debian-archive-keyring) or name another one in DEBIAN_KEYRING',
     });
   }
 }

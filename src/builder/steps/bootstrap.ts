@@ -1,53 +1,21 @@
 import { chmod, copyFile, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
-import { CommandError, FetchError, PreflightError } from '../../errors.ts';
+import { CommandError, FetchError } from '../../errors.ts';
+import { DEBOOTSTRAP, SUITE_SCRIPTS, suiteScript } from '../../host/suites.ts';
 import { sandboxed } from '../../sandbox/namespaces.ts';
 import { PackageHarvest } from '../../store/packages.ts';
+import { hideCredentials, splitCredentials } from '../../system/credentials.ts';
 import { makeFolders, sha256File, statOrUndefined } from '../../system/files.ts';
 import type { Command } from '../../system/runner.ts';
 import { aptLists } from '../archive/answers.ts';
-import { splitCredentials } from '../archive/credentials.ts';
 import { fetching, notCached } from '../archive/fetch-lock.ts';
 import { type BaseRelease, checkUsedRelease, fetchEnvironment, fetchRelease, keptRelease } from '../archive/release.ts';
 import { type BuildContext, paths } from '../model/context.ts';
-import { errorLines, explained, guiltyPackage, hideCredentials, renamed } from '../model/failures.ts';
+import { errorLines, explained, guiltyPackage, renamed } from '../model/failures.ts';
 import { leaveLists } from './apt-folders.ts';
 import { BootstrapProgress } from './progress.ts';
 
-const SUITE_SCRIPTS = '/usr/share/debootstrap/scripts';
-const DEBOOTSTRAP = '/usr/sbin/debootstrap';
-/** Debian suites that an older debootstrap has no script for. */
-const NEWER: readonly string[] = ['forky', 'duke'];
 const SEED = '/tmp/bootstrap.tgz';
-
-/** The suites that can be built: those of the host's debootstrap, and newer ones of Debian. */
-export async function knownSuites(): Promise<string[]> {
-  const names = await readdir(SUITE_SCRIPTS);
-  return [...names.filter((name) => !name.includes('.') && !name.endsWith('-common')), ...NEWER.filter((name) => !names.includes(name))];
-}
-
-/** The script for a suite that is newer than the host's debootstrap: Debian's are all links to that of sid. */
-async function suiteScript(release: string): Promise<string[]> {
-  return (await readdir(SUITE_SCRIPTS)).includes(release) ? [] : [`${SUITE_SCRIPTS}/sid`];
-}
-
-/** The mirror that debootstrap itself would take. */
-export async function defaultMirror(): Promise<string> {
-  const mirror = /^DEF_MIRROR="(https?:[^"]+)"/m.exec(await readFile(DEBOOTSTRAP, 'utf8'))?.[1];
-  if (mirror === undefined) throw new PreflightError('no mirror is known', { step: 'preflight', hint: 'set DEBIAN_MIRROR' });
-  return mirror.replace(/\/+$/, '');
-}
-
-/** Refuses a keyring that is not there: debootstrap would go on without one. */
-export async function checkKeyring(config: Config): Promise<void> {
-  const keyring = await statOrUndefined(config.keyring);
-  if (keyring === undefined || (keyring.isFile() && keyring.size === 0)) {
-    throw new PreflightError(`there is no keyring at ${config.keyring}`, {
-      step: 'preflight',
-      hint: 'install it (apt-get install debian-archive-keyring) or name another one in DEBIAN_KEYRING',
-    });
-  }
-}
 
 /** What a bootstrap is made from beside the configuration. */
 export interface Origin {

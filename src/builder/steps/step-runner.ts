@@ -3,15 +3,15 @@ import { chmod, copyFile, link, mkdir, mkdtemp, writeFile } from 'node:fs/promis
 import path from 'node:path';
 import { quote } from 'shell-quote';
 import { settingsBefore } from '../../config/evaluate.ts';
-import { BuilderError } from '../../errors.ts';
+import { BuilderError, type Failure } from '../../errors.ts';
 import { INSIDE } from '../../resources.ts';
 import { type Network, sandboxed } from '../../sandbox/namespaces.ts';
 import type { WayOut } from '../../sandbox/network.ts';
 import { readForeign } from '../../system/files.ts';
 import { bytesOf, textOf } from '../../system/names.ts';
 import { type Command, type CommandResult, commandLine, howItEnded } from '../../system/runner.ts';
-import type { Drawn } from '../finish/identities.ts';
 import { type BuildContext, paths } from '../model/context.ts';
+import type { Drawn } from '../model/drawn.ts';
 import { explain, explained, isDeniedDevice } from '../model/failures.ts';
 import type { StepSource } from '../model/plan.ts';
 import { linkFree } from '../project/project-file.ts';
@@ -282,4 +282,17 @@ export class StageTwo {
       ...(options.onLine === undefined ? {} : { onLine: options.onLine }),
     });
   }
+}
+
+/** Opens the terminal's shell in the tree, or runs one command there. Nothing of it is kept. */
+export async function shellIn(
+  step: string,
+  runner: StageTwo,
+  ctx: BuildContext,
+  after?: { readonly failure: Failure; readonly canRetry: boolean },
+): Promise<number> {
+  ctx.report({ kind: 'shell-start', step, ...(after === undefined ? {} : { failure: after.failure }) });
+  const code = await runner.shell(step, { command: ctx.request.shell?.command ?? null, canRetry: after?.canRetry === true });
+  ctx.report({ kind: 'shell-end', code });
+  return code;
 }

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { hideCredentials } from '../../builder/model/failures.ts';
-import { knownSuites } from '../../builder/steps/bootstrap.ts';
 import { suggestion } from '../../config/nearest.ts';
 import { CommandError } from '../../errors.ts';
 import { chooseMirrors, hostRepositories, type Mirrors } from '../../host/mirrors.ts';
+import { knownSuites } from '../../host/suites.ts';
 import { parseKeyring } from '../../store/keyring.ts';
+import { hideCredentials } from '../../system/credentials.ts';
 import { hasCode } from '../../system/files.ts';
 import type { Command, Runner } from '../../system/runner.ts';
 import type { DoctorReport } from './report.ts';

@@ -1,5 +1,5 @@
-import { hideCredentials } from '../../builder/model/failures.ts';
 import { findProgram, type Tool } from '../../host/tools.ts';
+import { hideCredentials } from '../../system/credentials.ts';
 import type { Command, Runner } from '../../system/runner.ts';
 import { howItEnded } from '../../system/runner.ts';
 import type { DoctorReport } from './report.ts';

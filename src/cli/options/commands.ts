@@ -3,8 +3,7 @@ import { UsageError } from '../../errors.ts';
 import { parseSize, parseTime } from '../../system/memory.ts';
 import { diffProgram, inspectProgram, readDiff, readInspect } from './look.ts';
 import { colorOption, parsed, readSteering, setOption, steered } from './shared.ts';
-import type { ColorChoice, Parsed } from './types.ts';
-import { type CacheAction, cacheActions } from './types.ts';
+import { type CacheAction, type ColorChoice, cacheActions, type Parsed } from './types.ts';
 
 /** A command beside the build: how its words are read, and what they mean. */
 export interface CommandRow {

@@ -1,6 +1,4 @@
-import type { CacheOptions } from '../cache-command.ts';
-import type { DoctorOptions } from '../doctor-command.ts';
-
+import type { PruneOptions } from '../../store/prune.ts';
 /** What `realmfs-builder cache` can do. */
 export const cacheActions = ['list', 'du', 'prune', 'clear', 'verify'] as const;
 export type CacheAction = (typeof cacheActions)[number];
@@ -48,6 +46,21 @@ export type ShellOptions = Pick<CliOptions, 'config' | 'set' | 'tmpfs' | 'debug'
   /** Undefined: an interactive shell. */
   readonly command: string | undefined;
 };
+
+/** What the command line of `cache` says. */
+export interface CacheOptions extends PruneOptions {
+  readonly action: CacheAction;
+  readonly json: boolean;
+  /** verify: remove what does not hold. */
+  readonly repair: boolean;
+}
+
+/** What the command line of `realmfs-builder doctor` says. */
+export interface DoctorOptions {
+  readonly json: boolean;
+  /** Where results would go. */
+  readonly directory: string;
+}
 
 /** What the command line of `make-hooks` says. */
 export interface MakeHooksOptions {

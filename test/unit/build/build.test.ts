@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { errorLines, explain, guiltyPackage, hideCredentials } from '../../../src/builder/model/failures.ts';
+import { errorLines, explain, guiltyPackage } from '../../../src/builder/model/failures.ts';
 import { planBuild } from '../../../src/builder/model/plan.ts';
 import { debootstrapArguments } from '../../../src/builder/steps/bootstrap.ts';
 import { aptProgress, BootstrapProgress } from '../../../src/builder/steps/progress.ts';
@@ -8,6 +8,7 @@ import { settingsInside } from '../../../src/builder/steps/step-settings.ts';
 import type { Config } from '../../../src/config/config.ts';
 import { CommandError, FetchError, PreflightError } from '../../../src/errors.ts';
 import { chooseMirrors, parseRepositories } from '../../../src/host/mirrors.ts';
+import { hideCredentials } from '../../../src/system/credentials.ts';
 
 const config: Config = {
   release: 'trixie',

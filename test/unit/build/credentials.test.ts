@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { splitCredentials } from '../../../src/builder/archive/credentials.ts';
+import { splitCredentials } from '../../../src/system/credentials.ts';
 
 test.each([
   ['http://mirror.example/debian', 'http://mirror.example/debian', ''],

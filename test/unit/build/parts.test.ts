@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { paths, StepClock } from '../../../src/builder/model/context.ts';
-import { errorLines, explain, guiltyPackage, hideCredentials, renamed } from '../../../src/builder/model/failures.ts';
+import { errorLines, explain, guiltyPackage, renamed } from '../../../src/builder/model/failures.ts';
 import { planBuild } from '../../../src/builder/model/plan.ts';
 import { sumsText } from '../../../src/builder/results/manifest.ts';
 import { debootstrapArguments } from '../../../src/builder/steps/bootstrap.ts';
@@ -12,6 +12,7 @@ import { BuilderError, CommandError } from '../../../src/errors.ts';
 import { chooseMirrors, hostRepositories, parseRepositories } from '../../../src/host/mirrors.ts';
 import type { BuildEvent } from '../../../src/messages/events.ts';
 import { manifestSchema } from '../../../src/records/manifest-schema.ts';
+import { hideCredentials } from '../../../src/system/credentials.ts';
 import { bash } from '../../helpers/chroot-scripts.ts';
 import { fakeCommand, withFakes } from '../../helpers/fake-command.ts';
 import { realRunner, recordingRunner } from '../../helpers/runners.ts';

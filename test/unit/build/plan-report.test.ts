@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { planBuild } from '../../../src/builder/model/plan.ts';
-import { describePlan, originOf, PLAN_VERSION, type PlanInput, planReport, planSchema } from '../../../src/builder/preview/describe.ts';
+import { describePlan, originOf, type PlanInput } from '../../../src/builder/preview/describe.ts';
 import type { Config } from '../../../src/config/config.ts';
 import type { Evaluation } from '../../../src/config/evaluate.ts';
+import { PLAN_VERSION, planReport, planSchema } from '../../../src/messages/plan.ts';
 import type { BuildRequest } from '../../../src/messages/request.ts';
 import { blankEvaluation, blankRequest } from '../../helpers/blank.ts';
 

@@ -1,11 +1,11 @@
 import { mkdirSync, realpathSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { PlanReport } from '../../../src/builder/preview/describe.ts';
 import { commandNames } from '../../../src/cli/options/commands.ts';
 import { parseArguments, unknownWord } from '../../../src/cli/options.ts';
 import { findOutput } from '../../../src/cli/output-folder.ts';
 import { planText } from '../../../src/cli/plan-text.ts';
+import type { PlanReport } from '../../../src/messages/plan.ts';
 import { tempRoot } from '../../helpers/temp-root.ts';
 
 describe('the command line of plan', () => {

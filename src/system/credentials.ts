@@ -26,3 +26,9 @@ function decoded(text: string): string {
     return text;
   }
 }
+
+/** Removes user and password from the addresses in a text. */
+export function hideCredentials(text: string): string {
+  // Names of apt's lists are made of addresses.
+  return text.replace(/\b(https?\\*:\/\/)[^/\s"]+@/g, '$1***@').replace(/(\/lists\/)[^/\s"@]+@/g, '$1***@');
+}
