@@ -9,10 +9,10 @@ import { bootstrapLayer, openLayers, pruneLayers, stageTwoLayers, tidy } from '.
 import { type BuildContext, paths } from './model/context.ts';
 import { checkNoCacheSteps, checkStepName, needsProgram, planBuild } from './model/plan.ts';
 import { type ReadProject, readConfig } from './project/read-project.ts';
-import { frameworkDigest, readSources, type Sources } from './project/step-texts.ts';
+import { frameworkDigest, readSources, type StepTexts } from './project/step-texts.ts';
 import { makeResults } from './results/make-results.ts';
 import { resultsKey, upToDate } from './results/up-to-date.ts';
-import { type StageTwo, shellIn } from './steps/step-runner.ts';
+import { type StepRunner, shellIn } from './steps/step-runner.ts';
 
 /** What a build has left in the staging folder. */
 export interface BuildResult {
@@ -77,13 +77,13 @@ export async function build(ctx: BuildContext): Promise<BuildResult> {
 }
 
 /** Opens the user's shell in the tree. There are no results. */
-async function lookAround(step: string, steps: StageTwo, ctx: BuildContext): Promise<BuildResult> {
+async function lookAround(step: string, steps: StepRunner, ctx: BuildContext): Promise<BuildResult> {
   await shellIn(step, steps, ctx);
   return { files: [], rootfs: false, key: '', upToDate: false };
 }
 
 /** What a build is made from; side by side, since apt needs a while. All has ended when this ends. */
-async function readAll(ctx: BuildContext): Promise<ReadProject & { sources: Sources; hosts: HostRepository[] }> {
+async function readAll(ctx: BuildContext): Promise<ReadProject & { sources: StepTexts; hosts: HostRepository[] }> {
   const [read, hosts, framework] = await together([readConfig(ctx), knownRepositories(paths.layers, ctx.runner), frameworkDigest()]);
   return { ...read, sources: readSources(read.evaluation, read.customisation, framework, ctx.runner), hosts };
 }

@@ -10,7 +10,7 @@ import type { Drawn } from '../model/drawn.ts';
 import { aptFolders, DPKG_SETTINGS } from '../steps/apt-folders.ts';
 import { buildArchives } from '../steps/packages.ts';
 import { MARK, ownText } from '../steps/resolver.ts';
-import type { Stage } from '../steps/step-settings.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
 import { mayBeIdentity, removeIdentities } from './identities.ts';
 import { removeStandIns } from './stand-ins.ts';
 import { Counter, type Survey } from './survey.ts';
@@ -51,7 +51,7 @@ export interface FinishedTree {
  * Makes the finished tree: takes out what belongs to one machine or one build. It works from outside: the tree may lack whatever
  * a step has removed, none of its programs runs, and no link of it leads out of it.
  */
-export async function finalize(stage: Stage, drawn: Drawn, ctx: BuildContext): Promise<FinishedTree> {
+export async function finalize(stage: BuildFacts, drawn: Drawn, ctx: BuildContext): Promise<FinishedTree> {
   const { root } = paths;
   await removeStandIns(root);
   for (const name of buildArchives(stage.plan.customisation.archives).split('\n'))
@@ -95,7 +95,7 @@ async function removeAll(root: string, pattern: string): Promise<void> {
 }
 
 /** The mirror of the build makes room for the one that the image shall use. */
-async function useImageMirror(root: string, { plan: { config }, mirror }: Stage): Promise<void> {
+async function useImageMirror(root: string, { plan: { config }, mirror }: BuildFacts): Promise<void> {
   const wanted = (config.imageMirror || mirror).replace(/\/$/, '');
   const used = mirror.replace(/\/$/, '');
   if (wanted === used) return;

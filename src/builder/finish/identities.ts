@@ -8,7 +8,7 @@ import { byBytes, textOf } from '../../system/names.ts';
 import { inRoot } from '../../system/rooted.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import type { Drawn } from '../model/drawn.ts';
-import type { Stage } from '../steps/step-settings.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
 import { makeFirstBoot } from './first-boot.ts';
 import type { IdentityFile, TreeFile } from './tree-file.ts';
 import type { TreeEntry } from './tree-listing.ts';
@@ -50,7 +50,7 @@ export function mayBeIdentity({ kind, size, isYoung, path: name }: TreeEntry): b
  * module's own keys and what cannot be judged, with a warning, and what IDENTITIES keeps. `places`: the files that are looked at. Returns
  * what it has removed and made, as seen from outside.
  */
-export async function removeIdentities(places: readonly string[], drawn: Drawn, stage: Stage, ctx: BuildContext): Promise<string[]> {
+export async function removeIdentities(places: readonly string[], drawn: Drawn, stage: BuildFacts, ctx: BuildContext): Promise<string[]> {
   const files = readAll(places);
   let scripts: string[] | undefined;
   const isKept = kept(stage.plan.config.identities);
@@ -170,7 +170,7 @@ function publicKeyOf(read: () => ReturnType<typeof createPublicKey>): string[] {
 }
 
 /** Removes the links that a build has made to files which are gone: that of a certificate by its hash, say. */
-async function removeLinks(gone: readonly TreeFile[], stage: Stage, ctx: BuildContext): Promise<string[]> {
+async function removeLinks(gone: readonly TreeFile[], stage: BuildFacts, ctx: BuildContext): Promise<string[]> {
   const { root } = paths;
   const folder = inRoot(root, '/etc', { follow: true });
   if (gone.length === 0 || folder === undefined) return [];

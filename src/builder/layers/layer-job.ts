@@ -17,7 +17,7 @@ export interface Made {
 }
 
 /** Steps that are looked up and kept together. */
-export interface LayerPlan {
+export interface LayerJob {
   readonly steps: readonly string[];
   /** All inputs that are known before; without the layer below. */
   readonly inputs: Readonly<Record<string, string>>;

@@ -9,14 +9,19 @@ import { sha256File } from '../../system/files.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import { type BuildPlan, hasShell } from '../model/plan.ts';
 import { linkFree } from '../project/project-file.ts';
-import type { Sources } from '../project/step-texts.ts';
+import type { StepTexts } from '../project/step-texts.ts';
 import { bootstrapInputs, type Origin } from '../steps/bootstrap.ts';
-import { finalSettings, type Stage, signedBy } from '../steps/step-settings.ts';
-import { type BuildInputs, type Cut, inputsOf, mustRun } from './step-groups.ts';
+import { type BuildFacts, finalSettings, signedBy } from '../steps/step-settings.ts';
+import { type BuildInputs, inputsOf, mustRun, type StepGroup } from './step-groups.ts';
 import { MORE_TO_COME } from './why-it-runs.ts';
 
 /** All inputs of a cut that are known before it runs, without the layer below. `handedOn`: the text of the shell that it hands on. */
-export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs, handedOn: string): Promise<Record<string, string>> {
+export async function layerInputs(
+  cut: StepGroup,
+  stage: BuildFacts,
+  build: BuildInputs,
+  handedOn: string,
+): Promise<Record<string, string>> {
   return build.seal.inputs({
     ...(await inputsOf(cut, build, handedOn)),
     ...(cut.step === 'packages' ? { ...(await prepareInputs(stage.plan.config)), ...(await packageInputs(stage.plan)) } : {}),
@@ -26,7 +31,7 @@ export async function layerInputs(cut: Cut, stage: Stage, build: BuildInputs, ha
 }
 
 /** Whether a step that begins with the shell of the one before comes after a cut. */
-export function isShellHandedOn(cut: Cut, { stageTwo }: BuildPlan): boolean {
+export function isShellHandedOn(cut: StepGroup, { stageTwo }: BuildPlan): boolean {
   return stageTwo.slice(stageTwo.findIndex(({ step }) => step === cut.step) + 1).some(hasShell);
 }
 
@@ -47,7 +52,7 @@ export async function makeSeal(evaluation: Evaluation): Promise<Seal> {
 }
 
 /** What the cuts of a build have in common. */
-export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sources, seal: Seal, hasConfig: boolean): BuildInputs {
+export function buildInputs(stage: BuildFacts, evaluation: Evaluation, sources: StepTexts, seal: Seal, hasConfig: boolean): BuildInputs {
   const { config, customisation } = stage.plan;
   const environment = {
     'apt signed-by': signedBy(config.keyring),
@@ -59,14 +64,14 @@ export function buildInputs(stage: Stage, evaluation: Evaluation, sources: Sourc
 }
 
 /** Whether a step of the cut says that it runs in every build. */
-export async function runsAlways(cut: Cut, evaluation: Evaluation, sources: Sources): Promise<boolean> {
+export async function runsAlways(cut: StepGroup, evaluation: Evaluation, sources: StepTexts): Promise<boolean> {
   const names = words(evaluation.variables.get('NOCACHE_STEPS'));
   const texts = await Promise.all(cut.steps.map((step) => (hasShell(step) ? sources.textOf(step.module) : '')));
   return cut.steps.some((step, at) => mustRun(step, texts[at] ?? '', names));
 }
 
 /** What a layer's steps have looked up, and would find otherwise now; or that they had no network, and would have it now. */
-export async function layerFault({ meta }: Layer, sources: Sources, { request }: BuildContext): Promise<string | undefined> {
+export async function layerFault({ meta }: Layer, sources: StepTexts, { request }: BuildContext): Promise<string | undefined> {
   if (meta.facts.offline === 'yes' && !request.offline) return 'it was run with --offline';
   for (const [read, was] of Object.entries(meta.reads)) {
     const now = await sources.lookUp(read);

@@ -6,8 +6,8 @@ import { keyOf, type Layer, newId } from '../../store/layers.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import { explain } from '../model/failures.ts';
 import { shortage } from '../model/memory-budget.ts';
-import type { LayerPlan, Made } from './layer-job.ts';
-import { MOST_LOWERS, type Tree } from './overlay-tree.ts';
+import type { LayerJob, Made } from './layer-job.ts';
+import { MOST_LOWERS, type OverlayTree } from './overlay-tree.ts';
 import { DamagedLayers, TakenLayers } from './taken-layers.ts';
 import { differences } from './why-it-runs.ts';
 
@@ -15,9 +15,9 @@ import { differences } from './why-it-runs.ts';
 const MOST_REASONS = 5;
 
 /** A build as a row of layers: each is taken from the store, or made and kept there. */
-export class LayeredBuild {
+export class LayerStack {
   readonly #store: LayerStore | undefined;
-  readonly #tree: Tree;
+  readonly #tree: OverlayTree;
   readonly #ctx: BuildContext;
   readonly #folder: string;
   readonly #taken: TakenLayers;
@@ -34,7 +34,7 @@ export class LayeredBuild {
   /** SHA-256 of the Release files that the layers were made from, by name in apt's lists. */
   releases: Record<string, string> = {};
 
-  constructor(store: LayerStore | undefined, folder: string, tree: Tree, ctx: BuildContext) {
+  constructor(store: LayerStore | undefined, folder: string, tree: OverlayTree, ctx: BuildContext) {
     this.#store = store;
     this.#folder = folder;
     this.#tree = tree;
@@ -69,7 +69,7 @@ export class LayeredBuild {
   }
 
   /** Takes the layer of a plan, or makes and keeps it. */
-  async run(plan: LayerPlan): Promise<void> {
+  async run(plan: LayerJob): Promise<void> {
     const { request } = this.#ctx;
     const inputs = { ...plan.inputs, 'the layer below': this.#below };
     const key = keyOf(inputs);
@@ -128,7 +128,7 @@ export class LayeredBuild {
   }
 
   /** Looks a layer up. Without one this build makes it: another one that needs it waits until `end`. */
-  async #find(store: LayerStore, key: string, plan: LayerPlan, faults: string[]): Promise<Layer | undefined> {
+  async #find(store: LayerStore, key: string, plan: LayerJob, faults: string[]): Promise<Layer | undefined> {
     const { steps, request } = this.#ctx;
     const look = async (): Promise<Layer | undefined> =>
       request.noCache || this.#rebuilds
@@ -157,7 +157,7 @@ export class LayeredBuild {
   }
 
   /** Why a shell cannot be opened. */
-  async #noLayer(plan: LayerPlan, inputs: Record<string, string>, faults: readonly string[]): Promise<PreflightError> {
+  async #noLayer(plan: LayerJob, inputs: Record<string, string>, faults: readonly string[]): Promise<PreflightError> {
     const last = lastOf(plan);
     if (this.#store === undefined)
       return new PreflightError('no layers are kept (LAYERS_MAX_SIZE=0, or the disk of the cache folder holds none)', { step: last });
@@ -177,7 +177,7 @@ export class LayeredBuild {
   }
 
   /** Runs the steps, and again for as long as the user asks for it. `checked`: the layers below are what was kept. */
-  async #make(plan: LayerPlan, checked: Promise<void>): Promise<Made> {
+  async #make(plan: LayerJob, checked: Promise<void>): Promise<Made> {
     for (;;) {
       try {
         await this.#open(lastOf(plan));
@@ -195,7 +195,7 @@ export class LayeredBuild {
   }
 
   /** Begins a layer; false if the store has no room for it. */
-  async #begin(store: LayerStore, id: string, plan: LayerPlan, made: Made): Promise<boolean> {
+  async #begin(store: LayerStore, id: string, plan: LayerJob, made: Made): Promise<boolean> {
     try {
       await store.open(id, made.state);
       return true;
@@ -206,7 +206,7 @@ export class LayeredBuild {
   }
 
   /** `forget` gives the room of what was copied back. */
-  async #lost(plan: LayerPlan, error: unknown, forget: () => Promise<void>): Promise<undefined> {
+  async #lost(plan: LayerJob, error: unknown, forget: () => Promise<void>): Promise<undefined> {
     this.#ctx.steps.warn(`the layer of ${lastOf(plan)} could not be kept: ${reasonOf(await explain(error, paths.cache))}`);
     // Where even that fails, the next build does it.
     await forget().catch(() => {});
@@ -280,7 +280,7 @@ export class LayeredBuild {
     await Promise.all(this.#keeping);
   }
 
-  async #take(plan: LayerPlan, layer: Layer, inputs: Record<string, string>): Promise<void> {
+  async #take(plan: LayerJob, layer: Layer, inputs: Record<string, string>): Promise<void> {
     const { steps } = this.#ctx;
     this.#tree.add(path.join(layer.folder, 'tree'));
     this.#taken.add(layer);
@@ -296,7 +296,7 @@ export class LayeredBuild {
   }
 
   /** Says why the first layer that must be made is not there. */
-  async #explain(plan: LayerPlan, inputs: Record<string, string>, faults: readonly string[]): Promise<void> {
+  async #explain(plan: LayerJob, inputs: Record<string, string>, faults: readonly string[]): Promise<void> {
     if (this.#isMissing) return;
     this.#isMissing = true;
     const { steps, request } = this.#ctx;
@@ -316,6 +316,6 @@ export class LayeredBuild {
 }
 
 /** The step that gives a layer its name. */
-function lastOf({ steps }: LayerPlan): string {
+function lastOf({ steps }: LayerJob): string {
   return steps.at(-1) ?? '';
 }

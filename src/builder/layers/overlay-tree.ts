@@ -28,7 +28,7 @@ const OPTIONS = 'redirect_dir=on,index=on,metacopy=off,xino=auto';
  * The root of a build: layers on top of each other, and at most one upper that is written. What is
  * in the upper becomes the next layer by `freeze`.
  */
-export class Tree {
+export class OverlayTree {
   readonly #folders: TreeFolders;
   readonly #runner: Runner;
   /** Folders, the lowest first. */

@@ -12,19 +12,19 @@ import { bootstrapPackages, ownAuthorities } from '../archive/certificates.ts';
 import { findProxy } from '../archive/release.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import type { BuildPlan } from '../model/plan.ts';
-import type { Sources } from '../project/step-texts.ts';
+import type { StepTexts } from '../project/step-texts.ts';
 import { askArchive, stageOne } from '../steps/bootstrap.ts';
 import { PackageStep } from '../steps/packages.ts';
-import { StageTwo } from '../steps/step-runner.ts';
-import type { Stage } from '../steps/step-settings.ts';
+import { StepRunner } from '../steps/step-runner.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
 import { bootstrapLayerInputs, buildInputs } from './layer-key.ts';
-import { LayeredBuild } from './layer-stack.ts';
-import { canBeUpper, Tree } from './overlay-tree.ts';
-import { type Cut, cutSteps } from './step-groups.ts';
+import { LayerStack } from './layer-stack.ts';
+import { canBeUpper, OverlayTree } from './overlay-tree.ts';
+import { cutSteps, type StepGroup } from './step-groups.ts';
 import { planCut } from './step-job.ts';
 
 /** A build's layers. Where the disk cannot hold any, the build is made without. */
-export async function openLayers(ctx: BuildContext): Promise<LayeredBuild> {
+export async function openLayers(ctx: BuildContext): Promise<LayerStack> {
   const isLayered = await canBeUpper(paths.parts);
   if (!isLayered) ctx.steps.note('the disk of the output folder is an overlay itself: this build is made without layers');
   const canKeep = isLayered && ctx.request.layersMaxSize > 0 && (await canBeUpper(paths.layers));
@@ -32,7 +32,7 @@ export async function openLayers(ctx: BuildContext): Promise<LayeredBuild> {
     ctx.steps.note('the disk of the cache folder is an overlay itself: no layer is kept (REALMFS_CACHE_DIR moves it)');
   const tools = { runner: ctx.runner, program: paths.program };
   const store = canKeep ? new LayerStore(paths.layers, tools, ctx.locks) : undefined;
-  return new LayeredBuild(store, paths.layers, new Tree({ root: paths.root, isLayered }, ctx.runner), ctx);
+  return new LayerStack(store, paths.layers, new OverlayTree({ root: paths.root, isLayered }, ctx.runner), ctx);
 }
 
 /** Takes out of the cache what stands there in the place of something else; warns of it. */
@@ -64,9 +64,9 @@ export async function bootstrapLayer(
   plan: BuildPlan,
   mirrors: Mirrors,
   seal: Seal,
-  layers: LayeredBuild,
+  layers: LayerStack,
   ctx: BuildContext,
-): Promise<Stage> {
+): Promise<BuildFacts> {
   const { config } = plan;
   const proxy = await findProxy(mirrors.main, ctx);
   const origin = { mirror: mirrors.main, packages: await bootstrapPackages(plan, mirrors) };
@@ -117,15 +117,15 @@ function dateText(seconds: number): string {
 
 /** Stage two, each cut from a layer or by running its steps. */
 export async function stageTwoLayers(
-  stage: Stage,
+  stage: BuildFacts,
   evaluation: Evaluation,
-  sources: Sources,
+  sources: StepTexts,
   seal: Seal,
-  layers: LayeredBuild,
+  layers: LayerStack,
   ctx: BuildContext,
-): Promise<StageTwo> {
+): Promise<StepRunner> {
   const { plan } = stage;
-  const runner = new StageTwo(stage, ctx, sources);
+  const runner = new StepRunner(stage, ctx, sources);
   const packages = new PackageStep(stage, runner, ctx);
   const inputs = buildInputs(stage, evaluation, sources, seal, ctx.request.configName !== null);
   for (const cut of cutsUntil(ctx.request.shell?.step ?? '', plan))
@@ -134,7 +134,7 @@ export async function stageTwoLayers(
 }
 
 /** The cuts up to a step; all of them if it is empty. */
-function cutsUntil(step: string, plan: BuildPlan): readonly Cut[] {
+function cutsUntil(step: string, plan: BuildPlan): readonly StepGroup[] {
   const cuts = cutSteps(plan.stageTwo);
   if (step === '') return cuts;
   if (step === 'bootstrap') return [];

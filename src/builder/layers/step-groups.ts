@@ -3,8 +3,8 @@ import type { Evaluation } from '../../config/evaluate.ts';
 import { findSetting } from '../../config/settings.ts';
 import type { Seal } from '../../store/seal.ts';
 import { joinLines, namesLines, namesProject, reach, readsVariablesIndirectly, topLevel, withoutProse } from '../../store/shell-text.ts';
-import { hasShell, type StagePlan } from '../model/plan.ts';
-import { asInput, type Sources } from '../project/step-texts.ts';
+import { hasShell, type StepPlan } from '../model/plan.ts';
+import { asInput, type StepTexts } from '../project/step-texts.ts';
 import { STEP_ORDER } from './why-it-runs.ts';
 
 /** Settings that the builder itself uses up: they are inputs of a step only if it names them. */
@@ -23,13 +23,13 @@ const consumed: readonly string[] = [
 ];
 
 /** Steps that share a layer: all up to the packages, later each step by itself. */
-export interface Cut {
-  readonly steps: readonly StagePlan[];
+export interface StepGroup {
+  readonly steps: readonly StepPlan[];
   readonly step: string;
 }
 
 /** Parts the steps of stage two into layers. */
-export function cutSteps(stageTwo: readonly StagePlan[]): Cut[] {
+export function cutSteps(stageTwo: readonly StepPlan[]): StepGroup[] {
   const packages = stageTwo.findIndex(({ step }) => step === 'packages');
   const first = stageTwo.slice(0, packages + 1);
   return [{ steps: first, step: 'packages' }, ...stageTwo.slice(packages + 1).map((step) => ({ steps: [step], step: step.step }))];
@@ -41,7 +41,7 @@ export interface BuildInputs {
   readonly hasConfig: boolean;
   readonly config: Config;
   readonly evaluation: Evaluation;
-  readonly sources: Sources;
+  readonly sources: StepTexts;
   /** Settings as steps see them: the text of the script that gives them to a step. */
   readonly settings: Readonly<Record<string, string>>;
   /** NAME=VALUE of our own scripts beside them. */
@@ -56,7 +56,7 @@ export interface BuildInputs {
 export const WHOLE_PROJECT = 'the whole project';
 
 /** All that the steps of a cut depend on and that is known before they run: names and values. `handedOn`: the shell of the step before. */
-export async function inputsOf(cut: Cut, build: BuildInputs, handedOn: string): Promise<Record<string, string>> {
+export async function inputsOf(cut: StepGroup, build: BuildInputs, handedOn: string): Promise<Record<string, string>> {
   const { sources } = build;
   const inputs: Record<string, string> = { 'the builder': sources.framework };
   inputs[STEP_ORDER] = cut.steps.map(({ step }) => step).join('\n');
@@ -79,7 +79,7 @@ interface Reached {
   readonly values: readonly string[];
 }
 
-async function reached(steps: readonly StagePlan[], { evaluation, sources, hasConfig }: BuildInputs): Promise<Reached> {
+async function reached(steps: readonly StepPlan[], { evaluation, sources, hasConfig }: BuildInputs): Promise<Reached> {
   // Without the text as bash prints it, all of build.conf counts as it stands.
   const commands = evaluation.whole === '' && hasConfig ? await sources.everything() : topLevel(evaluation.whole).commands;
   // Our own modules call what they name, and install_file.
@@ -103,7 +103,7 @@ async function reached(steps: readonly StagePlan[], { evaluation, sources, hasCo
 }
 
 /** Whether steps see the project: a text that they reach names it, or the shell that they begin with. */
-export async function seesProject(steps: readonly StagePlan[], build: BuildInputs, handedOn: string): Promise<boolean> {
+export async function seesProject(steps: readonly StepPlan[], build: BuildInputs, handedOn: string): Promise<boolean> {
   const { evaluation, sources, hasConfig } = build;
   if (!steps.some(hasShell)) return false;
   // build.conf itself reads more than its own text, each time that a step reads it.
@@ -118,7 +118,7 @@ export async function seesProject(steps: readonly StagePlan[], build: BuildInput
 }
 
 /** What steps depend on that begin with build.conf and the shell of the step before. */
-async function shellInputs(cut: Cut, build: BuildInputs): Promise<Record<string, string>> {
+async function shellInputs(cut: StepGroup, build: BuildInputs): Promise<Record<string, string>> {
   const { config, evaluation, sources } = build;
   const { texts, builtIn, commands, functions, values } = await reached(cut.steps, build);
   const inputs: Record<string, string> = {};
@@ -153,7 +153,7 @@ function isConsumed(line: string): boolean {
 }
 
 /** Whether a step must run each time: its text says so, or a setting names it. */
-export function mustRun({ step, module }: StagePlan, text: string, names: readonly string[]): boolean {
+export function mustRun({ step, module }: StepPlan, text: string, names: readonly string[]): boolean {
   return names.includes(step) || names.includes(module.name) || saysNoCache(text);
 }
 

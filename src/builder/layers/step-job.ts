@@ -6,35 +6,35 @@ import { aptLists, isToBeAsked, releasesIn, rememberAsked } from '../archive/ans
 import { drawnSince } from '../finish/identities.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import { parseDrawn } from '../model/drawn.ts';
-import { hasShell, isForeign, type StagePlan } from '../model/plan.ts';
-import type { Sources } from '../project/step-texts.ts';
+import { hasShell, isForeign, type StepPlan } from '../model/plan.ts';
+import type { StepTexts } from '../project/step-texts.ts';
 import { BaseFiles } from '../steps/base-files.ts';
 import { Folders } from '../steps/folders.ts';
 import type { PackageStep } from '../steps/packages.ts';
-import { type StageTwo, shellIn } from '../steps/step-runner.ts';
-import type { Stage } from '../steps/step-settings.ts';
-import type { LayerPlan, Made } from './layer-job.ts';
+import { type StepRunner, shellIn } from '../steps/step-runner.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
+import type { LayerJob, Made } from './layer-job.ts';
 import { isShellHandedOn, layerFault, layerInputs, runsAlways } from './layer-key.ts';
-import type { LayeredBuild } from './layer-stack.ts';
-import { type BuildInputs, type Cut, saysNoCache, seesProject, WHOLE_PROJECT } from './step-groups.ts';
+import type { LayerStack } from './layer-stack.ts';
+import { type BuildInputs, type StepGroup, saysNoCache, seesProject, WHOLE_PROJECT } from './step-groups.ts';
 
 /** The exit code of a shell by which its `retry` says what it wants. */
 const RETRY = 77;
 
 /** What a cut of stage two needs. */
 export interface CutContext {
-  readonly cut: Cut;
-  readonly stage: Stage;
+  readonly cut: StepGroup;
+  readonly stage: BuildFacts;
   readonly evaluation: Evaluation;
-  readonly sources: Sources;
+  readonly sources: StepTexts;
   readonly inputs: BuildInputs;
-  readonly runner: StageTwo;
+  readonly runner: StepRunner;
   readonly packages: PackageStep;
-  readonly layers: LayeredBuild;
+  readonly layers: LayerStack;
 }
 
 /** How the steps of a cut are looked up, run and kept. */
-export async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerPlan> {
+export async function planCut(context: CutContext, ctx: BuildContext): Promise<LayerJob> {
   const { cut, stage, evaluation, sources, runner } = context;
   const isPackages = cut.step === 'packages';
   const before: Before = {};
@@ -118,17 +118,17 @@ async function make(context: CutContext, before: Before, counts: boolean, ctx: B
   };
 }
 
-function isBuiltInPackages({ step, module }: StagePlan): boolean {
+function isBuiltInPackages({ step, module }: StepPlan): boolean {
   return step === 'packages' && module.origin === 'built-in';
 }
 
 /** The shell of a layer's last step, for the next one; the last of all hands nothing on. */
-function takeState({ folder, meta }: Layer, runner: StageTwo): void {
+function takeState({ folder, meta }: Layer, runner: StepRunner): void {
   runner.state = meta.state === '' ? undefined : path.join(folder, 'state.sh');
 }
 
 /** The text of the shell that the next step begins with. */
-async function handedOn(runner: StageTwo): Promise<string> {
+async function handedOn(runner: StepRunner): Promise<string> {
   return runner.state === undefined ? '' : runner.handedBack(runner.state);
 }
 

@@ -17,7 +17,7 @@ export interface StepSource {
 }
 
 /** A step of stage two. */
-export interface StagePlan {
+export interface StepPlan {
   /** `overlay`, `early/NAME`, `pre/NAME`, `packages`, `post/NAME`, `hook/NAME`; a second one of a name ends in `#2`. */
   readonly step: string;
   readonly module: StepSource;
@@ -27,7 +27,7 @@ export interface StagePlan {
 export interface BuildPlan {
   readonly config: Config;
   readonly customisation: Customisation;
-  readonly stageTwo: readonly StagePlan[];
+  readonly stageTwo: readonly StepPlan[];
   /** The hooks that run beside the finished root, after the targets. */
   readonly binaryHooks: readonly { readonly step: string; readonly hook: Hook }[];
   /** The names of the targets that are written: those that were asked for, and the tree itself if it is to be kept. */
@@ -48,10 +48,10 @@ export function planBuild(
     seen.set(name, count);
     return count === 1 ? name : `${name}#${count}`;
   };
-  const named = (name: string, module: StepSource): StagePlan => ({ step: nameOf(name), module });
-  const folders = (placements: readonly Placement[]): StagePlan[] =>
+  const named = (name: string, module: StepSource): StepPlan => ({ step: nameOf(name), module });
+  const folders = (placements: readonly Placement[]): StepPlan[] =>
     placements.map(({ folder }) => named(folder.replace(/^config\//, ''), { name: folder, origin: 'folder' }));
-  const hooks = (kind: string, list: readonly Hook[]): StagePlan[] =>
+  const hooks = (kind: string, list: readonly Hook[]): StepPlan[] =>
     list.map(({ name, file }) => named(`${kind}/${name}`, { name: file, origin: 'hook' }));
   const stageTwo = [
     ...folders(customisation.before),
@@ -78,12 +78,12 @@ export function planBuild(
 }
 
 /** Whether a step runs code that is not the builder's own. */
-export function isForeign({ module }: StagePlan): boolean {
+export function isForeign({ module }: StepPlan): boolean {
   return module.origin === 'function' || module.origin === 'project' || module.origin === 'hook';
 }
 
 /** Whether a step begins with the shell that the one before it has left. */
-export function hasShell({ module }: StagePlan): boolean {
+export function hasShell({ module }: StepPlan): boolean {
   return module.origin !== 'folder' && module.origin !== 'preseed';
 }
 

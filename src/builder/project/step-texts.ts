@@ -23,7 +23,7 @@ const LONGEST_TEXT = 64 * 1024;
 const runAsSteps: readonly string[] = ['realmfs-modules', 'hooks', 'hooks.d', 'config/hooks'];
 
 /** What a build knows of its project and of the program, as far as steps may depend on it. */
-export interface Sources {
+export interface StepTexts {
   /** The text of a module, as it would be run. */
   textOf(module: StepSource): Promise<string>;
   /** What a folder or an answer for debconf brings into the tree: names and digests. */
@@ -56,7 +56,7 @@ export async function frameworkDigest(): Promise<string> {
 }
 
 /** Reads sources in the sandbox, each at most once. */
-export function readSources(evaluation: Evaluation, customisation: Customisation, framework: string, runner: Runner): Sources {
+export function readSources(evaluation: Evaluation, customisation: Customisation, framework: string, runner: Runner): StepTexts {
   const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
     let made: Promise<T> | undefined;
     return () => {

@@ -15,7 +15,7 @@ import { type BuildContext, paths } from '../model/context.ts';
 import { explain } from '../model/failures.ts';
 import { linkFree } from '../project/project-file.ts';
 import { exitText } from '../steps/step-failure.ts';
-import type { Stage } from '../steps/step-settings.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
 
 /** A file in the output folder, and what has made it. */
 type Result = Pick<Artifact, 'target' | 'file'>;
@@ -35,7 +35,7 @@ const OWN = [
 ];
 
 /** The environment of binary hooks, beside PATH and their like: what livecd-rootfs gives them, and ours. */
-export function hookVariables(stage: Stage, evaluation: Evaluation): Record<string, string> {
+export function hookVariables(stage: BuildFacts, evaluation: Evaluation): Record<string, string> {
   const { config } = stage.plan;
   const said = (key: string): string => evaluation.variables.get(key)?.values.join(' ') ?? '';
   return {
@@ -61,7 +61,7 @@ export function hookVariables(stage: Stage, evaluation: Evaluation): Record<stri
 export async function runBinaryHooks(
   made: readonly Result[],
   output: string,
-  stage: Stage,
+  stage: BuildFacts,
   evaluation: Evaluation,
   ctx: BuildContext,
 ): Promise<Result[]> {

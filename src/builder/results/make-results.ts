@@ -2,16 +2,16 @@ import { readdir } from 'node:fs/promises';
 import type { Evaluation } from '../../config/evaluate.ts';
 import type { FinishedTree } from '../finish/finalize.ts';
 import { type BuildContext, paths } from '../model/context.ts';
-import type { Sources } from '../project/step-texts.ts';
-import type { Stage } from '../steps/step-settings.ts';
+import type { StepTexts } from '../project/step-texts.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
 import { listFiles, writeRecords } from './records.ts';
 import { writeTargets } from './targets.ts';
 
 /** What results are made of. */
 interface Origin {
-  readonly stage: Stage;
+  readonly stage: BuildFacts;
   readonly evaluation: Evaluation;
-  readonly sources: Sources;
+  readonly sources: StepTexts;
   readonly tree: FinishedTree;
   /** SHA-256 of the Release files that the layers were made from. */
   readonly releases: Readonly<Record<string, string>>;

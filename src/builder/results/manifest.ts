@@ -10,8 +10,8 @@ import { insideOf } from '../../system/inside.ts';
 import { namesIn, plainWord } from '../../system/names.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import { linkFree } from '../project/project-file.ts';
-import { fileOf, type Sources, sha256 } from '../project/step-texts.ts';
-import type { Stage } from '../steps/step-settings.ts';
+import { fileOf, type StepTexts, sha256 } from '../project/step-texts.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
 
 /** SHA256SUMS in the form that `sha256sum --check` reads. */
 export function sumsText(artifacts: readonly Artifact[]): string {
@@ -19,7 +19,11 @@ export function sumsText(artifacts: readonly Artifact[]): string {
 }
 
 /** What a build is made from, as the manifest says it. */
-export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildContext): Promise<Omit<Manifest['inputs'], 'releases'>> {
+export async function manifestInputs(
+  stage: BuildFacts,
+  sources: StepTexts,
+  ctx: BuildContext,
+): Promise<Omit<Manifest['inputs'], 'releases'>> {
   const { configName, overrides, environment, envFile } = ctx.request;
   const modules = [];
   for (const { step, module } of stage.plan.stageTwo) {
@@ -50,13 +54,13 @@ export async function manifestInputs(stage: Stage, sources: Sources, ctx: BuildC
 
 /** What is said of a build in manifest.json. */
 export async function makeManifest(
-  stage: Stage,
+  stage: BuildFacts,
   made: {
     readonly packages: readonly InstalledPackage[];
     readonly artifacts: readonly Artifact[];
     readonly releases: Readonly<Record<string, string>>;
   },
-  sources: Sources,
+  sources: StepTexts,
   ctx: BuildContext,
 ): Promise<Manifest> {
   const { config, customisation } = stage.plan;

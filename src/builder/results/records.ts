@@ -12,8 +12,8 @@ import { type Survey, unlisted } from '../finish/survey.ts';
 import type { TreeLists } from '../finish/tree-lists.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import { explained } from '../model/failures.ts';
-import type { Sources } from '../project/step-texts.ts';
-import type { Stage } from '../steps/step-settings.ts';
+import type { StepTexts } from '../project/step-texts.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
 import { makeManifest, sumsText } from './manifest.ts';
 
 /** Memory for the newest objects of the thread that lists files, in MiB. */
@@ -48,14 +48,14 @@ export function listFiles(survey: Survey): FileListing {
  * SHA256SUMS, manifest.json. A file of the same name that a hook has made stays. Returns all names of results.
  */
 export async function writeRecords(
-  stage: Stage,
+  stage: BuildFacts,
   made: {
     readonly artifacts: readonly Artifact[];
     readonly releases: Readonly<Record<string, string>>;
     readonly lists: TreeLists;
     readonly listing: FileListing;
   },
-  sources: Sources,
+  sources: StepTexts,
   ctx: BuildContext,
 ): Promise<string[]> {
   const { name } = stage.plan.config;
@@ -98,7 +98,7 @@ async function takeFileList({ done }: FileListing, where: string): Promise<void>
   await syncPath(where);
 }
 
-function billOfMaterials(stage: Stage, { packages, licences }: TreeLists, artifacts: readonly Artifact[]): object {
+function billOfMaterials(stage: BuildFacts, { packages, licences }: TreeLists, artifacts: readonly Artifact[]): object {
   const { name, release } = stage.plan.config;
   return spdxDocument({
     name,

@@ -11,7 +11,7 @@ import type { Survey } from '../finish/survey.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import { explained } from '../model/failures.ts';
 import { freeMemory } from '../model/memory-budget.ts';
-import type { Stage } from '../steps/step-settings.ts';
+import type { BuildFacts } from '../steps/step-settings.ts';
 import { runBinaryHooks } from './binary-hooks.ts';
 import { makeOrderedTree, type OrderedTree, sizeOfCopy } from './ordered-tree.ts';
 import { checkLimits, toolsIn } from './target-tools.ts';
@@ -34,7 +34,7 @@ interface Writing {
 
 /** Writes every target of the plan, runs the binary hooks, and hashes what is kept of it in the staging folder. */
 export async function writeTargets(
-  stage: Stage,
+  stage: BuildFacts,
   evaluation: Evaluation,
   survey: Survey,
   ctx: BuildContext,

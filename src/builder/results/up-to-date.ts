@@ -8,14 +8,20 @@ import { statOrUndefined } from '../../system/files.ts';
 import { findTarget } from '../../targets/all.ts';
 import { mustRun } from '../layers/step-groups.ts';
 import { type BuildContext, paths } from '../model/context.ts';
-import type { Sources } from '../project/step-texts.ts';
+import type { StepTexts } from '../project/step-texts.ts';
 import { buildArchives } from '../steps/packages.ts';
-import { ownSettings, type Stage } from '../steps/step-settings.ts';
+import { type BuildFacts, ownSettings } from '../steps/step-settings.ts';
 import { hookVariables } from './binary-hooks.ts';
 import { manifestInputs } from './manifest.ts';
 
 /** The key of what comes out of a build: the tree, the targets, and what stands in the manifest. Empty: it cannot be told. */
-export async function resultsKey(stage: Stage, top: string, evaluation: Evaluation, sources: Sources, ctx: BuildContext): Promise<string> {
+export async function resultsKey(
+  stage: BuildFacts,
+  top: string,
+  evaluation: Evaluation,
+  sources: StepTexts,
+  ctx: BuildContext,
+): Promise<string> {
   if (top === '') return '';
   const { config } = stage.plan;
   const { packages: _, preModules: __, postModules: ___, ...rest } = config;

@@ -8,7 +8,7 @@ import { bytesOf } from '../../system/names.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import type { StepSource } from '../model/plan.ts';
 import { linkFree } from '../project/project-file.ts';
-import type { StageTwo } from './step-runner.ts';
+import type { StepRunner } from './step-runner.ts';
 
 /** Files beside a script, by their names in its `in/` folder. */
 type Files = Record<string, string>;
@@ -16,12 +16,12 @@ type Files = Record<string, string>;
 /** Copies folders of the project onto the root, and answers for debconf into its database. */
 export class Folders {
   readonly #customisation: Customisation;
-  readonly #runner: StageTwo;
+  readonly #runner: StepRunner;
   readonly #ctx: BuildContext;
   /** What was placed before the packages: the `out/` folder of the last script that looked at it. */
   readonly #placed = new Map<Placement, string>();
 
-  constructor(customisation: Customisation, runner: StageTwo, ctx: BuildContext) {
+  constructor(customisation: Customisation, runner: StepRunner, ctx: BuildContext) {
     this.#customisation = customisation;
     this.#runner = runner;
     this.#ctx = ctx;

@@ -16,21 +16,21 @@ import { ownAuthorities } from '../archive/certificates.ts';
 import { fetching, notCached } from '../archive/fetch-lock.ts';
 import { type BuildContext, paths } from '../model/context.ts';
 import { linkFree } from '../project/project-file.ts';
-import type { StageTwo } from './step-runner.ts';
-import { ownSettings, type Stage, signedBy } from './step-settings.ts';
+import type { StepRunner } from './step-runner.ts';
+import { type BuildFacts, ownSettings, signedBy } from './step-settings.ts';
 
 const installPackages: ModuleReference = { name: 'install-packages', origin: 'built-in' };
 
 /** The built-in package step, and what the builder asks of apt beside it. */
 export class PackageStep {
-  readonly #stage: Stage;
-  readonly #runner: StageTwo;
+  readonly #stage: BuildFacts;
+  readonly #runner: StepRunner;
   readonly #ctx: BuildContext;
   readonly #harvest: PackageHarvest;
   /** When the archive was asked for the packages, in seconds since 1970; 0: with --offline, not at all. */
   askedAt = 0;
 
-  constructor(stage: Stage, runner: StageTwo, ctx: BuildContext) {
+  constructor(stage: BuildFacts, runner: StepRunner, ctx: BuildContext) {
     this.#stage = stage;
     this.#runner = runner;
     this.#ctx = ctx;
@@ -116,7 +116,7 @@ export class PackageStep {
   }
 
   /** Runs the module, which finds the package cache and the lists in folders of the builder's own. */
-  #apt(options: Omit<Parameters<StageTwo['module']>[1], 'apt'>): Promise<string> {
+  #apt(options: Omit<Parameters<StepRunner['module']>[1], 'apt'>): Promise<string> {
     return this.#runner.module(installPackages, { ...options, apt: true });
   }
 

@@ -6,7 +6,7 @@ import { onDisk } from '../../system/names.ts';
 import { paths } from '../model/context.ts';
 import type { StepSource } from '../model/plan.ts';
 import { linkFree } from '../project/project-file.ts';
-import { fileBelow, type Sources } from '../project/step-texts.ts';
+import { fileBelow, type StepTexts } from '../project/step-texts.ts';
 
 /** Characters of all that one step looks up: it stands in the layer. */
 const MOST_LOOKED_UP = 4 * 1024 ** 2;
@@ -22,11 +22,11 @@ export class StepProject {
   readonly reads = new Set<string>();
   readonly #step: string;
   readonly #isWhole: boolean;
-  readonly #sources: Sources;
+  readonly #sources: StepTexts;
   readonly #config: string | null;
   #length = 0;
 
-  private constructor(options: { step: string; isWhole: boolean; config: string | null; sources: Sources }) {
+  private constructor(options: { step: string; isWhole: boolean; config: string | null; sources: StepTexts }) {
     this.#step = options.step;
     this.#isWhole = options.isWhole;
     this.#config = options.config;
@@ -40,7 +40,7 @@ export class StepProject {
     isWhole: boolean;
     config: string | null;
     module: StepSource;
-    sources: Sources;
+    sources: StepTexts;
   }): Promise<StepProject> {
     const { config, module, isWhole } = options;
     const project = new StepProject(options);

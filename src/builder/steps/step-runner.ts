@@ -15,20 +15,20 @@ import type { Drawn } from '../model/drawn.ts';
 import { explain, explained, isDeniedDevice } from '../model/failures.ts';
 import type { StepSource } from '../model/plan.ts';
 import { linkFree } from '../project/project-file.ts';
-import { fileOf, type Sources } from '../project/step-texts.ts';
+import { fileOf, type StepTexts } from '../project/step-texts.ts';
 import { forgetAptCaches } from './apt-folders.ts';
 import { aptProgress } from './progress.ts';
 import { Questions } from './questions.ts';
 import { Resolver } from './resolver.ts';
 import { moduleFailure, readStatus } from './step-failure.ts';
 import { StepProject } from './step-project.ts';
-import { baseOfSteps, type Stage, settingsInside, stepEnvironment } from './step-settings.ts';
+import { type BuildFacts, baseOfSteps, settingsInside, stepEnvironment } from './step-settings.ts';
 
 /** Runs the steps of stage two one after the other; each begins with the shell state of the last. */
-export class StageTwo {
-  readonly #stage: Stage;
+export class StepRunner {
+  readonly #stage: BuildFacts;
   readonly #ctx: BuildContext;
-  readonly #sources: Sources;
+  readonly #sources: StepTexts;
   /** Whether the next step sees all of the project. */
   seesProject = false;
   /** The file with the shell state that the last step has handed on. */
@@ -40,7 +40,7 @@ export class StageTwo {
   #warnings: string[] = [];
   #open = false;
 
-  constructor(stage: Stage, ctx: BuildContext, sources: Sources) {
+  constructor(stage: BuildFacts, ctx: BuildContext, sources: StepTexts) {
     this.#stage = stage;
     this.#sources = sources;
     this.#ctx = ctx;
@@ -287,7 +287,7 @@ export class StageTwo {
 /** Opens the terminal's shell in the tree, or runs one command there. Nothing of it is kept. */
 export async function shellIn(
   step: string,
-  runner: StageTwo,
+  runner: StepRunner,
   ctx: BuildContext,
   after?: { readonly failure: Failure; readonly canRetry: boolean },
 ): Promise<number> {

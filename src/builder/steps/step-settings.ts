@@ -7,7 +7,7 @@ import { INSIDE } from '../../resources.ts';
 import type { BuildPlan } from '../model/plan.ts';
 
 /** What the steps of stage two need to know, beside the plan. */
-export interface Stage {
+export interface BuildFacts {
   readonly plan: BuildPlan;
   readonly mirror: string;
   readonly securityMirror: string;
@@ -31,7 +31,7 @@ export const baseOfSteps: Readonly<Record<string, string>> = {
 };
 
 /** The environment of our own scripts. Steps get the last three once build.conf was read: it must not find them earlier here than when it was evaluated. */
-export function stepEnvironment(stage: Stage): Record<string, string> {
+export function stepEnvironment(stage: BuildFacts): Record<string, string> {
   return {
     ...baseOfSteps,
     SOURCE_DATE_EPOCH: String(stage.sourceDateEpoch),
@@ -48,7 +48,7 @@ export function signedBy(keyring: string): string {
 }
 
 /** Every setting with the value that steps see. */
-export function finalSettings(stage: Stage): Record<string, string> {
+export function finalSettings(stage: BuildFacts): Record<string, string> {
   const { config } = stage.plan;
   return {
     ...config.raw,
@@ -67,7 +67,7 @@ function projectPackages({ customisation }: BuildPlan): string {
 }
 
 /** Script lines that give every setting its final value inside the image. */
-export function settingsInside(stage: Stage, overrides: Readonly<Record<string, string>>): string {
+export function settingsInside(stage: BuildFacts, overrides: Readonly<Record<string, string>>): string {
   const { config } = stage.plan;
   const final = finalSettings(stage);
   const planned: Record<string, readonly string[]> = {
@@ -88,7 +88,7 @@ export function settingsInside(stage: Stage, overrides: Readonly<Record<string, 
 }
 
 /** What our own scripts in the image must know. */
-export function ownSettings({ plan: { config }, mirror }: Stage): Record<string, string> {
+export function ownSettings({ plan: { config }, mirror }: BuildFacts): Record<string, string> {
   return {
     DEBIAN_IMAGE_MIRROR: config.imageMirror || mirror,
     DEBIAN_COMPONENTS: config.components.join(' '),

@@ -84,8 +84,10 @@ describe('the table of tools', () => {
 
   test('what the builder and its scripts start stands in it', () => {
     const names = new Set(allTools.map(({ name }) => name));
-    const folders = ['src/build', 'src/config', 'src/images', 'src/sandbox', 'src/store', 'src/targets'];
-    const sources = folders.flatMap((folder) => readdirSync(path.join(root, folder)).map((name) => path.join(root, folder, name)));
+    const folders = ['builder', 'config', 'host', 'images', 'sandbox', 'store', 'targets'].map((name) => path.join(root, 'src', name));
+    const sources = folders.flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: 'utf8' }).flatMap((name) => (name.endsWith('.ts') ? [path.join(folder, name)] : [])),
+    );
     const started = sources.flatMap((file) => {
       const text = readFileSync(file, 'utf8');
       return [...text.matchAll(/\bfile: '([a-z][a-z0-9.-]*)', ?(?:\n\s*)?args\b|\bfile: '([a-z][a-z0-9-]*)',$/gm)].map(
