@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { ownText, Resolver, standInText } from '../../../src/builder/steps/resolver.ts';
-import { tempRoot } from '../../helpers/temp-root.ts';
+import { ownText, Resolver, standInText } from '../../../../src/builder/steps/resolver.ts';
+import { tempRoot } from '../../../helpers/temp-root.ts';
 
 const host = '# of this machine\nnameserver 192.0.2.53\nnameserver 192.0.2.54\nsearch corp.example\noptions edns0\n';
 

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { planBuild } from '../../../src/builder/model/plan.ts';
-import { describePlan, originOf, type PlanInput } from '../../../src/builder/preview/describe.ts';
-import type { Config } from '../../../src/config/config.ts';
-import type { Evaluation } from '../../../src/config/evaluate.ts';
-import { PLAN_VERSION, planReport, planSchema } from '../../../src/messages/plan.ts';
-import type { BuildRequest } from '../../../src/messages/request.ts';
-import { blankEvaluation, blankRequest } from '../../helpers/blank.ts';
+import { planBuild } from '../../../../src/builder/model/plan.ts';
+import { describePlan, originOf, type PlanInput } from '../../../../src/builder/preview/describe.ts';
+import type { Evaluation } from '../../../../src/config/evaluate.ts';
+import { PLAN_VERSION, planReport, planSchema } from '../../../../src/messages/plan.ts';
+import type { BuildRequest } from '../../../../src/messages/request.ts';
+import { blankEvaluation, blankRequest } from '../../../helpers/blank.ts';
+import { configWith } from '../../../helpers/config.ts';
 
 const request: BuildRequest = {
   ...blankRequest,
@@ -44,17 +44,13 @@ describe('where a value comes from', () => {
   });
 });
 
-const config = {
-  mirror: '',
-  securityMirror: '',
-  arch: 'amd64',
+const config = configWith({
   targets: ['ext4'],
   packages: ['less', 'nginx'],
   preModules: [{ name: 'set-hostname', origin: 'function' }],
-  packageModule: { name: 'install-packages', origin: 'built-in' },
   postModules: [{ name: 'mine', origin: 'project' }],
   raw: { PACKAGES: 'less nginx', DEBIAN_RELEASE: 'trixie', REALMFS_USER_PASSWORD: 'hush' },
-} as unknown as Config;
+});
 
 function input(changes: Partial<PlanInput> = {}): PlanInput {
   return {

@@ -2,8 +2,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { Questions, type Reply } from '../../../src/builder/steps/questions.ts';
-import { chrootScripts } from '../../helpers/chroot-scripts.ts';
+import { Questions, type Reply } from '../../../../src/builder/steps/questions.ts';
+import { chrootScripts } from '../../../helpers/chroot-scripts.ts';
 
 /** A step's folders, with pipes; `ask` is the shell's side. */
 function start(reply: Reply = async (kind: string, name: string) => (kind === 'file' ? 'ok' : `${name} is wrong`)) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { differences } from '../../../src/builder/layers/why-it-runs.ts';
+import { differences } from '../../../../src/builder/layers/why-it-runs.ts';
 
 const many = 'iproute2 less xz-utils sudo dbus libpam-systemd openssh-client bash-completion man-db vim-nox tmux';
 
