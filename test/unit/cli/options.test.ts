@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { parseArguments } from '../../../src/cli/options.ts';
 import { UsageError } from '../../../src/errors.ts';
 import { version } from '../../../src/resources.ts';
@@ -9,7 +9,7 @@ function options(...args: string[]) {
   return parsed.options;
 }
 
-test('defaults', () => {
+test('a build without options has these', () => {
   expect(options()).toEqual({
     isNew: false,
     config: undefined,
@@ -33,7 +33,7 @@ test('defaults', () => {
   });
 });
 
-test.each([
+test.each<[string[], object]>([
   [['-t'], { targets: ['tarball'] }],
   [['-z', '-t', '-i'], { targets: ['tarball', 'tarball-xz', 'ext4'] }],
   [['--targets', 'ext4;tarball, ext4'], { targets: ['ext4', 'tarball'] }],
@@ -49,7 +49,24 @@ test.each([
   [['--progress', 'json'], { progress: 'json' }],
   [['-q'], { progress: 'quiet' }],
   [['--debug'], { debug: true, verbose: true }],
-])('%j', (args, expected) => {
+  [['-tz'], { targets: ['tarball', 'tarball-xz'] }],
+  [['-izt'], { targets: ['tarball', 'tarball-xz', 'ext4'] }],
+  [['-t', '-t'], { targets: ['tarball'] }],
+  [['--targets=qcow2'], { targets: ['qcow2'] }],
+  [['--directory=/srv/out'], { directory: '/srv/out' }],
+  [['-dout'], { directory: 'out' }],
+  [['a.conf', '-t'], { config: 'a.conf', targets: ['tarball'] }],
+  [['--', '-t'], { config: '-t', targets: [] }],
+  [['--set', 'A='], { set: { A: '' } }],
+  [['--set', 'A=1', '--set', 'A=2'], { set: { A: '2' } }],
+  [['--set', 'A=x\ny'], { set: { A: 'x\ny' } }],
+  [['--set=A=--new'], { isNew: false, set: { A: '--new' } }],
+  [['--timeout', '90'], { timeout: 90_000 }],
+  [['--verbose'], { verbose: true, debug: false }],
+  [['-v', '-q'], { verbose: true, progress: 'quiet' }],
+  [['--color', 'never'], { color: 'never' }],
+  ...['auto', 'tty', 'plain', 'json', 'quiet'].map((kind) => [['--progress', kind], { progress: kind }] as [string[], object]),
+])('the command line %j is read', (args, expected) => {
   expect(options(...args)).toMatchObject(expected);
 });
 
@@ -70,7 +87,17 @@ test.each([
   [['verify', '--set', 'A=b', 'realmfs'], '--config, --set and --no-tmpfs belong to: verify --rebuild'],
   [['verify', '--rebuild', 'a', 'b'], '--rebuild: compares one folder of results'],
   [['verify', '--rebuild', '--key', 'k'], '--rebuild: a signature is not built again; check it by itself'],
-])('%j is refused', (args, message) => {
+  [['--color', 'blue'], "option '--color <when>' argument 'blue' is invalid. Allowed choices are auto, always, never."],
+  [['-d'], "option '-d, --directory <dir>' argument missing"],
+  [['--tmpfs-size', '0'], "--tmpfs-size: '0' is no size"],
+  [['--tmpfs-size', '-1G'], "--tmpfs-size: '-1G' is no size"],
+  [['--timeout', 'x'], "--timeout: 'x' is no time"],
+  [['--set', '=x'], "--set: '=x' is not KEY=VALUE"],
+  [['--set', 'A B=x'], "--set: 'A B=x' is not KEY=VALUE"],
+  [['--targets', ',;'], '--targets: names no target'],
+  [['-x'], "unknown option '-x'"],
+  [['--no-such'], expect.stringMatching(/^unknown option '--no-such'/)],
+])('the command line %j is refused with exit code 2', (args, message) => {
   const error = (() => {
     try {
       return parseArguments(args);
@@ -89,13 +116,54 @@ test.each([
   [['verify', 'a', 'b', '--keyring', 'r'], { files: ['a', 'b'], key: undefined, keyring: 'r' }],
   [['verify', '--rebuild'], { config: undefined, directory: 'realmfs', set: {}, tmpfs: true }],
   [['verify', '--rebuild', 'out', '--set', 'A=b', '--no-tmpfs'], { directory: 'out', set: { A: 'b' }, tmpfs: false }],
-])('%j', (args, expected) => {
+])('the command line %j of sign or verify is read', (args, expected) => {
   const parsed = parseArguments(args);
   expect(parsed.kind === 'text' ? {} : parsed.options).toMatchObject(expected);
 });
 
-test('help begins with examples, version is that of the package', () => {
+test('the help begins with examples, and the version is that of the package', () => {
   const help = parseArguments(['--help']);
   expect(help.kind === 'text' && help.text).toMatch(/^Examples:\n {2}realmfs-builder --new/);
   expect(parseArguments(['--version'])).toEqual({ kind: 'text', text: `${version}\n` });
+});
+
+test('--set of one command line does not reach the next', () => {
+  options('--set', 'A=1');
+  expect(options().set).toEqual({});
+});
+
+test('an unknown option has a hint, and nothing was printed', () => {
+  const write = vi.spyOn(process.stderr, 'write');
+  expect(() => parseArguments(['--nope'])).toThrow(expect.objectContaining({ hint: 'realmfs-builder --help lists the options' }));
+  expect(write).not.toHaveBeenCalled();
+  write.mockRestore();
+});
+
+test('the help names every option and the exit codes', () => {
+  const help = parseArguments(['-h']);
+  const text = help.kind === 'text' ? help.text : '';
+  for (const option of [
+    '--new',
+    '-d, --directory',
+    ' -t ',
+    ' -z ',
+    ' -i ',
+    '--targets',
+    '--no-tmpfs',
+    '--tmpfs-size',
+    '--no-confirm',
+    '--no-cache',
+    '--keep-rootfs',
+    '--set',
+    '--timeout',
+    '--progress',
+    '-q, --quiet',
+    '-v, --verbose',
+    '--debug',
+    '--color',
+    '--version',
+    '-h, --help',
+  ])
+    expect(text).toContain(option);
+  expect(text).toMatch(/Exit codes: 0 done, 1 a step failed, .*128\+n signal\.\n$/s);
 });

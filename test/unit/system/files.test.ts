@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -11,6 +12,7 @@ import {
   removeEmpty,
   removeFile,
   sha256File,
+  sha256WhileWritten,
   statOrUndefined,
   syncPath,
   writeWhole,
@@ -144,4 +146,24 @@ describe.runIf(isRoot)('as root', () => {
     expect(path.basename(a)).toMatch(/^\.realmfs-.+\.partial$/);
     expect((statSync(a).mode & 0o777).toString(8)).toBe('700');
   });
+});
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+test('the digest of a file while it is written waits for the file and follows it', async () => {
+  const file = path.join(tempRoot(), 'grows');
+  const write = async (): Promise<void> => {
+    for (const part of ['one', 'two', 'three']) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      appendFileSync(file, part);
+    }
+  };
+  expect(await sha256WhileWritten(file, write())).toBe(digest('onetwothree'));
+});
+
+test('the digest of a file while it is written fails without a file, but not with the writer', async () => {
+  const file = path.join(tempRoot(), 'none');
+  await expect(sha256WhileWritten(file, Promise.resolve())).rejects.toThrow('ENOENT');
+  writeFileSync(file, 'half');
+  expect(await sha256WhileWritten(file, Promise.reject(new Error('full')))).toBe(digest('half'));
 });

@@ -43,3 +43,13 @@ test('a line without end is cut, whatever the chunks are', () => {
   expect(split(Array.from('a'.repeat(25)), 10).map((line) => line.length)).toEqual([10, 10, 5]);
   expect(split(['x'.repeat(8192), '\ny'])).toEqual(['x'.repeat(8192), 'y']);
 });
+
+test('lines come from pieces, after carriage returns, with characters across chunks, and long ones cut', () => {
+  const euro = Buffer.from('€');
+  const chunks = [
+    'a',
+    Buffer.concat([Buffer.from('b\nx\ry\r\n'), euro.subarray(0, 1)]),
+    Buffer.concat([euro.subarray(1), Buffer.from('\n0123456789abc\n\nend')]),
+  ];
+  expect(split(chunks, 10)).toEqual(['ab', 'y', '€', '0123456789', 'abc', '', 'end']);
+});

@@ -24,6 +24,10 @@ test.each([
   ['0x10', undefined],
   ['1 2', undefined],
   ['80%', undefined],
+  ['100', 100],
+  ['2k', 2048],
+  ['M', undefined],
+  ['-1', undefined],
 ])('the size %j is %j', (text, bytes) => {
   expect(parseSize(text)).toBe(bytes);
 });
@@ -42,6 +46,9 @@ test.each([
   ['5S', undefined],
   ['1d', undefined],
   ['soon', undefined],
+  ['5s', 5000],
+  ['2m', 120_000],
+  ['1h', 3_600_000],
 ])('the time %j is %j', (text, milliseconds) => {
   expect(parseTime(text)).toBe(milliseconds);
 });
@@ -52,6 +59,9 @@ test.each([
   [1024, '1.0 KiB'],
   [1.25 * 1024 ** 3, '1.3 GiB'],
   [1024 ** 4, '1.0 TiB'],
+  [10, '10 bytes'],
+  [1536, '1.5 KiB'],
+  [3 * 1024 ** 3, '3.0 GiB'],
   [5000 * 1024 ** 4, '5000.0 TiB'],
 ])('%d is shown as %s', (bytes, text) => {
   expect(formatSize(bytes)).toBe(text);

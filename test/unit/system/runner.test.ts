@@ -129,7 +129,7 @@ describe('output', () => {
   test('lines on descriptor 3 are neither output nor part of the tail', async () => {
     const { events, ...runner } = realRunner();
     const status: string[] = [];
-    const { tail } = await runner.run(bash('printf "one\\ntwo" >&3; echo out', { onStatus: (line) => status.push(line) }));
+    const { tail } = await runner.run(bash('echo one >&3; printf two >&3; echo out', { onStatus: (line) => status.push(line) }));
     expect(status).toEqual(['one', 'two']);
     expect(tail).toEqual(['out']);
     expect(events.filter(({ kind }) => kind === 'output')).toHaveLength(1);
@@ -179,4 +179,59 @@ describe('an abort', () => {
     if (!ended) process.kill(Number(pid), 'SIGKILL');
     expect(ended).toBe(true);
   });
+});
+
+test('a failed command is an error with its command line, exit code and last output', async () => {
+  const error = await realRunner()
+    .run(bash('for i in {1..50}; do echo line $i; done; echo bad >&2; exit 3'))
+    .catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(CommandError);
+  expect(error).toMatchObject({ message: 'it failed with exit code 3', step: 'test', commandExitCode: 3 });
+  expect(error instanceof CommandError && error.outputTail).toHaveLength(40);
+  expect(error instanceof CommandError && error.details[0]).toMatch(/^command: bash --norc -c /);
+});
+
+test.each([
+  ['kill -9 $$', 'it was killed by SIGKILL'],
+  ['sleep 30', 'it did not end within 1 s'],
+])('the script %j throws: %s', async (script, message) => {
+  await expect(realRunner().run(bash(script, { timeout: 500 }))).rejects.toThrow(message);
+});
+
+test('a program that does not exist could not be started', async () => {
+  await expect(realRunner().run({ label: 'nothing', file: 'no-such-program', args: [] })).rejects.toThrow('nothing could not be started');
+});
+
+test('exit codes other than 0 can be allowed', async () => {
+  expect((await realRunner().run(bash('exit 4', { okExitCodes: [4] }))).exitCode).toBe(4);
+});
+
+test('the output of a command becomes events, line by line', async () => {
+  const { events, ...runner } = realRunner();
+  await runner.run(bash('printf "a\\nb\\rc\\nlast"'));
+  expect(events).toEqual([
+    { kind: 'command', step: 'test', line: expect.stringContaining('bash --norc -c') },
+    { kind: 'output', step: 'test', line: 'a' },
+    { kind: 'output', step: 'test', line: 'c' },
+    { kind: 'output', step: 'test', line: 'last' },
+  ]);
+});
+
+test('a shell gets these variables, an empty input and no terminal', async () => {
+  process.env.LEAKED = 'yes';
+  const text = await realRunner().capture(
+    bash('env | cut -d= -f1 | sort | tr "\\n" " "; cat; (: </dev/tty) 2>/dev/null || echo none', { env: { MORE: '1' } }),
+  );
+  expect(text).toBe('HOME LC_ALL MORE PATH PWD SHLVL TERM TMPDIR _ none\n');
+  delete process.env.LEAKED;
+});
+
+test('an abort ends the whole group of a command, even one that ignores SIGTERM', async () => {
+  const abort = new AbortController();
+  const file = path.join(tempRoot(), 'pid');
+  const running = realRunner(abort.signal).run(bash(`trap '' TERM; bash -c 'trap "" TERM; echo $$ >${file}; sleep 60' & wait`));
+  const pid = await appearing(file);
+  abort.abort(new InterruptedError('stopped', 130));
+  await expect(running).rejects.toThrow('stopped');
+  expect(await hasEnded(pid, 5000)).toBe(true);
 });

@@ -86,3 +86,24 @@ test('scopes in scopes: the inner one is released first', async () => {
   });
   expect(order).toEqual(['inner', 'between', 'outer']);
 });
+
+test('a scope releases the newest first, keeps the first error, adds failing releases', async () => {
+  const order: string[] = [];
+  const error = await withScope(async (scope) => {
+    scope.defer('a', async () => void order.push(await Promise.resolve('a')));
+    scope.defer('b', () => Promise.reject(new Error('busy')));
+    scope.defer('c', async () => void order.push(await Promise.resolve('c')));
+    throw await Promise.resolve(new BuilderError('first'));
+  }).catch((thrown: unknown) => thrown);
+  expect(order).toEqual(['c', 'a']);
+  expect(error).toMatchObject({ message: 'first', details: ['also:    clean-up: b: busy'] });
+});
+
+test('one failing release alone is an error', async () => {
+  await expect(
+    withScope((scope) => {
+      scope.defer('x', () => Promise.reject(new Error('busy')));
+      return Promise.resolve(1);
+    }),
+  ).rejects.toThrow('clean-up: x: busy');
+});
