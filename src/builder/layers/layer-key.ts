@@ -48,7 +48,14 @@ function ownInputs(): Record<string, string> {
 export async function makeSeal(evaluation: Evaluation): Promise<Seal> {
   const secrets = [...evaluation.variables].filter(([key]) => isSecret(key));
   const words = secrets.flatMap(([key, { values }]) => values.filter((value) => value !== findSetting(key)?.fallback));
-  return new Seal(await readSalt(paths.cache), isSecret, words);
+  const own = [...evaluation.declared].filter(([name]) => isSecret(name)).flatMap(([, line]) => valuesIn(line));
+  return new Seal(await readSalt(paths.cache), isSecret, [...words, ...own]);
+}
+
+/** The values in a line of bash's `declare -p`, as they are and as they stand in double quotes. */
+function valuesIn(line: string): string[] {
+  const texts = [...line.matchAll(/"((?:[^"\\]|\\.)*)"/gs)].map(([, text = '']) => text);
+  return texts.flatMap((text) => [text, text.replace(/\\([\\"$`])/g, '$1')]);
 }
 
 /** What the cuts of a build have in common. */

@@ -297,6 +297,13 @@ describe('what a step can reach', () => {
 });
 
 describe('secrets', () => {
+  test('of variables that are no settings are sealed wherever they stand', async () => {
+    const text = `WIFI_TOKEN='pass "$" of-the-air'\nLIST_OF_TOKENS=(first-of-two second-of-two)\nURL="https://mirror.example/?t=$WIFI_TOKEN&u=\${LIST_OF_TOKENS[1]}"\n`;
+    const shown = JSON.stringify([...(await layerKeys(edited(add('build.conf', text)))).inputs.values()]);
+    expect(shown).toContain('mirror.example/?t=');
+    for (const secret of ['of-the-air', 'first-of-two', 'second-of-two']) expect(shown).not.toContain(secret);
+  });
+
   test('stand in no input, and their digest counts, with the salt', async () => {
     const given = edited(add('build.conf', 'WIFI_TOKEN=another-secret\nCOPY="is secret-one"\n'));
     given.mirror = 'http://user:pass@mirror.example/debian';
