@@ -26,6 +26,8 @@ my %capabilities = (chown => 0, dac_override => 1, dac_read_search => 2, fowner 
     setuid => 7, setpcap => 8, net_bind_service => 10, sys_chroot => 18, sys_admin => 21, mknod => 27, audit_write => 29, setfcap => 31);
 sub NOBODY() { 65534 }
 sub PIECE() { 65536 }
+# /proc/sys/fs/pipe-max-size, as the kernel has it.
+sub LARGEST_PIPE() { 1 << 20 }
 sub NOT_THERE() { 2 }
 sub ENTRY_LIMIT() { 63 }
 sub CAPABILITY_VERSION() { 0x20080522 }
@@ -211,10 +213,12 @@ sub set_inherited {
     }
 }
 
-# Copies what comes from the first of each pair to the second, until there is an end of all, or of `$over` and nothing is left.
+# Copies what comes from the first of each pair to the second, until there is an end of all; after the end of `$over`, no more
+# than a pipe can hold: whoever is left may write without end.
 sub copy {
     my ($over, @pairs) = @_;
     my $is_over = 0;
+    my %taken;
     while (@pairs) {
         my $wanted = '';
         vec($wanted, fileno $_, 1) = 1 for map({ $_->[0] } @pairs), $is_over ? () : $over;
@@ -226,7 +230,8 @@ sub copy {
             my ($from, $to) = @$pair;
             next unless vec($ready, fileno $from, 1);
             my $length = sysread($from, my $piece, PIECE);
-            @$pair = () if !$length;
+            $taken{$from} += $length // 0 if $is_over;
+            @$pair = () if !$length || ($taken{$from} // 0) >= LARGEST_PIPE;
             for (my $at = 0; $length && $at < $length;) {
                 # Whoever listened is gone.
                 $at += syswrite($to, $piece, $length - $at, $at) // return;
@@ -290,5 +295,6 @@ while ((my $ended = wait) != -1) {
         $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
         close $going if $relay;
     }
-    exit $status if defined $status && (!$relay || $ended == $relay || !kill 0, $relay);
+    $relay = 0 if $relay && $ended == $relay;
+    exit $status if defined $status && !$relay;
 }

@@ -216,6 +216,12 @@ test('the network of steps ends with the build, and no environment stands in the
   await until(() => (existsSync(`/proc/${way}`) ? undefined : true));
 });
 
+test('a process that writes without end ends with its step', async () => {
+  const conf = `${bare}PRE_INSTALL_MODULES=floods\nfloods() { yes & disown; echo last words; }\n`;
+  const run = await machine.run(['--no-confirm', '-t', '--progress', 'quiet'], { cwd: machine.project('floods', { 'build.conf': conf }) });
+  expect(run.code, run.stderr).toBe(0);
+});
+
 test('without a program for it modules have the network of the machine, and a warning', async () => {
   const other = new Machine();
   try {
